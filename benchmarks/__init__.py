@@ -1,0 +1,1 @@
+"""The harness: measure a model on a device, report it, and gate a release on it."""

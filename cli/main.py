@@ -1,0 +1,88 @@
+"""The entry point `pocketrank`: find the command, run it, turn errors into one line and an exit code."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from ..runtime.errors import PocketrankError
+from ..runtime.schema import nearest
+
+# name -> (module, one line of help). Modules are imported only when their command is used, so that
+# `pocketrank --help` stays fast. A command module has `configure(parser)` and `execute(arguments) -> int`.
+COMMANDS = {
+    "run": ("run", "run a recipe: from teacher and corpus to a gated bundle"),
+    "inspect": ("inspect", "explain the bytes of a bundle or an ONNX file"),
+    "verify": ("verify", "check a bundle against its manifest and replay its golden vectors"),
+    "evaluate": ("evaluate", "measure the ranking quality of a bundle on a retrieval set"),
+    "index": ("index", "encode a corpus with a bundle into a searchable index"),
+    "search": ("search", "search an index or a bundle's own corpus"),
+    "benchmark": ("benchmark", "measure latency, memory and energy of a bundle or an ONNX model"),
+    "gate": ("gate", "hold a bundle's report to a budget"),
+    "compare": ("compare", "put two bundles or two reports side by side"),
+    "devices": ("devices", "list the device profiles and what is ready on this machine"),
+}
+
+
+def build_parser(command: str | None) -> argparse.ArgumentParser:
+    """Return the parser; only `command` gets its own arguments."""
+    parser = argparse.ArgumentParser(
+        prog="pocketrank",
+        description="From a sentence-embedding teacher and a corpus to a small, verified, gated ranker.",
+        epilog="Exit codes: 0 done or pass, 1 budget broken or verification failed, 2 bad input, "
+        "3 device or component not available, 4 inconclusive.",
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module, help_line) in COMMANDS.items():
+        if name != command:
+            commands.add_parser(name, help=help_line, add_help=False)
+            continue
+        implementation = importlib.import_module(f".{module}", __package__)
+        subparser = commands.add_parser(
+            name,
+            help=help_line,
+            description=implementation.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        implementation.configure(subparser)
+        subparser.set_defaults(execute=implementation.execute)
+    return parser
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"pocketrank {version('pocketrank')}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = next((word for word in words if not word.startswith("-")), None)
+    if command is not None and command not in COMMANDS:
+        _complain(f"there is no command {command!r}; {nearest(command, COMMANDS)}")
+        return 2
+    parser = build_parser(command)
+    try:
+        parsed = parser.parse_args(words)
+        return parsed.execute(parsed)
+    except PocketrankError as error:
+        _complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _complain("interrupted; run the same command again to go on from the last finished part")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+
+
+def _complain(message: str) -> None:
+    # One line whatever the message holds: file names may contain line breaks and control characters.
+    line = " ".join(message.split())
+    sys.stderr.write(f"pocketrank: error: {line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""How commands speak: tables and progress on the error stream or the terminal, JSON on standard output."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ..runtime.progress import Progress, Task
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as JSON on standard output, and nothing else."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_line(text: str = "") -> None:
+    """Print one line on standard output, characters that would steer a terminal made visible."""
+    clean = "".join(character if character.isprintable() else "�" for character in text)
+    sys.stdout.write(clean + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> None:
+    """Print a table on standard output; the first column is left-aligned, the others right-aligned."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console = Console(file=sys.stdout, highlight=False, width=120)
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")
+    if note:
+        table.caption = escape(note)
+    for index, column in enumerate(columns):
+        table.add_column(escape(column), justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    console.print(table)
+
+
+def make_progress(quiet: bool = False) -> Progress:
+    """Return bars on a terminal, a line now and then in a log, nothing when `quiet`."""
+    from ..runtime.progress import Silent
+
+    if quiet:
+        return Silent()
+    return Bars() if sys.stderr.isatty() else Lines()
+
+
+class Bars:
+    """Progress as bars with rate and remaining time, on the error stream."""
+
+    def note(self, text: str) -> None:
+        """Show one line."""
+        sys.stderr.write(f"{text}\n")
+
+    @contextmanager
+    def task(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[Task]:
+        """Draw a bar until the block ends."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with RichProgress(*columns, console=Console(file=sys.stderr)) as bars:
+            identifier = bars.add_task(name, total=total, completed=done, rate="")
+            yield _BarTask(bars, identifier, unit)
+
+
+class _BarTask:
+    def __init__(self, bars: Any, identifier: Any, unit: str) -> None:
+        self._bars, self._identifier, self._unit = bars, identifier, unit
+        self._started, self._count = time.monotonic(), 0
+
+    def advance(self, amount: int = 1) -> None:
+        self._count += amount
+        seconds = max(time.monotonic() - self._started, 1e-3)
+        self._bars.update(self._identifier, advance=amount, rate=f"{self._count / seconds:,.0f} {self._unit}/s")
+
+
+class Lines:
+    """Progress as one line every ten seconds and one at the end, for logs."""
+
+    every_seconds = 10.0
+
+    def note(self, text: str) -> None:
+        """Show one line."""
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    @contextmanager
+    def task(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[Task]:
+        """Write a line now and then until the block ends."""
+        task = _LineTask(self, name, total, unit, done)
+        yield task
+        task.report()
+
+
+class _LineTask:
+    def __init__(self, lines: Lines, name: str, total: int, unit: str, done: int) -> None:
+        self._lines, self._name, self._total, self._unit = lines, name, total, unit
+        self._done, self._first = done, done
+        self._started = self._last = time.monotonic()
+
+    def advance(self, amount: int = 1) -> None:
+        self._done += amount
+        if time.monotonic() - self._last >= self._lines.every_seconds:
+            self.report()
+
+    def report(self) -> None:
+        self._last = time.monotonic()
+        seconds = max(self._last - self._started, 1e-3)
+        rate = (self._done - self._first) / seconds
+        remaining = f", {(self._total - self._done) / rate:,.0f} s left" if 0 < rate and self._done < self._total else ""
+        self._lines.note(f"  {self._name}: {self._done:,}/{self._total:,} ({rate:,.0f} {self._unit}/s{remaining})")

@@ -1,0 +1,1 @@
+"""Device profiles, and the targets that run a measurement on a device."""

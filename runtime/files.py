@@ -1,0 +1,167 @@
+"""Reading and writing files: whole or not at all, and never outside the folder they belong to."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from .errors import InputError
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of `path`; raise `InputError` that names the path when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; check the path") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, a file is needed; name the file inside it") from None
+    except PermissionError:
+        raise InputError(f"{path} cannot be read: permission denied; change its mode or owner") from None
+
+
+def read_text(path: Path) -> str:
+    """Return the UTF-8 text of `path`; raise `InputError` that names the first bad byte."""
+    data = read_bytes(path)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}, line {line}: byte {error.start} is not valid UTF-8; convert the file to UTF-8"
+        ) from None
+
+
+def read_json(path: Path) -> Any:
+    """Return the parsed JSON of `path`; raise `InputError` that names line and column."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); mend the file"
+        ) from None
+    except RecursionError:
+        raise InputError(f"{path}: JSON nested too deeply; mend the file") from None
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number, object) for every non-empty line of a JSON Lines file."""
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}, line {number}: not valid JSON ({error.msg}); mend the line") from None
+        if not isinstance(value, dict):
+            raise InputError(f"{path}, line {number}: a JSON object is needed; mend the line")
+        yield number, value
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the parsed TOML of `path`; raise `InputError` with the parser's own position."""
+    try:
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}; mend the file") from None
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Return the hexadecimal SHA-256 of `data`."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file, read in blocks."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; check the path") from None
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return readable JSON with a final newline; the same value always gives the same bytes."""
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or a forbidden folder into an `InputError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InputError(f"no space left on the disk of {path}; free some space and run again") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise InputError(f"{path} cannot be written ({error.strerror}); choose another folder") from error
+        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` whole or not at all (temporary name beside it, then rename)."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as readable JSON, whole or not at all."""
+    write_bytes(path, json_bytes(value))
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder that becomes `path` when the block ends without an error.
+
+    What stood at `path` before is replaced only at that moment. On an error the temporary folder is removed.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with disk_errors(path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            replace_folder(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_folder(source: Path, target: Path) -> None:
+    """Move the folder `source` to `target`; an older `target` is moved aside first, then removed."""
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    source.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return `folder / name`; raise `InputError` when `name` could leave the folder.
+
+    Names in our files are relative POSIX paths; absolute paths, `..`, back slashes, drive letters and links that
+    lead outside are refused.
+    """
+    parts = PurePosixPath(name).parts
+    safe = bool(parts) and not name.startswith("/") and not any(part in ("..", ".") for part in parts)
+    if not safe or "\\" in name or ":" in name or "\0" in name or "//" in name:
+        raise InputError(f"{folder}: the name {name!r} could lead out of the folder; use a plain relative path")
+    path = folder.joinpath(*parts)
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{folder}: {name!r} is a link that leads out of the folder; replace it by the file itself")
+    return path
