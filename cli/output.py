@@ -122,5 +122,7 @@ class _LineTask:
         self._last = time.monotonic()
         seconds = max(self._last - self._started, 1e-3)
         rate = (self._done - self._first) / seconds
-        remaining = f", {(self._total - self._done) / rate:,.0f} s left" if 0 < rate and self._done < self._total else ""
+        remaining = (
+            f", {(self._total - self._done) / rate:,.0f} s left" if rate > 0 and self._done < self._total else ""
+        )
         self._lines.note(f"  {self._name}: {self._done:,}/{self._total:,} ({rate:,.0f} {self._unit}/s{remaining})")

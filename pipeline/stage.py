@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..runtime.progress import Progress
 from .settings import Recipe
@@ -18,7 +19,8 @@ class StageContext:
     the stage's key changes.
     """
 
-    recipe: Recipe
+    recipe: Recipe  # every default filled in, relative paths already resolved against the recipe's folder
+    written: Mapping[str, Any]  # the same recipe with the paths as written: what travels into the bundle
     inputs: Mapping[str, Path]  # stage name -> its finished output folder
     output: Path
     work: Path

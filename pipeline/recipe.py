@@ -1,0 +1,95 @@
+"""Read a recipe: fill in defaults, apply overrides, validate, resolve paths, and save what was resolved."""
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..runtime.errors import InputError
+from ..runtime.files import read_toml
+from ..runtime.schema import from_mapping, nearest, to_mapping
+from .settings import Recipe
+
+# Keys whose values are paths, relative to the folder of the recipe that names them.
+_PATHS = (("corpus", "path"), ("gate", "budget"), ("gate", "baseline"), ("teacher", "model"))
+
+
+@dataclass(frozen=True)
+class ResolvedRecipe:
+    """A recipe that is ready to run."""
+
+    recipe: Recipe  # paths resolved
+    written: Mapping[str, Any]  # every default filled in, paths as written
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> ResolvedRecipe:
+    """Read the recipe at `path` and apply overrides of the form `section.key=value`.
+
+    Relative paths in the file count from the file's folder, relative paths in overrides from the working folder.
+    Raises `InputError` that names the file and the key at fault.
+    """
+    mapping = read_toml(path)
+    mapping.setdefault("name", path.stem)
+    overridden = {_apply_override(mapping, override) for override in overrides}
+    recipe = from_mapping(Recipe, mapping, str(path))
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", recipe.name):
+        raise InputError(f"{path}: name = {recipe.name!r} is used as a folder name; use letters, digits, '.', '_', '-'")
+    resolved = recipe
+    for section, key in _PATHS:
+        base = Path.cwd() if (section, key) in overridden else path.parent
+        resolved = _resolve_path(resolved, section, key, base)
+    return ResolvedRecipe(resolved, to_mapping(recipe))
+
+
+def recipe_toml(written: Mapping[str, Any]) -> bytes:
+    """Return the resolved recipe as TOML."""
+    import tomli_w
+
+    return tomli_w.dumps(dict(written)).encode("utf-8")
+
+
+def _apply_override(mapping: dict[str, Any], override: str) -> tuple[str, str]:
+    name, equals, text = override.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not equals:
+        raise InputError(f"--set {override}: '=' is missing; write --set section.key=value")
+    value = _parse_value(text.strip())
+    if not dot:
+        mapping[section] = value
+        return "", section
+    sections = {field.name for field in dataclasses.fields(Recipe)}
+    if section not in sections:
+        raise InputError(f"--set {override}: unknown section {section!r}; {nearest(section, sections)}")
+    target = mapping.setdefault(section, {})
+    if not isinstance(target, dict):
+        raise InputError(f"--set {override}: {section!r} is no section; write --set {section}=value")
+    *tables, last = key.split(".")
+    for table in tables:
+        target = target.setdefault(table, {})
+    target[last] = value
+    return section, key
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # a bare word is a string, so that no shell quoting is needed
+
+
+def _resolve_path(recipe: Recipe, section: str, key: str, base: Path) -> Recipe:
+    settings = getattr(recipe, section)
+    value: str = getattr(settings, key)
+    # A corpus path is a data set id for `hub`; a teacher is a folder only when it looks like one.
+    is_path = bool(value)
+    if section == "corpus":
+        is_path = is_path and settings.source in ("beir", "texts")
+    if section == "teacher":
+        is_path = value.startswith((".", "/", "~"))
+    if not is_path:
+        return recipe
+    absolute = str((base / Path(value).expanduser()).resolve())
+    return dataclasses.replace(recipe, **{section: dataclasses.replace(settings, **{key: absolute})})

@@ -1,0 +1,208 @@
+"""Run the stages of a recipe: keep what is finished, resume what was interrupted, run what is missing."""
+
+import fcntl
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..runtime.errors import InputError
+from ..runtime.files import (
+    disk_errors,
+    json_bytes,
+    read_json,
+    replace_folder,
+    sha256_bytes,
+    whole_folder,
+    write_bytes,
+    write_json,
+)
+from ..runtime.progress import Progress
+from ..runtime.schema import nearest
+from .fingerprint import code_version, library_versions
+from .recipe import ResolvedRecipe
+from .stage import StageContext
+from .stages import STAGES, Stage
+
+# What a user looks for at the top of the run's folder: name there -> stage that makes it.
+PUBLISHED = {"bundle": "bundle", "index": "index", "report.json": "benchmark", "verdict.json": "gate"}
+
+OVERWRITE_CHOICES = ("only-missing", "never", "always")
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """One finished stage."""
+
+    name: str
+    folder: Path
+    key: str
+    seconds: float  # of the run that made it
+    fresh: bool  # made by this run rather than kept from an earlier one
+
+
+def run_recipe(
+    resolved: ResolvedRecipe,
+    out: Path,
+    progress: Progress,
+    overwrite: str = "only-missing",
+    until: str = "",
+) -> dict[str, StageResult]:
+    """Bring every stage of the recipe up to date below `out` and return the results by stage name.
+
+    `overwrite` is one of `only-missing` (keep what is finished and current), `never` (refuse to replace a finished
+    stage that is out of date), `always` (run everything anew), or `stage:NAME` (run that stage and what follows from
+    it anew). `until` names the last stage to run.
+    """
+    forced = _forced_stages(overwrite)
+    last = _stage_named(until, "--until").name if until else STAGES[-1].name
+    results: dict[str, StageResult] = {}
+    with _only_run_in(out):
+        for number, stage in enumerate(STAGES, start=1):
+            key = stage_key(stage, resolved, results)
+            title = f"[{number}/{len(STAGES)}] {stage.name}: {stage.purpose}"
+            results[stage.name] = _bring_up_to_date(
+                stage, key, resolved, out, results, progress, title, stage.name in forced, overwrite == "never"
+            )
+            if stage.name == last:
+                break
+        _publish(out, results)
+    return results
+
+
+def stage_key(stage: Stage, resolved: ResolvedRecipe, results: Mapping[str, StageResult]) -> str:
+    """Return the key of a stage: recipe sections, keys of its inputs, outside data, versions and code."""
+    parts: dict[str, Any] = {
+        "stage": stage.name,
+        "recipe": {section: resolved.written.get(section) for section in stage.sections},
+        "inputs": {name: results[name].key for name in stage.inputs},
+        "outside": stage.outside(resolved.recipe) if stage.outside else None,
+        "versions": library_versions(),
+        "code": code_version(stage.module),
+    }
+    return sha256_bytes(json_bytes(parts))
+
+
+def _bring_up_to_date(
+    stage: Stage,
+    key: str,
+    resolved: ResolvedRecipe,
+    out: Path,
+    results: Mapping[str, StageResult],
+    progress: Progress,
+    title: str,
+    forced: bool,
+    refuse: bool,
+) -> StageResult:
+    folder = out / "stages" / stage.name
+    record = read_record(folder)
+    if record is not None and record["key"] == key and not forced:
+        progress.note(f"{title} (kept, made in {record['seconds']:.0f} s)")
+        return StageResult(stage.name, folder, key, record["seconds"], fresh=False)
+    if record is not None and refuse:
+        raise InputError(
+            f"{folder} was made by another recipe, input or version and --overwrite never forbids to replace it; "
+            f"use --out for another folder, or --overwrite only-missing"
+        )
+    progress.note(title)
+    started = time.monotonic()
+    work = _work_folder(out, stage, key, fresh=forced)
+    output = work.with_name(f".{stage.name}.partial")
+    with disk_errors(folder):
+        shutil.rmtree(output, ignore_errors=True)
+        output.mkdir(parents=True)
+        context = StageContext(
+            recipe=resolved.recipe,
+            written=resolved.written,
+            inputs={name: results[name].folder for name in stage.inputs},
+            output=output,
+            work=work,
+            progress=progress,
+        )
+        stage.load()(context)
+        seconds = time.monotonic() - started
+        write_json(output / "stage.json", {"key": key, "seconds": round(seconds, 3), "files": _sizes(output)})
+        replace_folder(output, folder)
+        shutil.rmtree(work, ignore_errors=True)
+    return StageResult(stage.name, folder, key, seconds, fresh=True)
+
+
+def _publish(out: Path, results: Mapping[str, StageResult]) -> None:
+    """Copy the parts that users look for from the stages to the top of the run's folder."""
+    for name, stage in PUBLISHED.items():
+        source = results[stage].folder / name if stage in results else None
+        if source is None or not source.exists():
+            continue
+        if source.is_file():
+            write_bytes(out / name, source.read_bytes())
+            continue
+        with whole_folder(out / name) as folder:
+            shutil.copytree(source, folder, dirs_exist_ok=True)
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """Return the record of a finished stage, or `None` when there is none or a file of it is gone or cut short."""
+    path = folder / "stage.json"
+    if not path.is_file():
+        return None
+    try:
+        record = read_json(path)
+        complete = record["files"] == {name: size for name, size in _sizes(folder).items() if name != "stage.json"}
+        return record if complete and isinstance(record["key"], str) else None
+    except (InputError, KeyError, TypeError):
+        return None
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+
+def _work_folder(out: Path, stage: Stage, key: str, fresh: bool) -> Path:
+    """Return the stage's scratch folder, emptied unless an interrupted run with the same key left it."""
+    work = out / "stages" / f".{stage.name}.work"
+    mark = work / "key"
+    if fresh or not mark.is_file() or mark.read_text(encoding="ascii", errors="replace") != key:
+        shutil.rmtree(work, ignore_errors=True)
+        with disk_errors(work):
+            work.mkdir(parents=True)
+            write_bytes(mark, key.encode("ascii"))
+    return work
+
+
+def _forced_stages(overwrite: str) -> set[str]:
+    if overwrite == "always":
+        return {stage.name for stage in STAGES}
+    if not overwrite.startswith("stage:"):
+        if overwrite not in OVERWRITE_CHOICES:
+            raise InputError(f"--overwrite {overwrite}: {nearest(overwrite, (*OVERWRITE_CHOICES, 'stage:NAME'))}")
+        return set()
+    forced = {_stage_named(overwrite.removeprefix("stage:"), "--overwrite stage").name}
+    for stage in STAGES:
+        if forced.intersection(stage.inputs):
+            forced.add(stage.name)
+    return forced
+
+
+def _stage_named(name: str, option: str) -> Stage:
+    for stage in STAGES:
+        if stage.name == name:
+            return stage
+    raise InputError(f"{option}: there is no stage {name!r}; {nearest(name, (stage.name for stage in STAGES))}")
+
+
+@contextmanager
+def _only_run_in(out: Path) -> Iterator[None]:
+    """Hold a lock on the run's folder, so that two runs never write to it at once."""
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        stream = (out / ".lock").open("w")
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"another run is working in {out}; wait for it, or use --out") from None
+        yield
