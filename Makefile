@@ -1,0 +1,48 @@
+# make demo   set-up and the main job: from a teacher and a corpus to a verified, benchmarked and gated bundle
+# make test   set-up and the tests (offline, CPU)
+# make lint   style and types
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+RUN = $(VENV)/bin
+# Asked only when the machine's own package sources do not have the CPU build of torch.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+.PHONY: setup demo test lint format device clean
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: requirements/factory.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "pocketrank's lock file is for Python 3.11; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "venv is missing; run: apt-get install python3-venv"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/pip install --quiet --require-hashes -r requirements/factory.lock || \
+	  $(RUN)/pip install --quiet --require-hashes --extra-index-url $(TORCH_INDEX) -r requirements/factory.lock
+	$(RUN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	$(RUN)/pocketrank run recipes/pydocs.toml
+
+test: setup
+	$(RUN)/python -m pytest
+
+lint: setup
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/basedpyright --pythonpath $(RUN)/python
+
+format: setup
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+# What a device needs and nothing more, in an environment of its own.
+device: .venv-device/.installed
+.venv-device/.installed: requirements/device.lock pyproject.toml
+	$(PYTHON) -m venv .venv-device
+	.venv-device/bin/pip install --quiet --require-hashes -r requirements/device.lock
+	.venv-device/bin/pip install --quiet --no-deps .
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-device build *.egg-info
