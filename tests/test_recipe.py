@@ -1,0 +1,81 @@
+"""A recipe is strict: defaults filled in, unknown keys refused with the nearest name, paths resolved."""
+
+from pathlib import Path
+
+import pytest
+from pocketrank.pipeline.recipe import read_recipe, recipe_toml
+from pocketrank.runtime.errors import InputError
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_five_lines_are_enough(tmp_path: Path) -> None:
+    resolved = read_recipe(write(tmp_path, '[corpus]\nsource = "pydocs"\n'))
+    assert resolved.recipe.name == "mine"
+    assert resolved.recipe.student.layers == resolved.written["student"]["layers"]
+
+
+def test_the_resolved_recipe_reads_back_as_itself(tmp_path: Path) -> None:
+    first = read_recipe(write(tmp_path, 'name = "a"\n[distill]\nsteps = 7\n[distill.losses]\ncosine = 1\n'))
+    again = tmp_path / "again.toml"
+    again.write_bytes(recipe_toml(first.written))
+    assert read_recipe(again).written == first.written
+    assert first.recipe.distill.losses == {"cosine": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[studnet]\nlayers = 2\n", ["mine.toml", "'studnet'", "did you mean 'student'"]),
+        ("[student]\nlayer = 2\n", ["[student]", "'layer'", "did you mean 'layers'"]),
+        ('[student]\nlayers = "two"\n', ["student.layers", "'two'", "a whole number"]),
+        ("[student]\nlayers = true\n", ["student.layers", "a whole number"]),
+        ('[vocabulary]\nkind = "bpe"\n', ["vocabulary.kind", "'bpe'", "'wordpiece'"]),
+        ("student = 3\n", ["[student]", "must be a table"]),
+        ("[student\nlayers = 2\n", ["not valid TOML"]),
+        ('name = "../up"\n', ["folder name"]),
+    ],
+)
+def test_mistakes_name_the_place_and_the_way_out(tmp_path: Path, text: str, words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        read_recipe(write(tmp_path, text))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_paths_count_from_the_recipe_and_overrides_from_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "recipes"
+    folder.mkdir()
+    path = write(folder, '[corpus]\nsource = "beir"\npath = "../data"\n[gate]\nbudget = "b.toml"\n')
+    resolved = read_recipe(path)
+    assert resolved.recipe.corpus.path == str(tmp_path / "data")
+    assert resolved.written["corpus"]["path"] == "../data"
+    monkeypatch.chdir(tmp_path)
+    moved = read_recipe(path, ["corpus.path=elsewhere", "gate.budget=c.toml"])
+    assert moved.recipe.corpus.path == str(tmp_path / "elsewhere")
+    assert moved.recipe.gate.budget == str(tmp_path / "c.toml")
+
+
+def test_overrides_are_typed_and_checked(tmp_path: Path) -> None:
+    path = write(tmp_path, "seed = 1\n")
+    resolved = read_recipe(path, ["distill.steps=9", "seed=4", "vocabulary.kind=unigram", "distill.losses.l2=0.5"])
+    assert (resolved.recipe.distill.steps, resolved.recipe.seed) == (9, 4)
+    assert resolved.recipe.vocabulary.kind == "unigram"
+    assert resolved.recipe.distill.losses == {"l2": 0.5}
+    with pytest.raises(InputError, match="did you mean 'distill'"):
+        read_recipe(path, ["distil.steps=9"])
+    with pytest.raises(InputError, match="'=' is missing"):
+        read_recipe(path, ["distill.steps"])
+
+
+def test_a_recipe_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b'name = "a"\n# \xff\n')
+    with pytest.raises(InputError, match="line 2: byte 13 is not valid UTF-8"):
+        read_recipe(path)
