@@ -1,11 +1,13 @@
 """Reading and writing files: whole or not at all, and never outside the folder they belong to."""
 
 import errno
+import gzip
 import hashlib
 import json
 import os
 import shutil
 import tomllib
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -27,8 +29,13 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Return the UTF-8 text of `path`; raise `InputError` that names the first bad byte."""
+    """Return the UTF-8 text of `path`, unpacked from `.gz`; raise `InputError` that names the first bad byte."""
     data = read_bytes(path)
+    if path.suffix == ".gz":
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error):
+            raise InputError(f"{path} is not a whole gzip file; pack it again") from None
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
