@@ -15,10 +15,26 @@ class CorpusSettings:
     source: Literal["pydocs", "beir", "texts", "hub"] = "pydocs"
     path: str = ""  # folder (beir), file or folder (texts), data set id (hub)
     revision: str = ""  # hub: a commit of 40 hexadecimal digits
-    packages: tuple[str, ...] = ("numpy", "torch", "transformers", "tokenizers", "onnx", "pip", "setuptools")
+    # pydocs: import names; all of them come with the factory's own dependencies
+    packages: tuple[str, ...] = (
+        "fsspec",
+        "huggingface_hub",
+        "jinja2",
+        "joblib",
+        "networkx",
+        "numpy",
+        "onnx",
+        "packaging",
+        "rich",
+        "safetensors",
+        "scipy",
+        "sentence_transformers",
+        "sklearn",
+        "torch",
+    )
     test_split: str = "test"  # beir: the judgements that are held out, `qrels/<test_split>.tsv`
     test_fraction: float = 0.1  # pydocs, texts: share of the queries that is held out
-    max_test_queries: int = 1000
+    max_test_queries: int = 1000  # pydocs, texts
     max_documents: int = 0  # 0: all of them
 
 
@@ -62,8 +78,9 @@ class TeacherSettings:
     document_prompt: str = ""
     max_length: int = 0  # 0: the teacher's own
     dimension: int = 192  # after PCA; 0: the teacher's own
+    centre: bool = False  # subtract the mean before the PCA
     batch_tokens: int = 4096
-    shard_texts: int = 1024
+    shard_texts: int = 512
     workers: int = 0  # encoding processes of one thread each; 0: one a core
 
 

@@ -196,7 +196,7 @@ class LoadedTeacher:
             raise InputError(f"{files.folder} cannot be loaded as a teacher ({error}); check the folder") from None
         model.eval()
         self.files, self.model = files, model
-        prompts: dict[str, str] = dict(model.prompts or {})
+        prompts = dict(model.prompts or {})
         model.default_prompt_name = None  # prompts are given by role, below
         self.prompts: dict[Role, str] = {
             "query": settings.query_prompt or prompts.get("query") or "",
@@ -211,7 +211,7 @@ class LoadedTeacher:
     @property
     def pooling(self) -> str:
         """Name of the pooling, such as `mean`; `none` without a pooling module."""
-        for module in self.model:
+        for module in self._modules():
             mode = getattr(module, "pooling_mode", None)
             if mode is None and hasattr(module, "get_pooling_mode_str"):
                 mode = module.get_pooling_mode_str()
@@ -222,7 +222,10 @@ class LoadedTeacher:
     @property
     def modules(self) -> list[str]:
         """Names of the modules in order."""
-        return [type(module).__name__ for module in self.model]
+        return [type(module).__name__ for module in self._modules()]
+
+    def _modules(self) -> list[Any]:
+        return list(self.model.children())
 
     def token_table(self) -> np.ndarray:
         """Return the input embeddings, float32 [teacher vocabulary, hidden]."""
