@@ -32,7 +32,7 @@ def bm25_scores(retrieval_set: RetrievalSet, split: str) -> np.ndarray:
     model.index(corpus, show_progress=False)
     tokens = bm25s.tokenize(queries, stopwords="en", show_progress=False, return_ids=False)
     for row, words in enumerate(tokens):
-        known = [word for word in words if word in model.vocab_dict]
+        known = [str(word) for word in words if word in model.vocab_dict]
         if known:
             scores[row] = model.get_scores(known)
     return scores
