@@ -1,0 +1,120 @@
+"""Which bits each tensor is stored in, and the arithmetic of storing it.
+
+A *scheme* says how one tensor is stored, a *plan* gives every tensor its scheme. The graph writer asks the plan for
+each tensor by name, so any mix is possible:
+
+| scheme | linear layer | token table |
+| --- | --- | --- |
+| fp32 | as trained | as trained |
+| fp16 | half precision, widened when the file is loaded | the same |
+| int8 | unsigned 8 bits around 128, a scale per output channel; activations quantized on the fly | a scale per row |
+| int7 | signed codes of at most 64 in 8 bits, otherwise like int8 | (int8) |
+| int4 | 4 bits, a scale per block of 32 inputs | 4 bits, a scale per block of 32 values |
+
+Signed 8-bit weights of full range saturate on x86 processors without VNNI, where two products of a signed and an
+unsigned byte are added in 16 bits; one file would give other vectors there than on ARM. Unsigned weights (int8) take
+another path and are exact everywhere. Signed ones of at most 64 (int7) are exact too, since 2 * 255 * 64 < 2^15, and
+are the fast path on x86 with VNNI. `docs/quantization.md` has the measurements.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+Scheme = Literal["fp32", "fp16", "int8", "int7", "int4"]
+IntegerScheme = Literal["int8", "int7", "int4"]
+
+BLOCK = 32  # values that share one scale in 4-bit tensors
+ZERO_POINT = {"int8": 128, "int7": 0, "int4": 8}  # the code that stands for zero
+LARGEST = {"int8": 127, "int7": 64, "int4": 7}  # largest distance from it
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Scheme of every tensor: by its own name first, then by its kind.
+
+    Kinds are `table`, `positions`, `linear` and `vector` (biases, normalisation, token weights). Names are those of
+    the graph's tensors: `table`, `positions`, `layer0.qkv`, `layer0.attention`, `layer0.expand`, `layer0.contract`,
+    `projection`, …
+    """
+
+    table: Scheme = "fp32"
+    linear: Scheme = "fp32"
+    positions: Scheme = "fp32"
+    vector: Literal["fp32", "fp16"] = "fp32"
+    tensors: Mapping[str, Scheme] = field(default_factory=dict)
+
+    def scheme(self, name: str, kind: str) -> Scheme:
+        """Return the scheme of the tensor `name`, which is of `kind`."""
+        return self.tensors.get(name, getattr(self, kind))
+
+
+FP32 = Plan()
+
+
+def make_plan(table: Scheme, linear: Scheme, tensors: Mapping[str, Scheme] | None = None) -> Plan:
+    """Return the plan for the two main choices of a recipe.
+
+    Positions follow the table but never below 8 bits (they are few), vectors go to half precision as soon as
+    anything else is smaller than fp32.
+    """
+    positions: Scheme = "int8" if table in ("int4", "int7") else table
+    small = table != "fp32" or linear != "fp32" or bool(tensors)
+    return Plan(table, linear, positions, "fp16" if small else "fp32", dict(tensors or {}))
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Codes around a zero point, and what one step is worth.
+
+    `codes` has the shape of the tensor, one code a byte (int8 for the scheme int7, else uint8); `scales` is float16
+    with one scale per channel, row or block along the last axis.
+    """
+
+    codes: np.ndarray
+    scales: np.ndarray
+    scheme: IntegerScheme
+    block: int  # values of the last axis that share a scale
+
+    def packed(self) -> np.ndarray:
+        """Return the bytes as stored: codes as they are, 4-bit codes in pairs, the first in the low half."""
+        if self.scheme != "int4":
+            return self.codes
+        return (self.codes[..., 0::2] | (self.codes[..., 1::2] << 4)).astype(np.uint8)
+
+    def restored(self) -> np.ndarray:
+        """Return the float32 values that the codes stand for."""
+        scales = np.repeat(self.scales.astype(np.float32), self.block, axis=-1)[..., : self.codes.shape[-1]]
+        return (self.codes.astype(np.float32) - ZERO_POINT[self.scheme]) * scales
+
+
+def quantize_blocks(values: np.ndarray, scheme: IntegerScheme, block: int) -> Quantized:
+    """Quantize the last axis of `values` in blocks that share a scale, symmetric around zero.
+
+    The largest magnitude of a block becomes the largest code. Scales are rounded up to float16 first and the codes
+    made for the rounded scale, so that storing the scale in half precision costs next to no accuracy.
+    """
+    width, largest = values.shape[-1], LARGEST[scheme]
+    blocks = -(-width // block)
+    padded = np.zeros((*values.shape[:-1], blocks * block), np.float32)
+    padded[..., :width] = values
+    grouped = padded.reshape(*values.shape[:-1], blocks, block)
+    scales = half_up(np.abs(grouped).max(axis=-1) / largest)
+    steps = np.rint(grouped / np.maximum(scales.astype(np.float32), 1e-30)[..., None])
+    codes = np.clip(steps, -largest, largest) + ZERO_POINT[scheme]
+    kind = np.int8 if scheme == "int7" else np.uint8
+    return Quantized(codes.astype(kind).reshape(padded.shape)[..., :width], scales, scheme, block)
+
+
+def quantize_rows(values: np.ndarray, scheme: IntegerScheme) -> Quantized:
+    """Quantize each row of `values` with one scale."""
+    return quantize_blocks(values, scheme, values.shape[-1])
+
+
+def half_up(values: np.ndarray) -> np.ndarray:
+    """Return the nearest float16 that is not smaller."""
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = values.astype(np.float16)
+    return np.where(rounded.astype(np.float32) < values, np.nextafter(rounded, np.float16(np.inf)), rounded)
