@@ -1,0 +1,212 @@
+"""`manifest.json`: what a bundle is, what is in it, and how anybody can tell that it is still the same.
+
+The manifest lists every other file with its size and SHA-256, and carries a digest over its own content. The file is
+written in one canonical form, so that any changed byte shows: in a listed file through its hash, in the manifest
+through the digest or the form. The digest guards against accidents, not against forgery: whoever can rewrite the
+bundle can rewrite the digest too, so publish it (`manifest_sha256`) where that matters.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError, VerificationError
+from .files import json_bytes, read_text, sha256_bytes, sha256_file
+from .schema import from_mapping, to_mapping
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+TOKENIZER_NAME = "tokenizer.json"
+GOLDEN_NAME = "golden.json"
+
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_VERSION = re.compile(r"\d+(\.\d+)*\Z")
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of the bundle."""
+
+    bytes: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        """Refuse what no file can have."""
+        if self.bytes < 0:
+            raise ValueError(f"bytes = {self.bytes} is negative; build the bundle again")
+        if not _SHA256.match(self.sha256):
+            raise ValueError(f"sha256 = {self.sha256!r} is not 64 hexadecimal digits; build the bundle again")
+
+
+@dataclass(frozen=True)
+class TeacherEntry:
+    """The large ranker that the bundle was distilled from; `dimension` is that of its own vectors."""
+
+    id: str
+    sha256: str
+    dimension: int
+    revision: str = ""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Text put in front of every query and of every document before it is tokenized."""
+
+    query: str = ""
+    document: str = ""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One ONNX file of the bundle; `file` is its name relative to the bundle."""
+
+    file: str
+    quantization: str = ""  # in words: "fp32", "int8 table and linear layers", …
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Which vectors live in the same space as the bundle's own.
+
+    Documents encoded by `document_encoder` (the teacher) enter the bundle's space through `projection`.
+    """
+
+    document_encoder: str
+    projection: str = ""  # a file of the bundle; empty: the vectors are used as they are
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number, and in words how it was measured."""
+
+    value: float
+    method: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class RuntimeRange:
+    """What a runtime must offer to open every variant of the bundle."""
+
+    onnxruntime_min: str  # lowest and highest version that the bundle is meant for; an empty maximum: no limit
+    opsets: dict[str, int]  # operator domain ("" is ai.onnx) -> highest opset version imported
+    operators: tuple[str, ...]  # "MatMul" for ai.onnx, "com.microsoft:Attention" otherwise
+    onnxruntime_max: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse versions that cannot be compared."""
+        for version in (self.onnxruntime_min, self.onnxruntime_max or "0"):
+            if not _VERSION.match(version):
+                raise ValueError(f"onnxruntime version {version!r} is not of the form 1.23.2; correct it")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The whole of `manifest.json`. Names of files are relative POSIX paths."""
+
+    name: str
+    code_version: str
+    seed: int
+    teacher: TeacherEntry
+    dimension: int
+    max_length: int  # tokens, [CLS] and [SEP] included
+    pooling: str
+    default_variant: str
+    variants: dict[str, Variant]
+    pairing: Pairing
+    runtime: RuntimeRange
+    licences: dict[str, str]  # what -> SPDX expression
+    files: dict[str, FileEntry]
+    prompts: Prompts = field(default_factory=Prompts)
+    quality: dict[str, Figure] = field(default_factory=dict)
+    parity: dict[str, Figure] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+    manifest_sha256: str = ""  # set by `manifest_bytes`
+
+    def __post_init__(self) -> None:
+        """Refuse a manifest that contradicts itself."""
+        if self.dimension < 1 or self.max_length < 3:
+            raise ValueError("dimension must be at least 1 and max_length at least 3; build the bundle again")
+        if self.default_variant not in self.variants:
+            raise ValueError(f"default_variant {self.default_variant!r} is not among the variants; name one of them")
+        named = [variant.file for variant in self.variants.values()]
+        named += [TOKENIZER_NAME] + ([self.pairing.projection] if self.pairing.projection else [])
+        for name in named:
+            if name not in self.files:
+                raise ValueError(f"{name!r} is used but not listed under files; build the bundle again")
+        if MANIFEST_NAME in self.files:
+            raise ValueError(f"{MANIFEST_NAME} cannot list itself; take it out of files")
+
+
+def shipped_bytes(manifest: Manifest) -> int:
+    """Return the bytes that a device needs: the default ONNX file and the tokenizer (not ONNX Runtime itself)."""
+    default = manifest.variants[manifest.default_variant].file
+    return manifest.files[default].bytes + manifest.files[TOKENIZER_NAME].bytes
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """Return the canonical bytes of `manifest.json`, with the digest of everything else in `manifest_sha256`."""
+    content = dataclasses.replace(manifest, manifest_sha256="")
+    ordered = {name: content.files[name] for name in sorted(content.files)}
+    content = dataclasses.replace(content, files=ordered)
+    digest = sha256_bytes(json_bytes(to_mapping(content)))
+    return json_bytes(to_mapping(dataclasses.replace(content, manifest_sha256=digest)))
+
+
+def read_manifest(bundle: Path) -> Manifest:
+    """Read and check `manifest.json` of the folder `bundle`.
+
+    Raises `InputError` where there is none or where it was written by another schema version, `VerificationError`
+    where it is damaged: not JSON, unknown or missing keys, or not byte for byte what was written. The other files
+    are not looked at; that is `verify_bundle`.
+    """
+    path = bundle / MANIFEST_NAME
+    if not path.is_file():
+        raise InputError(
+            f"{bundle} is no bundle: it has no {MANIFEST_NAME}; name the folder that `pocketrank run` made"
+        )
+    try:
+        text = read_text(path)
+        mapping = json.loads(text, object_pairs_hook=_unique_keys)
+    except (ValueError, InputError, RecursionError) as error:
+        raise VerificationError(f"{path} is damaged: {error}; fetch or build the bundle again") from None
+    version = mapping.get("schema_version") if isinstance(mapping, Mapping) else None
+    if isinstance(version, int) and version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path} has schema version {version}, this pocketrank reads {SCHEMA_VERSION}; "
+            "use the pocketrank that wrote the bundle, or build it again"
+        )
+    try:
+        manifest = from_mapping(Manifest, mapping, str(path))
+        canonical = manifest_bytes(manifest)
+    except (InputError, ValueError, OverflowError) as error:
+        raise VerificationError(f"{path} is damaged: {error}") from None
+    if canonical != text.encode("utf-8"):
+        raise VerificationError(
+            f"{path} was changed after it was written: its content does not match its manifest_sha256; "
+            "fetch or build the bundle again"
+        )
+    return manifest
+
+
+def list_files(bundle: Path) -> dict[str, FileEntry]:
+    """Return size and hash of every file below `bundle` except the manifest, in order of names; links are refused."""
+    entries = {}
+    for path in sorted(bundle.rglob("*"), key=lambda path: path.relative_to(bundle).as_posix()):
+        name = path.relative_to(bundle).as_posix()
+        if path.is_symlink():
+            raise InputError(f"{path} is a link; a bundle holds plain files only, replace it by the file itself")
+        if path.is_file() and name != MANIFEST_NAME:
+            entries[name] = FileEntry(bytes=path.stat().st_size, sha256=sha256_file(path))
+    return entries
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) != len(keys):
+        raise ValueError("a key occurs twice")
+    return dict(pairs)

@@ -1,0 +1,235 @@
+"""Is a bundle what its manifest says? Names, hashes, graphs, tokenizer, and the golden vectors replayed.
+
+A file whose hash is wrong is not run: the checks that would need it fail with that reason.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .encoder import EMBEDDING_OUTPUT, Encoder, open_tokenizer
+from .errors import InputError, PocketrankError, VerificationError
+from .files import inside, sha256_file
+from .golden import Golden, largest_difference, read_golden
+from .graph_reader import read_graph
+from .manifest import GOLDEN_NAME, MANIFEST_NAME, TOKENIZER_NAME, Manifest, read_manifest
+from .projection import read_projection
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def verify_bundle(bundle: Path) -> list[Check]:
+    """Check the folder `bundle` and return every check, failed ones included.
+
+    Raises `InputError` only when `bundle` is no bundle at all: no folder, or none of the files that make one.
+    """
+    if not bundle.is_dir():
+        raise InputError(f"{bundle} is no folder; name the bundle that `pocketrank run` made")
+    if not any((bundle / name).exists() for name in (MANIFEST_NAME, TOKENIZER_NAME, "onnx")):
+        raise InputError(
+            f"{bundle} is no bundle: it holds no {MANIFEST_NAME}; name the folder that `pocketrank run` made"
+        )
+    try:
+        manifest = read_manifest(bundle)
+    except PocketrankError as error:
+        return [Check(MANIFEST_NAME, False, str(error))]
+    checks = [Check(MANIFEST_NAME, True, f"schema {manifest.schema_version}, sha256 {manifest.manifest_sha256[:12]}…")]
+    present, strange = _walk(bundle)
+    checks += _check_names(manifest, present, strange)
+    good = {name for name in manifest.files if name in present and _intact(bundle, manifest, name)}
+    checks += [_check_file(bundle, manifest, name, good) for name in sorted(set(manifest.files) & present)]
+    checks.append(_guarded("runtime", lambda: _check_runtime(manifest)))
+    for name, variant in manifest.variants.items():
+        if variant.file.endswith(".onnx"):
+            checks.append(
+                _needing(good, [variant.file], f"graph {name}", lambda n=name: _check_graph(bundle, manifest, n))
+            )
+    if manifest.pairing.projection:
+        needed = [manifest.pairing.projection]
+        checks.append(_needing(good, needed, "projection", lambda: _check_projection(bundle, manifest)))
+    checks += _check_golden(bundle, manifest, good)
+    return checks
+
+
+def _walk(bundle: Path) -> tuple[set[str], list[str]]:
+    """Return the names of the plain files below `bundle`, and of everything that is neither file nor folder."""
+    plain: set[str] = set()
+    strange: list[str] = []
+    for folder, folders, files in os.walk(bundle, followlinks=False):
+        for entry in sorted(folders + files):
+            path = Path(folder) / entry
+            name = path.relative_to(bundle).as_posix()
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                strange.append(name)
+            elif path.is_file():
+                plain.add(name)
+            elif not any(path.iterdir()):
+                strange.append(f"{name}/ (empty)")
+    plain.discard(MANIFEST_NAME)
+    return plain, strange
+
+
+def _check_names(manifest: Manifest, present: set[str], strange: list[str]) -> Iterator[Check]:
+    listed = set(manifest.files)
+    missing, extra = sorted(listed - present), sorted(present - listed)
+    yield Check("missing files", not missing, ", ".join(missing) or "none")
+    yield Check("extra files", not extra, ", ".join(extra) or "none")
+    yield Check("links and special files", not strange, ", ".join(strange) or "none")
+
+
+def _intact(bundle: Path, manifest: Manifest, name: str) -> bool:
+    try:
+        path = inside(bundle, name)
+        entry = manifest.files[name]
+        return path.stat().st_size == entry.bytes and sha256_file(path) == entry.sha256
+    except (InputError, OSError):
+        return False
+
+
+def _check_file(bundle: Path, manifest: Manifest, name: str, good: set[str]) -> Check:
+    entry = manifest.files[name]
+    if name in good:
+        return Check(name, True, f"{entry.bytes:,} bytes")
+    try:
+        size = inside(bundle, name).stat().st_size
+    except (InputError, OSError) as error:
+        return Check(name, False, str(error))
+    what = "same size, other content" if size == entry.bytes else f"{size:,} bytes instead of {entry.bytes:,}"
+    return Check(name, False, f"differs from the manifest ({what}); fetch or build the bundle again")
+
+
+def _guarded(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, check())
+    except PocketrankError as error:
+        return Check(name, False, str(error))
+
+
+def _needing(good: set[str], files: list[str], name: str, check: Callable[[], str]) -> Check:
+    for file in files:
+        if file not in good:
+            return Check(name, False, f"not looked at: {file} is missing or damaged")
+    return _guarded(name, check)
+
+
+def _check_runtime(manifest: Manifest) -> str:
+    import onnxruntime
+
+    declared = manifest.runtime
+    found = _version(onnxruntime.__version__)
+    text = f"onnxruntime {onnxruntime.__version__}, declared {declared.onnxruntime_min} to "
+    text += declared.onnxruntime_max or "any later"
+    # A maximum of 1.31 includes 1.31.2: only as many parts count as were declared.
+    maximum = _version(declared.onnxruntime_max) if declared.onnxruntime_max else ()
+    if found < _version(declared.onnxruntime_min) or found[: len(maximum)] > maximum > ():
+        raise VerificationError(f"{text}; install a version within the range")
+    return text
+
+
+def _version(text: str) -> tuple[int, ...]:
+    parts = []
+    for part in text.split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        parts.append(int(digits))
+    return tuple(parts)
+
+
+def _check_graph(bundle: Path, manifest: Manifest, name: str) -> str:
+    path = inside(bundle, manifest.variants[name].file)
+    facts = read_graph(path)
+    inputs = {value.name: value.element for value in facts.inputs}
+    outputs = {value.name: value for value in facts.outputs}
+    if inputs != {"input_ids": "int64", "attention_mask": "int64"}:
+        raise VerificationError(f"inputs are {inputs}, not input_ids and attention_mask of int64; export again")
+    embedding = outputs.get(EMBEDDING_OUTPUT)
+    if set(outputs) != {"last_hidden_state", EMBEDDING_OUTPUT} or embedding is None:
+        raise VerificationError(
+            f"outputs are {sorted(outputs)}, not last_hidden_state and {EMBEDDING_OUTPUT}; export again"
+        )
+    for value in facts.outputs:
+        if value.element != "float32" or not value.shape or value.shape[-1] != manifest.dimension:
+            raise VerificationError(
+                f"{value.name} is {value.element} {value.shape}, not float32 […, {manifest.dimension}]"
+            )
+    if facts.external_files:
+        raise VerificationError(f"keeps tensors outside the file ({', '.join(facts.external_files)}); export again")
+    undeclared = sorted(set(facts.operators) - set(manifest.runtime.operators))
+    if undeclared:
+        raise VerificationError(f"uses operators that the manifest does not declare: {', '.join(undeclared)}")
+    for domain, version in facts.opsets.items():
+        declared = manifest.runtime.opsets.get(domain)
+        if declared is None or version > declared:
+            label = domain or "ai.onnx"
+            raise VerificationError(f"imports {label} opset {version}, the manifest declares {declared}; export again")
+    return f"{sum(facts.operators.values())} nodes, {len(facts.operators)} operators, all declared"
+
+
+def _check_projection(bundle: Path, manifest: Manifest) -> str:
+    projection = read_projection(inside(bundle, manifest.pairing.projection))
+    wanted = (manifest.teacher.dimension, manifest.dimension)
+    if projection.matrix.shape != wanted:
+        raise VerificationError(f"takes {projection.matrix.shape} dimensions, the manifest says {wanted}")
+    return f"{wanted[0]} to {wanted[1]} dimensions"
+
+
+def _check_golden(bundle: Path, manifest: Manifest, good: set[str]) -> Iterator[Check]:
+    if GOLDEN_NAME not in good:
+        yield Check("golden vectors", False, f"not replayed: {GOLDEN_NAME} is missing or damaged")
+        return
+    try:
+        golden = read_golden(bundle / GOLDEN_NAME)
+    except InputError as error:
+        yield Check("golden vectors", False, str(error))
+        return
+    tokenizer = [TOKENIZER_NAME]
+    yield _needing(good, tokenizer, "golden token ids", lambda: _replay_ids(bundle, manifest, golden))
+    for name in sorted(set(manifest.variants) | set(golden.variants)):
+        if name not in manifest.variants or name not in golden.variants:
+            detail = "is not the same set of variants as in the manifest; build the bundle again"
+            yield Check(f"golden vectors {name}", False, f"{GOLDEN_NAME} {detail}")
+            continue
+        files = [TOKENIZER_NAME, manifest.variants[name].file]
+        check = f"golden vectors {name}"
+        yield _needing(good, files, check, lambda n=name: _replay_vectors(bundle, manifest, golden, n))
+
+
+def _replay_ids(bundle: Path, manifest: Manifest, golden: Golden) -> str:
+    tokenizer = open_tokenizer(bundle / TOKENIZER_NAME)
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(manifest.max_length)
+    for number, (text, ids) in enumerate(zip(golden.texts, golden.ids, strict=True)):
+        if tuple(tokenizer.encode(text).ids) != ids:
+            raise VerificationError(f"text {number} ({text[:40]!r}) gives other token ids; use tokenizers as declared")
+    return f"{len(golden.texts)} texts, the same ids"
+
+
+def _replay_vectors(bundle: Path, manifest: Manifest, golden: Golden, name: str) -> str:
+    vectors = Encoder.open(bundle, name).encode(golden.texts, batch_tokens=0).astype(float)
+    lengths = np.linalg.norm(vectors, axis=1)
+    if np.abs(lengths - 1).max() > 1e-3:
+        raise VerificationError(f"vectors have lengths from {lengths.min():.4f} to {lengths.max():.4f} instead of 1")
+    difference = largest_difference(golden.variants[name].vectors, vectors, "golden vectors")
+    tolerance = golden.tolerance[name]
+    advice = "this processor or runtime computes the file differently, choose another variant"
+    if difference > tolerance:
+        raise VerificationError(f"largest difference {difference:.2g}, allowed {tolerance:.2g}; {advice}")
+    detail = f"{len(vectors)} texts, largest difference {difference:.2g} of {tolerance:.2g}"
+    if name == manifest.default_variant:
+        difference = largest_difference(golden.scores, vectors @ vectors.T, "golden scores")
+        if difference > golden.tolerance["scores"]:
+            allowed = golden.tolerance["scores"]
+            raise VerificationError(f"scores differ by up to {difference:.2g}, allowed {allowed:.2g}; {advice}")
+        detail += f"; scores {difference:.2g} of {golden.tolerance['scores']:.2g}"
+    return detail
