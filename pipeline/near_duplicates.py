@@ -1,8 +1,9 @@
 """Find texts that nearly repeat one another: the Jaccard similarity of their shingle sets, exactly.
 
 The search uses the prefix filter of set-similarity joins (Chaudhuri et al. 2006; Bayardo et al. 2007): when two sets
-have a Jaccard similarity of at least t, then the rarest `n - ceil(t * n) + 1` members of each share one. Nothing is
-sampled or hashed, so that the answer is the same in every run and on every machine.
+have a Jaccard similarity of at least t, they share at least t * n members of the one that has n, so that one of any
+n - ceil(t * n) + 1 members of it, the rarest say, is in the other. Nothing is sampled or hashed: the answer is exact and
+the same in every run and on every machine.
 """
 
 import math
@@ -45,7 +46,8 @@ class ShingleIndex:
 
     def matches(self, members: frozenset[str]) -> list[int]:
         """Return the positions of the indexed sets that are near `members`, in ascending order."""
-        candidates = {position for shingle in self._prefix(members) for position in self._postings.get(shingle, ())}
+        postings = self._postings
+        candidates = {position for shingle in members if shingle in postings for position in postings[shingle]}
         return sorted(position for position in candidates if self._near(members, self._sets[position]))
 
     def _prefix(self, members: frozenset[str]) -> Sequence[str]:
@@ -55,6 +57,8 @@ class ShingleIndex:
         return rare_first[: len(members) - math.ceil(self._threshold * len(members) - 1e-9) + 1]
 
     def _near(self, left: frozenset[str], right: frozenset[str]) -> bool:
+        if min(len(left), len(right)) < self._threshold * max(len(left), len(right)) - 1e-9:
+            return False
         shared = len(left & right)
         return shared >= self._threshold * (len(left) + len(right) - shared) - 1e-9
 
