@@ -1,0 +1,103 @@
+"""What is measured: the metrics, their units and directions, and the record of one measurement."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+# How a value came about. Only `measured` and `counted` values can satisfy a limit, unless the limit says otherwise:
+#   measured  a clock or counter on the device itself
+#   counted   exact by nature: bytes of a file, instructions of an emulated processor
+#   modelled  computed from assumptions (an estimate)
+#   emulated  measured, but on a machine that only stands in for the device
+Kind = Literal["measured", "counted", "modelled", "emulated"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One quantity that a report can hold and a budget can limit."""
+
+    name: str
+    unit: str  # s, B, J, 1/s, instructions, or 1 for shares and ratios
+    better: Literal["lower", "higher"]
+    section: Literal["bundle", "device"]
+    meaning: str
+    help: str = ""  # what would bring a broken limit back
+
+    @property
+    def timing(self) -> bool:
+        """Whether the value depends on what else the machine did: worth a second run before it fails a release."""
+        return self.unit in ("s", "1/s", "J") or self.name.endswith("_time_ratio") or self.name in _TIME_RATIOS
+
+
+_TIME_RATIOS = ("latency_p50_ratio", "latency_p95_ratio", "cpu_ratio", "cold_start_ratio", "energy_ratio")
+
+_FASTER = "fewer or narrower layers, shorter texts, or a vocabulary that needs fewer tokens per query"
+_SMALLER = "see `pocketrank inspect`: a smaller vocabulary, fewer bits for the table, a narrower model"
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("shipped_bytes", "B", "lower", "bundle", "default ONNX file and tokenizer.json", _SMALLER),
+        Metric("model_bytes", "B", "lower", "bundle", "default ONNX file", _SMALLER),
+        Metric("tokenizer_bytes", "B", "lower", "bundle", "tokenizer.json", "a smaller vocabulary"),
+        Metric("folder_bytes", "B", "lower", "bundle", "all files of the bundle", "leave variants out"),
+        Metric("latency_p50", "s", "lower", "device", "median time from text to vector", _FASTER),
+        Metric("latency_p95", "s", "lower", "device", "95th percentile of the time from text to vector", _FASTER),
+        Metric("latency_p99", "s", "lower", "device", "99th percentile of the time from text to vector", _FASTER),
+        Metric("tokenize_p50", "s", "lower", "device", "median time of tokenization alone", "a simpler normalizer"),
+        Metric("throughput", "1/s", "higher", "device", "queries per second, one after the other", _FASTER),
+        Metric("cpu_per_query", "s", "lower", "device", "processor time of one query", _FASTER),
+        Metric("cold_start", "s", "lower", "device", "start of the process to the first vector", "a smaller model"),
+        Metric("cold_start_interpreter", "s", "lower", "device", "… of which: start of Python"),
+        Metric("cold_start_import", "s", "lower", "device", "… of which: importing numpy, tokenizers, onnxruntime"),
+        Metric("cold_start_tokenizer", "s", "lower", "device", "… of which: opening the tokenizer"),
+        Metric("cold_start_session", "s", "lower", "device", "… of which: opening the model"),
+        Metric("cold_start_first", "s", "lower", "device", "… of which: the first vector"),
+        Metric("peak_rss", "B", "lower", "device", "largest resident memory of the process", _SMALLER),
+        Metric("peak_rss_added", "B", "lower", "device", "peak minus interpreter and libraries", _SMALLER),
+        Metric("settled_rss", "B", "lower", "device", "resident memory after the queries", _SMALLER),
+        Metric("settled_pss", "B", "lower", "device", "the same, shared pages divided among their users", _SMALLER),
+        Metric("interpreter_rss", "B", "lower", "device", "resident memory of Python and the worker alone"),
+        Metric("libraries_rss", "B", "lower", "device", "… added by importing the libraries"),
+        Metric("tokenizer_rss", "B", "lower", "device", "… added by the tokenizer", "a smaller vocabulary"),
+        Metric("model_rss", "B", "lower", "device", "… added by the model and its first query", _SMALLER),
+        Metric("energy_per_query", "J", "lower", "device", "energy of one query above idle", _FASTER),
+        Metric("instructions_per_query", "instructions", "lower", "device", "processor instructions", _FASTER),
+        Metric("latency_p50_ratio", "1", "lower", "device", "latency_p50 over that of the reference model", _FASTER),
+        Metric("latency_p95_ratio", "1", "lower", "device", "latency_p95 over that of the reference model", _FASTER),
+        Metric("cpu_ratio", "1", "lower", "device", "cpu_per_query over that of the reference model", _FASTER),
+        Metric("cold_start_ratio", "1", "lower", "device", "cold_start over that of the reference model", _SMALLER),
+        Metric("peak_rss_ratio", "1", "lower", "device", "peak_rss over that of the reference model", _SMALLER),
+        Metric("energy_ratio", "1", "lower", "device", "energy_per_query over that of the reference model", _FASTER),
+    )
+}
+
+# Ratios within one run hold on a machine whose speed nobody knows: the models take turns.
+RATIOS = {
+    "latency_p50_ratio": "latency_p50",
+    "latency_p95_ratio": "latency_p95",
+    "cpu_ratio": "cpu_per_query",
+    "cold_start_ratio": "cold_start",
+    "peak_rss_ratio": "peak_rss",
+    "energy_ratio": "energy_per_query",
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One value with all that is needed to judge it. `value` is absent when it could not be had; `reason` says why."""
+
+    metric: str
+    unit: str
+    kind: Kind
+    method: str
+    value: float | None = None
+    model: str = ""
+    device: str = ""  # fingerprint of the machine
+    count: int = 0  # samples
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None  # of the interval
+    stability: str = "stable"
+    source: str = ""  # of energy figures
+    reason: str = ""
+    processes: tuple[float, ...] = ()  # the value in each repetition, in order
