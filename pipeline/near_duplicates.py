@@ -1,8 +1,8 @@
 """Find texts that nearly repeat one another: the Jaccard similarity of their shingle sets, exactly.
 
-The search uses the prefix filter of set-similarity joins (Chaudhuri et al. 2006; Bayardo et al. 2007): when two sets
-have a Jaccard similarity of at least t, they share at least t * n members of the one that has n, so that one of any
-n - ceil(t * n) + 1 members of it, the rarest say, is in the other. Nothing is sampled or hashed: the answer is exact and
+The search uses the prefix filter of set-similarity joins (Chaudhuri et al. 2006; Bayardo et al. 2007): a set of n
+shingles whose Jaccard similarity with another is at least t shares at least s = ceil(t * n) of them, so that of any
+n - s + k of them, the rarest say, at least k are in the other. Nothing is sampled or hashed: the answer is exact, and
 the same in every run and on every machine.
 """
 
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 _WORD = re.compile(r"[^\W_]+")
+_SHARED_RARE = 4  # the k of the prefix filter: more makes candidates fewer and lists longer
 
 
 def normalise(text: str) -> str:
@@ -22,13 +23,13 @@ def normalise(text: str) -> str:
 def character_shingles(text: str, size: int = 4) -> frozenset[str]:
     """Return the runs of `size` characters of the normalised text; made for short texts such as queries."""
     padded = f" {normalise(text)} "
-    return frozenset(padded[start : start + size] for start in range(max(1, len(padded) - size + 1)))
+    return frozenset([padded[start : start + size] for start in range(max(1, len(padded) - size + 1))])
 
 
 def word_shingles(text: str, size: int = 3) -> frozenset[str]:
     """Return the runs of `size` words of the normalised text; made for passages."""
     words = normalise(text).split()
-    return frozenset(" ".join(words[start : start + size]) for start in range(max(1, len(words) - size + 1)))
+    return frozenset([" ".join(words[start : start + size]) for start in range(max(1, len(words) - size + 1))])
 
 
 class ShingleIndex:
@@ -38,27 +39,32 @@ class ShingleIndex:
         """Index `sets`; their positions are their names. `threshold` is a Jaccard similarity in (0, 1]."""
         self._sets = list(sets)
         self._threshold = threshold
-        self._frequency = Counter(shingle for members in self._sets for shingle in members)
+        frequency = Counter(shingle for members in self._sets for shingle in members)
         self._postings: dict[str, list[int]] = {}
+        self._needed: list[int] = []
         for position, members in enumerate(self._sets):
-            for shingle in self._prefix(members):
+            # The small margin keeps rounding of `threshold * n` from losing a pair that lies on the threshold.
+            shared = math.ceil(threshold * len(members) - 1e-9)
+            needed = min(_SHARED_RARE, shared)
+            self._needed.append(needed)
+            rare_first = sorted(members, key=lambda shingle: (frequency[shingle], shingle))
+            for shingle in rare_first[: len(members) - shared + needed]:
                 self._postings.setdefault(shingle, []).append(position)
 
     def matches(self, members: frozenset[str]) -> list[int]:
         """Return the positions of the indexed sets that are near `members`, in ascending order."""
-        postings = self._postings
-        candidates = {position for shingle in members if shingle in postings for position in postings[shingle]}
-        return sorted(position for position in candidates if self._near(members, self._sets[position]))
-
-    def _prefix(self, members: frozenset[str]) -> Sequence[str]:
-        # Any fixed order of the shingles is right; rare ones first keeps the lists of candidates short.
-        rare_first = sorted(members, key=lambda shingle: (self._frequency[shingle], shingle))
-        # The small margin keeps rounding of `threshold * n` from losing a pair that lies on the threshold.
-        return rare_first[: len(members) - math.ceil(self._threshold * len(members) - 1e-9) + 1]
+        hits: Counter[int] = Counter()
+        for shingle in members:
+            positions = self._postings.get(shingle)
+            if positions:
+                hits.update(positions)
+        return sorted(
+            position
+            for position, count in hits.items()
+            if count >= self._needed[position] and self._near(members, self._sets[position])
+        )
 
     def _near(self, left: frozenset[str], right: frozenset[str]) -> bool:
-        if min(len(left), len(right)) < self._threshold * max(len(left), len(right)) - 1e-9:
-            return False
         shared = len(left & right)
         return shared >= self._threshold * (len(left) + len(right) - shared) - 1e-9
 

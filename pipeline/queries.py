@@ -96,7 +96,7 @@ def training_texts(
             if not text or text in seen:
                 continue
             seen.add(text)
-            if held_out.repeats(text) or held_out.repeats(clean):
+            if held_out.repeats(text) or (text != clean and held_out.repeats(clean)):
                 dropped[form] += 1
             else:
                 candidates[form].append(TrainingText(text, "query", form))
