@@ -103,11 +103,15 @@ class DistillSettings:
     steps: int = 3000
     batch_texts: int = 64
     shards: int = 2  # parts of a batch computed side by side; part of the recipe, so that bytes do not depend on cores
-    learning_rate: float = 5e-4
+    workers: int = 0  # processes that share the parts, at most; 0: one a core; the bytes do not depend on it
+    learning_rate: float = 1e-3
     warmup_steps: int = 100
+    decay: Literal["linear", "cosine"] = "linear"  # of the learning rate, towards zero
     weight_decay: float = 0.01
-    document_share: float = 0.4  # share of documents in a batch; the rest are query-like texts
+    clip_norm: float = 1.0
+    document_share: float = 0.25  # share of documents in a batch; the rest are query-like texts
     losses: dict[str, float] = field(default_factory=lambda: {"cosine": 1.0, "geometry": 1.0})
+    validation_texts: int = 512  # held back from training, at most
     checkpoint_seconds: int = 30
 
 

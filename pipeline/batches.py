@@ -1,0 +1,159 @@
+"""Which texts make up the batch of a step: a pure function of seed and step.
+
+Training texts are tokenised once into flat arrays. A batch mixes documents and query-like texts, so that losses over
+pairs see both; its texts are sorted by length and split into parts of about equal work.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..runtime.errors import InputError
+from ..runtime.files import read_json_lines
+
+_WINDOW_BATCHES = 32  # texts of this many batches are sorted by length together: little padding, still random
+
+
+@dataclass(frozen=True)
+class TokenisedTexts:
+    """Token ids of all texts, one after the other."""
+
+    ids: np.ndarray  # int32 [all tokens]
+    starts: np.ndarray  # int64 [texts + 1]
+    is_document: np.ndarray  # bool [texts]
+
+    def __len__(self) -> int:
+        return len(self.is_document)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each text, int64 [texts]."""
+        return np.diff(self.starts)
+
+    def padded(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return ids, int64 [rows, longest], padded with 0, and lengths, int64 [rows]."""
+        lengths = self.lengths[rows]
+        ids = np.zeros((len(rows), int(lengths.max())), np.int64)
+        for place, row in enumerate(rows):
+            ids[place, : lengths[place]] = self.ids[self.starts[row] : self.starts[row + 1]]
+        return ids, lengths
+
+
+def tokenise(training: Path, tokenizer_file: Path, max_length: int) -> TokenisedTexts:
+    """Tokenise the texts of a `training.jsonl`, truncated to `max_length` tokens with [SEP] kept."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_length)
+    flat: list[np.ndarray] = []
+    ends, documents = [0], []
+    texts: list[str] = []
+
+    def flush() -> None:
+        for encoding in tokenizer.encode_batch_fast(texts):
+            flat.append(np.array(encoding.ids, np.int32))
+            ends.append(ends[-1] + len(encoding.ids))
+        texts.clear()
+
+    for _, value in read_json_lines(training):
+        texts.append(value["text"])
+        documents.append(value.get("role") == "document")
+        if len(texts) == 1024:
+            flush()
+    flush()
+    if not documents:
+        raise InputError(f"{training} holds no training texts; check [queries] in the recipe")
+    return TokenisedTexts(np.concatenate(flat), np.array(ends, np.int64), np.array(documents))
+
+
+def held_back(count: int, seed: int, most: int) -> np.ndarray:
+    """Return the sorted rows of the validation slice: at most `most`, and at most a tenth of the texts."""
+    rows = np.random.default_rng([seed, 7]).permutation(count)[: min(most, count // 10)]
+    return np.sort(rows)
+
+
+class _Pool:
+    """An endless stream of batches of one role; epoch after epoch, each text once an epoch."""
+
+    def __init__(self, rows: np.ndarray, lengths: np.ndarray, per_batch: int, seed: Sequence[int]) -> None:
+        self._rows, self._lengths, self._per_batch, self._seed = rows, lengths, per_batch, list(seed)
+        self._epochs: dict[int, list[np.ndarray]] = {}
+
+    def batch(self, number: int) -> np.ndarray:
+        """Return the rows of batch `number`."""
+        if self._per_batch == 0 or not len(self._rows):
+            return np.empty(0, np.int64)
+        an_epoch = max(len(self._rows) // self._per_batch, 1)
+        epoch, place = divmod(number, an_epoch)
+        if epoch not in self._epochs:
+            self._epochs = {epoch: self._cut(epoch)}
+        return self._epochs[epoch][place]
+
+    def _cut(self, epoch: int) -> list[np.ndarray]:
+        random = np.random.default_rng([*self._seed, epoch])
+        rows = random.permutation(self._rows)
+        size, window = self._per_batch, self._per_batch * _WINDOW_BATCHES
+        batches: list[np.ndarray] = []
+        for first in range(0, len(rows), window):
+            part = rows[first : first + window]
+            part = part[np.argsort(self._lengths[part], kind="stable")]
+            # What does not fill a batch waits for another epoch, whose order is another.
+            whole = part[: len(part) // size * size] if len(part) >= size else part
+            batches.extend(whole.reshape(-1, size) if len(whole) >= size else [whole])
+        order = random.permutation(len(batches))
+        return [batches[index] for index in order]
+
+
+class BatchPlan:
+    """The batches of a training run."""
+
+    def __init__(
+        self, texts: TokenisedTexts, excluded: np.ndarray, batch_texts: int, document_share: float, seed: int
+    ) -> None:
+        usable = np.setdiff1d(np.arange(len(texts)), excluded)
+        if not len(usable):
+            raise InputError("no training texts are left; add texts to the corpus or raise queries.max_texts")
+        documents = usable[texts.is_document[usable]]
+        others = usable[~texts.is_document[usable]]
+        share = document_share if len(documents) and len(others) else float(len(documents) > 0)
+        in_batch = min(max(round(batch_texts * share), int(share > 0)), batch_texts)
+        self._texts = texts
+        self._documents = _Pool(documents, texts.lengths, in_batch, (seed, 1))
+        self._others = _Pool(others, texts.lengths, batch_texts - in_batch, (seed, 2))
+
+    def rows(self, step: int) -> np.ndarray:
+        """Return the rows of the batch of `step`, shortest first."""
+        rows = np.concatenate([self._others.batch(step), self._documents.batch(step)]).astype(np.int64)
+        return rows[np.argsort(self._texts.lengths[rows], kind="stable")]
+
+    def parts(self, step: int, count: int) -> list[np.ndarray]:
+        """Return the batch split into at most `count` runs of rows whose padded sizes are about equal."""
+        rows = self.rows(step)
+        return [rows[first:last] for first, last in balanced_cuts(self._texts.lengths[rows], count)]
+
+
+def balanced_cuts(lengths: np.ndarray, count: int) -> list[tuple[int, int]]:
+    """Cut rows (sorted by length) into at most `count` runs; the largest padded size is as small as possible."""
+    texts = len(lengths)
+    count = max(1, min(count, texts))
+    low, high = int(lengths[-1]), int(lengths[-1]) * texts
+    while low < high:  # the smallest budget of padded tokens that `count` runs suffice for
+        middle = (low + high) // 2
+        if len(_greedy(lengths, middle)) <= count:
+            high = middle
+        else:
+            low = middle + 1
+    return _greedy(lengths, low)
+
+
+def _greedy(lengths: np.ndarray, budget: int) -> list[tuple[int, int]]:
+    cuts: list[tuple[int, int]] = []
+    last = len(lengths)
+    while last > 0:  # from the longest down: a run costs its number of texts times its longest
+        size = max(1, min(last, budget // int(lengths[last - 1])))
+        cuts.append((last - size, last))
+        last -= size
+    return cuts[::-1]

@@ -1,0 +1,254 @@
+"""Stage `distill`: train the student to give the teacher's vectors.
+
+Training is a pure function of recipe, seed and inputs: the batch of a step follows from seed and step alone, each
+part of it is computed on one thread, and a run that was killed goes on from its last checkpoint to the same bytes.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..runtime.errors import InputError
+from ..runtime.files import write_json
+from .batches import BatchPlan, TokenisedTexts, held_back, tokenise
+from .checkpoint import TrainingState, read_checkpoint, write_checkpoint
+from .initialise import fit_projection, random_weights, read_pieces, teacher_weights
+from .losses import WeightedLosses
+from .reduction import read_reduction
+from .settings import DistillSettings
+from .shards import VectorReader
+from .stage import StageContext
+from .step_engine import StepEngine
+from .student import FlatParameters, Student, save_student, shape_of
+
+
+_LOG_POINTS = 100
+_VALIDATIONS = 10
+
+
+def run_distill(context: StageContext) -> None:
+    """Train and write `student/`, `log.json` (loss by step) and `speed.json` (timings)."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # moments that fade to denormal numbers would slow the update
+    recipe, inputs = context.recipe, context.inputs
+    tokenizer_file = inputs["vocabulary"] / "tokenizer.json"
+    texts = tokenise(inputs["queries"] / "training.jsonl", tokenizer_file, recipe.student.max_length)
+    targets = reduced_targets(inputs["teacher"], len(texts))
+    pieces = read_pieces(tokenizer_file)
+    parameters = FlatParameters(shape_of(recipe.student, len(pieces), targets.shape[1]))
+    trainer = Trainer(recipe.distill, recipe.seed, parameters, texts, targets)
+    state = read_checkpoint(context.work / "checkpoint.safetensors")
+    if state is not None and trainer.fits(state):
+        context.progress.note(f"  going on from step {state.step:,}")
+        trainer.restore(state)
+    elif recipe.student.initialise == "teacher":
+        from .teacher_model import load_teacher
+
+        context.progress.note("  composing the first weights from the teacher")
+        teacher_weights(trainer.student.tensors, load_teacher(recipe.teacher), pieces, recipe.seed)
+        fit_projection(trainer.student, texts, targets, trainer.trained)
+    else:
+        random_weights(trainer.student.tensors, recipe.seed)
+        fit_projection(trainer.student, texts, targets, trainer.trained)
+    trainer.train(context)
+    save_student(context.output / "student", parameters.shape, trainer.student.tensors)
+    write_json(context.output / "log.json", {"texts": len(texts), "steps": recipe.distill.steps, "points": trainer.log})
+    write_json(context.output / "speed.json", trainer.speed())
+
+
+def reduced_targets(teacher: Path, count: int) -> np.ndarray:
+    """Return the reduced teacher vectors of all training texts, float32 [count, dimension]."""
+    reduction = read_reduction(teacher / "projection.safetensors")
+    reader = VectorReader(teacher / "training.npy")
+    if reader.rows != count:
+        raise InputError(f"{reader.path} has {reader.rows} vectors for {count} training texts; run stage teacher again")
+    return np.concatenate([reduction.apply(block) for block in reader.blocks()]).astype(np.float32)
+
+
+@dataclass
+class _Speed:
+    steps: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+class Trainer:
+    """Owns the weights, the optimiser and the log of one training run."""
+
+    def __init__(
+        self,
+        settings: DistillSettings,
+        seed: int,
+        parameters: FlatParameters,
+        texts: TokenisedTexts,
+        targets: np.ndarray,
+    ) -> None:
+        import torch
+
+        _check(settings)
+        self.settings, self._texts, self._targets = settings, texts, targets
+        self._validation = held_back(len(texts), seed, settings.validation_texts)
+        self.trained = np.setdiff1d(np.arange(len(texts)), self._validation)
+        plan = BatchPlan(texts, self._validation, settings.batch_texts, settings.document_share, seed)
+        losses = WeightedLosses(settings.losses)
+        self._engine = StepEngine(parameters, texts, targets, plan, losses, settings.batch_texts, settings.shards)
+        self.student = Student(parameters, self._engine.flat)
+        flat, gradient, cut = self._engine.flat, self._engine.gradient, parameters.decayed
+        self._optimised = [torch.nn.Parameter(flat[:cut]), torch.nn.Parameter(flat[cut:])]
+        self._optimised[0].grad, self._optimised[1].grad = gradient[:cut], gradient[cut:]
+        self._optimiser = torch.optim.AdamW(
+            [
+                {"params": [self._optimised[0]], "weight_decay": settings.weight_decay},
+                {"params": [self._optimised[1]], "weight_decay": 0.0},
+            ],
+            lr=settings.learning_rate,
+            betas=(0.9, 0.98),
+            eps=1e-8,
+            fused=True,
+        )
+        self._moments = torch.zeros(2, parameters.length)
+        self._set_optimiser(0, cut)
+        self._cut = cut
+        self.step = 0
+        self.log: list[dict[str, Any]] = []
+        self._running: dict[str, float] = {}
+        self._speed = _Speed()
+
+    def _set_optimiser(self, step: int, cut: int) -> None:
+        """Let the optimiser keep its moments in our flat tensors, which a checkpoint stores."""
+        import torch
+
+        for parameter, part in zip(self._optimised, (slice(None, cut), slice(cut, None)), strict=True):
+            first, second = self._moments[0, part], self._moments[1, part]
+            self._optimiser.state[parameter] = {
+                "step": torch.tensor(float(step)),
+                "exp_avg": first,
+                "exp_avg_sq": second,
+            }
+
+    def fits(self, state: TrainingState) -> bool:
+        """Tell whether a checkpoint is one of this run."""
+        tensors = state.tensors
+        sizes = {"parameters": self._engine.flat.shape, "moments": self._moments.shape}
+        return {name: tensor.shape for name, tensor in tensors.items()} == sizes and state.step <= self.settings.steps
+
+    def restore(self, state: TrainingState) -> None:
+        """Go back to the state of a checkpoint."""
+        self._engine.flat.copy_(state.tensors["parameters"])
+        self._moments.copy_(state.tensors["moments"])
+        self._set_optimiser(state.step, self._cut)
+        self.step, self.log, self._running = state.step, state.log, state.running
+
+    def train(self, context: StageContext) -> None:
+        """Run the remaining steps; write a checkpoint every `checkpoint_seconds`."""
+        settings, progress = self.settings, context.progress
+        checkpoint = context.work / "checkpoint.safetensors"
+        self._engine.start_helpers(settings.workers)
+        started = saved = time.monotonic()
+        try:
+            with progress.task("student", settings.steps, "steps", done=self.step) as task:
+                while self.step < settings.steps:
+                    self._one_step(progress)
+                    task.advance()
+                    if time.monotonic() - saved >= settings.checkpoint_seconds and self.step < settings.steps:
+                        write_checkpoint(checkpoint, self._state())
+                        saved = time.monotonic()
+        finally:
+            self._engine.stop()
+        self._speed.seconds = time.monotonic() - started
+
+    def _one_step(self, progress: Any) -> None:
+        import torch
+
+        settings = self.settings
+        loss, values, tokens = self._engine.step(self.step, progress)
+        norm = float(torch.linalg.vector_norm(self._engine.gradient))
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise InputError(
+                f"training diverged at step {self.step}: loss {loss}, gradient norm {norm}; "
+                f"lower distill.learning_rate ({settings.learning_rate:g}) or raise distill.warmup_steps"
+            )
+        if norm > settings.clip_norm:
+            self._engine.gradient.mul_(settings.clip_norm / norm)
+        rate = learning_rate(settings, self.step)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        self._optimiser.step()
+        self.step += 1
+        self._speed.steps += 1
+        self._speed.tokens += tokens
+        for name, value in (("loss", loss), *values.items(), ("gradient_norm", norm), ("steps", 1.0)):
+            self._running[name] = self._running.get(name, 0.0) + value
+        self._log_point()
+
+    def _log_point(self) -> None:
+        steps = self.settings.steps
+        if self.step % max(steps // _LOG_POINTS, 1) == 0 or self.step == steps:
+            count = self._running.pop("steps")
+            point: dict[str, Any] = {"step": self.step}
+            point |= {name: float(f"{total / count:.6g}") for name, total in self._running.items()}
+            self.log.append(point)
+            self._running = {}
+            if len(self._validation) and (self.step % max(steps // _VALIDATIONS, 1) == 0 or self.step == steps):
+                point["validation_cosine"] = float(f"{self.validation_cosine():.6g}")
+
+    def validation_cosine(self) -> float:
+        """Return the mean cosine to the teacher on texts that are held back from training."""
+        vectors = encode_rows(self.student, self._texts, self._validation)
+        return float((vectors * self._targets[self._validation]).sum(1).mean())
+
+    def _state(self) -> TrainingState:
+        tensors = {"parameters": self._engine.flat.clone(), "moments": self._moments}
+        return TrainingState(self.step, self.log, self._running, tensors)
+
+    def speed(self) -> dict[str, Any]:
+        """Return the timings of this run (a resumed run counts only its own steps)."""
+        seconds = max(self._speed.seconds, 1e-9)
+        return {
+            "steps": self._speed.steps,
+            "tokens": self._speed.tokens,
+            "seconds": round(self._speed.seconds, 3),
+            "tokens_per_second": round(self._speed.tokens / seconds, 1),
+            "gradient_seconds_with_helper": round(self._engine.seconds_with_helpers, 3),
+            "gradient_seconds_alone": round(self._engine.seconds_alone, 3),
+        }
+
+
+def encode_rows(student: Student, texts: TokenisedTexts, rows: np.ndarray, batch: int = 64) -> np.ndarray:
+    """Return the student's unit vectors of some tokenised texts, float32 [rows, dimension], in their order."""
+    import torch
+
+    vectors = np.empty((len(rows), student.shape.dimension), np.float32)
+    order = np.argsort(texts.lengths[rows], kind="stable")
+    with torch.no_grad():
+        for first in range(0, len(rows), batch):
+            places = order[first : first + batch]
+            ids, lengths = texts.padded(rows[places])
+            vectors[places] = student.encode(torch.from_numpy(ids), torch.from_numpy(lengths)).numpy()
+    return vectors
+
+
+def learning_rate(settings: DistillSettings, step: int) -> float:
+    """Return the rate of a step: linear warm-up, then linear or cosine decay towards zero."""
+    if step < settings.warmup_steps:
+        return settings.learning_rate * (step + 1) / settings.warmup_steps
+    rest = max(settings.steps - settings.warmup_steps, 1)
+    left = 1 - (step - settings.warmup_steps) / rest
+    if settings.decay == "cosine":
+        left = (1 - math.cos(math.pi * left)) / 2
+    return settings.learning_rate * left
+
+
+def _check(settings: DistillSettings) -> None:
+    if min(settings.steps, settings.batch_texts, settings.shards) < 1:
+        raise InputError("[distill]: steps, batch_texts and shards must be at least 1; mend the recipe")
+    if not 0 <= settings.document_share <= 1:
+        raise InputError(f"distill.document_share = {settings.document_share} must be between 0 and 1; mend the recipe")
+    if not settings.learning_rate > 0:
+        raise InputError(f"distill.learning_rate = {settings.learning_rate} must be above 0; mend the recipe")

@@ -1,0 +1,132 @@
+"""The student's first weights.
+
+`teacher`: a vector for every piece of the new vocabulary is composed from the teacher's own token vectors (fast
+vocabulary transfer, Gee et al., arXiv 2402.09977) and reduced to the student's width by PCA. `random`: as BERT does.
+Either way the projection starts as the best linear map from the student's pooled outputs to the teacher's vectors,
+fitted by least squares on some training texts.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..runtime.errors import InputError
+from .batches import TokenisedTexts
+from .reduction import fit_reduction
+from .student import TABLE, Student
+
+if TYPE_CHECKING:
+    import torch
+
+    from .teacher_model import LoadedTeacher
+
+_FIT_TEXTS = 2048
+_RIDGE = 1e-3  # relative to the mean power of the pooled outputs
+_TABLE_SPREAD = 0.05  # root mean square of the composed vectors' components, near what BERT's tables have
+
+
+def random_weights(tensors: "dict[str, torch.Tensor]", seed: int) -> None:
+    """Fill the tensors as BERT does: matrices from N(0, 0.02²), norms one, biases zero, the [PAD] row zero."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            if name.endswith("LayerNorm.weight"):
+                tensor.fill_(1.0)
+            elif tensor.dim() == 1:
+                tensor.zero_()
+            else:
+                tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.02)
+        tensors[TABLE][0].zero_()
+
+
+def read_pieces(tokenizer_file: Path) -> list[str]:
+    """Return the pieces of a vocabulary in the order of their ids."""
+    from tokenizers import Tokenizer
+
+    vocabulary = Tokenizer.from_file(str(tokenizer_file)).get_vocab()
+    pieces = [""] * (max(vocabulary.values()) + 1)
+    for piece, identifier in vocabulary.items():
+        pieces[identifier] = piece
+    return pieces
+
+
+def composed_token_vectors(teacher: "LoadedTeacher", pieces: Sequence[str]) -> np.ndarray:
+    """Return a teacher vector for every new piece, float32 [pieces, teacher hidden].
+
+    A piece that the teacher has too keeps its vector; any other gets the mean of the teacher pieces that spell it. A
+    continuation (`##…`) is spelled with continuations.
+    """
+    table = teacher.token_table()
+    backend = getattr(teacher.model.tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise InputError(f'{teacher.files.name} has no fast tokenizer; set student.initialise = "random"')
+    backend.no_padding()
+    backend.no_truncation()
+    known: dict[str, int] = backend.get_vocab()
+    continues = any(piece.startswith("##") for piece in known)
+    special = {"[PAD]": "<pad>", "[UNK]": "<unk>", "[CLS]": "<s>", "[SEP]": "</s>", "[MASK]": "<mask>"}
+    middle = table.mean(0)
+    vectors = np.empty((len(pieces), table.shape[1]), np.float32)
+    for row, piece in enumerate(pieces):
+        inner = continues and piece.startswith("##") and len(piece) > 2
+        text = piece[2:] if piece.startswith("##") and len(piece) > 2 else piece.replace("\u2581", "")
+        if piece in known:
+            ids = [known[piece]]
+        elif piece in special:
+            ids = [known[special[piece]]] if special[piece] in known else []
+        else:
+            encoding = backend.encode(text, add_special_tokens=False)
+            ids = encoding.ids
+            if inner and ids:
+                ids = [known.get(f"##{encoding.tokens[0]}", ids[0]), *ids[1:]]
+        vectors[row] = table[ids].mean(0) if len(ids) else middle
+    return vectors
+
+
+def reduce_width(vectors: np.ndarray, hidden: int) -> np.ndarray:
+    """Return the vectors reduced (or padded with zeros) to `hidden` components of the usual spread."""
+    centred = vectors - vectors.mean(0)
+    axes = fit_reduction([centred], min(hidden, vectors.shape[1])).matrix
+    reduced = np.zeros((len(vectors), hidden), np.float32)
+    reduced[:, : axes.shape[1]] = centred @ axes
+    return reduced * (_TABLE_SPREAD / float(np.sqrt(np.mean(reduced**2))))
+
+
+def teacher_weights(
+    tensors: "dict[str, torch.Tensor]", teacher: "LoadedTeacher", pieces: Sequence[str], seed: int
+) -> None:
+    """Fill the tensors from the teacher where that pays, and as `random_weights` elsewhere."""
+    import torch
+
+    random_weights(tensors, seed)
+    table = tensors[TABLE]
+    vectors = reduce_width(composed_token_vectors(teacher, pieces), table.shape[1])
+    with torch.no_grad():
+        table.copy_(torch.from_numpy(vectors))
+        table[0].zero_()
+
+
+def fit_projection(student: Student, texts: TokenisedTexts, targets: np.ndarray, rows: np.ndarray) -> None:
+    """Set the projection to the ridge regression from pooled outputs to the teacher's vectors of `rows`."""
+    import torch
+
+    chosen = rows[np.linspace(0, len(rows) - 1, min(_FIT_TEXTS, len(rows))).astype(np.int64)]
+    chosen = chosen[np.argsort(texts.lengths[chosen], kind="stable")]
+    pooled = []
+    with torch.no_grad():
+        for first in range(0, len(chosen), 64):
+            ids, lengths = texts.padded(chosen[first : first + 64])
+            pooled.append(student.pooled(torch.from_numpy(ids), torch.from_numpy(lengths)).double())
+        features = torch.cat(pooled)
+        wanted = torch.from_numpy(targets[chosen]).double()
+        centre, offset = features.mean(0), wanted.mean(0)
+        features, wanted = features - centre, wanted - offset
+        moment = features.T @ features
+        moment += torch.eye(len(moment), dtype=torch.float64) * (_RIDGE * moment.diagonal().mean())
+        solution = torch.linalg.solve(moment, features.T @ wanted).T
+        student.tensors["projection.weight"].copy_(solution)
+        student.tensors["projection.bias"].copy_(offset - solution @ centre)

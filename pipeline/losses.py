@@ -1,0 +1,146 @@
+"""Distillation losses by name.
+
+A loss compares the student's unit vectors of one batch with the teacher's (reduced) unit vectors of the same texts.
+To add one: write a function of a `Batch` that returns a scalar tensor, decorate it with `@loss`, and name it in the
+recipe under `[distill.losses]` with its weight. A name with `_queries` or `_documents` behind it, such as
+`cosine_queries`, applies the loss to the texts of that role alone.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..runtime.errors import InputError
+from ..runtime.schema import nearest
+
+if TYPE_CHECKING:
+    import torch
+
+TEMPERATURE = 0.05  # of score lists
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a loss sees."""
+
+    student: "torch.Tensor"  # [texts, dimension], unit rows, carries the gradient
+    teacher: "torch.Tensor"  # [texts, dimension], unit rows
+    is_document: "torch.Tensor"  # bool [texts]
+
+    def of_role(self, documents: bool) -> "Batch":
+        """Return the texts of one role."""
+        chosen = self.is_document if documents else ~self.is_document
+        return Batch(self.student[chosen], self.teacher[chosen], self.is_document[chosen])
+
+
+Loss = Callable[[Batch], "torch.Tensor"]
+LOSSES: dict[str, Loss] = {}
+
+
+def loss(function: Loss) -> Loss:
+    """Register a loss under the function's name."""
+    LOSSES[function.__name__] = function
+    return function
+
+
+@loss
+def cosine(batch: Batch) -> "torch.Tensor":
+    """One minus the cosine between student and teacher vector, averaged over the texts."""
+    return 1 - (batch.student * batch.teacher).sum(1).mean()
+
+
+@loss
+def l2(batch: Batch) -> "torch.Tensor":
+    """Euclidean distance between student and teacher vector (EmbedDistill, arXiv 2301.12005, eqs. 7 and 8)."""
+    return ((batch.student - batch.teacher).square().sum(1) + 1e-12).sqrt().mean()
+
+
+@loss
+def geometry(batch: Batch) -> "torch.Tensor":
+    """Match the similarities among the batch's texts: root mean square difference of the two similarity matrices.
+
+    The edges of the embedding graph of EGA (arXiv 2211.13264).
+    """
+    difference = batch.student @ batch.student.T - batch.teacher @ batch.teacher.T
+    # The diagonal is one on both sides and adds nothing.
+    return (difference.square().sum() / _pairs(batch) + 1e-12).sqrt()
+
+
+@loss
+def scores(batch: Batch) -> "torch.Tensor":
+    """Kullback-Leibler divergence of each text's score list over the others, student against teacher.
+
+    Listwise score distillation. Lists of queries run over the batch's documents where there are at least two, and
+    over all other texts elsewhere.
+    """
+    import torch
+
+    allowed = ~torch.eye(len(batch.student), dtype=torch.bool)
+    if int(batch.is_document.sum()) > 1:
+        allowed &= batch.is_document[None, :] | batch.is_document[:, None]
+    # A large negative number rather than minus infinity: 0 x infinity would turn the gradient into NaN.
+    masked = torch.where(allowed, 0.0, -1e4)
+    student = torch.log_softmax((batch.student @ batch.teacher.T) / TEMPERATURE + masked, dim=1)
+    teacher = torch.log_softmax((batch.teacher @ batch.teacher.T) / TEMPERATURE + masked, dim=1)
+    return (teacher.exp() * (teacher - student)).sum(1).mean()
+
+
+@loss
+def margin(batch: Batch) -> "torch.Tensor":
+    """Match the margins between the teacher's best other text and every other one (margin-MSE on score lists)."""
+    import torch
+
+    own = torch.eye(len(batch.student), dtype=torch.bool)
+    teacher = (batch.teacher @ batch.teacher.T).masked_fill(own, -1.0)
+    student = (batch.student @ batch.teacher.T).masked_fill(own, -1.0)
+    best = teacher.argmax(1, keepdim=True)
+    difference = (student.gather(1, best) - student) - (teacher.gather(1, best) - teacher)
+    return difference.masked_fill(own, 0.0).square().sum() / _pairs(batch)
+
+
+@loss
+def repulsion(batch: Batch) -> "torch.Tensor":
+    """Push apart texts that the student sees nearer to each other than the teacher does (mean squared excess)."""
+    excess = (batch.student @ batch.student.T - batch.teacher @ batch.teacher.T).clamp_min(0)
+    return excess.square().sum() / _pairs(batch)
+
+
+def _pairs(batch: Batch) -> int:
+    return max(len(batch.student) * (len(batch.student) - 1), 1)
+
+
+_ROLES = {"_queries": False, "_documents": True}
+
+
+class WeightedLosses:
+    """The losses of a recipe, summed with their weights."""
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        """Look the names up; raise `InputError` for an unknown one, a bad weight, or none at all."""
+        self._parts: list[tuple[str, float, Loss, bool | None]] = []
+        for name in sorted(weights):
+            base, documents = name, None
+            for suffix, value in _ROLES.items():
+                if name.endswith(suffix):
+                    base, documents = name.removesuffix(suffix), value
+            if base not in LOSSES:
+                valid = [*LOSSES, *(known + suffix for known in LOSSES for suffix in _ROLES)]
+                raise InputError(f"distill.losses: there is no loss {name!r}; {nearest(name, valid)}")
+            if not 0 <= weights[name] < float("inf"):
+                raise InputError(f"distill.losses.{name} = {weights[name]}: a weight is a number from 0; mend it")
+            if weights[name] > 0:
+                self._parts.append((name, weights[name], LOSSES[base], documents))
+        if not self._parts:
+            raise InputError("distill.losses names no loss with a weight above 0; add one, such as cosine = 1.0")
+
+    def __call__(self, batch: Batch) -> "tuple[torch.Tensor, dict[str, float]]":
+        """Return the weighted sum and the value of each part. Parts without texts of their role count nothing."""
+        total = batch.student.sum() * 0.0
+        values: dict[str, float] = {}
+        for name, weight, function, documents in self._parts:
+            part = batch if documents is None else batch.of_role(documents)
+            if len(part.student):
+                value = function(part)
+                total = total + weight * value
+                values[name] = float(value.detach())
+        return total, values
