@@ -1,5 +1,6 @@
 """The stage that makes a run searchable at once: its corpus, encoded with the finished bundle."""
 
+from ..runtime.corpus import Document
 from ..runtime.encoder import Encoder
 from ..runtime.index import build_index
 from .beir import read_retrieval_set
@@ -10,4 +11,7 @@ def run_index(context: StageContext) -> None:
     """Encode the documents of the corpus with the shipped file and save the index in `index/`."""
     corpus = read_retrieval_set(context.inputs["corpus"])
     bundle = context.inputs["bundle"] / "bundle"
-    build_index(Encoder.open(bundle), corpus.documents, context.output / "index", progress=context.progress)
+    documents = [
+        Document(identifier, corpus.titles[identifier], corpus.body(identifier)) for identifier in corpus.documents
+    ]
+    build_index(Encoder.open(bundle), documents, context.output / "index", progress=context.progress)

@@ -9,9 +9,11 @@ threads are used, `batch_tokens` fills batches of texts sorted by length.
 
 What a text may be: any string. Lone surrogates become U+FFFD, as a decoder would have made of them. Only the first
 `max_length * 128` characters are read, so that a hostile text costs neither seconds nor gigabytes; of their tokens
-the first `max_length` are kept, [CLS] and [SEP] included. The empty text is [CLS] [SEP] and has a vector like any other.
+the first `max_length` are kept, [CLS] and [SEP] included. The empty text is [CLS] [SEP] and has a vector like any
+other.
 """
 
+import importlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,16 +39,17 @@ class Encoder:
     """A student with its tokenizer, ready to run. Make one with `Encoder.open`."""
 
     def __init__(
-        self, session: Any, tokenizer: Any, model_path: Path, tokenizer_path: Path, max_length: int, prompts: Prompts
+        self, bundle: Path, variant: str, model_path: Path, max_length: int, prompts: Prompts, threads: int
     ) -> None:
-        """Keep the opened parts; `Encoder.open` is the door."""
-        self._session, self._tokenizer = session, tokenizer
-        self.model_path, self.tokenizer_path = model_path, tokenizer_path
-        self.max_length = max_length
-        self.prompts = prompts
-        self.dimension = _dimension(session, model_path)
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(max_length)
+        """Open tokenizer and graph; `Encoder.open` is the door."""
+        self.bundle, self.variant, self.model_path = bundle, variant, model_path
+        self.tokenizer_path = inside(bundle, TOKENIZER_NAME)
+        self.max_length, self.prompts = max_length, prompts
+        self._tokenizer = open_tokenizer(self.tokenizer_path)
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_length)
+        self._session = open_session(model_path, threads)
+        self.dimension = _dimension(self._session, model_path)
 
     @classmethod
     def open(cls, bundle: Path, variant: str = "", threads: int = 1) -> "Encoder":
@@ -59,14 +62,12 @@ class Encoder:
         """
         if (bundle / MANIFEST_NAME).exists():
             manifest = read_manifest(bundle)
-            model_path = inside(bundle, _variant_file(manifest, variant, bundle))
-            max_length, prompts = manifest.max_length, manifest.prompts
-        else:
-            model_path = inside(bundle, f"onnx/{variant or 'model_quantized'}.onnx")
-            max_length, prompts = _bare_max_length(bundle, model_path), Prompts()
-        tokenizer_path = inside(bundle, TOKENIZER_NAME)
-        tokenizer = open_tokenizer(tokenizer_path)
-        return cls(open_session(model_path, threads), tokenizer, model_path, tokenizer_path, max_length, prompts)
+            name = variant or manifest.default_variant
+            model_path = inside(bundle, _variant_file(manifest, name, bundle))
+            return cls(bundle, name, model_path, manifest.max_length, manifest.prompts, threads)
+        name = variant or "model_quantized"
+        model_path = inside(bundle, f"onnx/{name}.onnx")
+        return cls(bundle, name, model_path, _bare_max_length(bundle, model_path), Prompts(), threads)
 
     @property
     def model_sha256(self) -> str:
@@ -144,7 +145,7 @@ class Encoder:
             ) from None
         if vectors.shape != (len(ids), self.dimension) or not np.isfinite(vectors).all():
             raise VerificationError(
-                f"{self.model_path} gave vectors that are misshapen or not finite; run `pocketrank verify` on the bundle"
+                f"{self.model_path} gave misshapen or infinite vectors; run `pocketrank verify` on the bundle"
             )
         return vectors
 
@@ -183,18 +184,16 @@ def open_tokenizer(path: Path) -> Any:
 
 def onnxruntime_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions of onnxruntime, which have no common base of their own."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
+    state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     found = [getattr(state, name) for name in dir(state)]
     own = [item for item in found if isinstance(item, type) and issubclass(item, Exception)]
     return (*own, RuntimeError, ValueError)  # the binding itself raises the last two
 
 
 def _variant_file(manifest: Manifest, variant: str, bundle: Path) -> str:
-    name = variant or manifest.default_variant
-    if name not in manifest.variants:
-        raise InputError(f"{bundle} has no variant {name!r}; choose one of {', '.join(sorted(manifest.variants))}")
-    return manifest.variants[name].file
+    if variant not in manifest.variants:
+        raise InputError(f"{bundle} has no variant {variant!r}; choose one of {', '.join(sorted(manifest.variants))}")
+    return manifest.variants[variant].file
 
 
 def _bare_max_length(bundle: Path, model_path: Path) -> int:

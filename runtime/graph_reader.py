@@ -245,3 +245,8 @@ def _text(value: int | memoryview) -> str:
 def _domain(value: int | memoryview) -> str:
     name = _text(value)
     return "" if name == "ai.onnx" else name
+
+
+def message_fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Yield (field number, integer or bytes) of any protobuf message; raise `ValueError` where it is not whole."""
+    yield from _fields(message)

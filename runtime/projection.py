@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError
-from .files import read_bytes
+from .files import inside, read_bytes
+from .manifest import MANIFEST_NAME, read_manifest
 
 MAX_HEADER_BYTES = 1_000_000
 
@@ -53,6 +54,16 @@ def read_projection(path: Path) -> Projection:
     if not (np.isfinite(mean).all() and np.isfinite(matrix).all()):
         raise InputError(f"{path} holds values that are not finite; build the bundle again")
     return Projection(mean, matrix)
+
+
+def bundle_projection(bundle: Path) -> Projection:
+    """Return the projection of the folder `bundle`; raise `InputError` when it has none."""
+    name = "projection.safetensors"
+    if (bundle / MANIFEST_NAME).exists():
+        name = read_manifest(bundle).pairing.projection
+    if not name or not (bundle / name).is_file():
+        raise InputError(f"{bundle} has no projection for teacher vectors; encode the documents with the bundle itself")
+    return read_projection(inside(bundle, name))
 
 
 def read_float_tensors(path: Path) -> dict[str, np.ndarray]:

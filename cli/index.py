@@ -1,0 +1,68 @@
+"""Encode a corpus with a bundle into an index that `pocketrank search` reads.
+
+CORPUS is a folder in BEIR layout, a JSONL file (text, and if there are any _id and title), a text file with one
+document a line, or a folder of .txt and .md files. The index is written beside the bundle unless --out says otherwise.
+
+examples:
+  pocketrank index runs/pydocs/bundle notes/ --out notes-index
+  pocketrank index runs/pydocs/bundle corpus.jsonl --vectors int8
+  pocketrank index runs/pydocs/bundle corpus.jsonl --vectors-from teacher-documents.npy
+"""
+
+import argparse
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `index`."""
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle")
+    parser.add_argument("corpus", type=Path, metavar="CORPUS", help="the documents: a file or a folder")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the index (default: index/ beside BUNDLE)")
+    parser.add_argument(
+        "--vectors",
+        choices=("float32", "int8", "binary"),
+        default="float32",
+        help="how vectors are kept: 4 bytes, 1 byte, or 1 byte and 1 bit per dimension (default: float32)",
+    )
+    parser.add_argument("--variant", default="", help="ONNX file of the bundle to encode with (default: the bundle's)")
+    parser.add_argument(
+        "--vectors-from",
+        type=Path,
+        metavar="NPY",
+        help="take the teacher's vectors of the documents from a .npy file, through the bundle's projection",
+    )
+    parser.add_argument("--json", action="store_true", help="print what was made as JSON")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Make the index and say what it weighs."""
+    from ..runtime.corpus import Corpus
+    from ..runtime.encoder import Encoder
+    from ..runtime.index import DocumentIndex, build_index, open_array
+    from ..runtime.projection import bundle_projection
+    from .output import make_progress, print_json, print_line
+
+    encoder = Encoder.open(arguments.bundle, arguments.variant)
+    corpus = Corpus(arguments.corpus)
+    folder = arguments.out or arguments.bundle.absolute().parent / "index"
+    imported = arguments.vectors_from is not None
+    build_index(
+        encoder,
+        corpus,
+        folder,
+        arguments.vectors,
+        open_array(arguments.vectors_from) if imported else None,
+        bundle_projection(arguments.bundle) if imported else None,
+        make_progress(),
+    )
+    manifest = DocumentIndex.open(folder).manifest
+    size = sum(manifest.files.values())
+    if arguments.json:
+        keys = ("count", "dimension", "vectors", "documents_by")
+        print_json({"index": str(folder), "bytes": size, **{key: getattr(manifest, key) for key in keys}})
+    else:
+        print_line(
+            f"{manifest.count:,} documents, {manifest.dimension} dimensions in {manifest.vectors}: {size:,} bytes"
+        )
+        print_line(f"search it: pocketrank search {folder} 'your query'")
+    return 0

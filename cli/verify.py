@@ -1,0 +1,33 @@
+"""Check a bundle against its manifest: names, hashes, graphs, tokenizer; and replay its golden vectors here.
+
+Exit code 0 when every check passes, 1 when one fails, 2 when the folder is no bundle.
+
+example: pocketrank verify runs/pydocs/bundle
+"""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `verify`."""
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle")
+    parser.add_argument("--json", action="store_true", help="print the checks as JSON")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print every check and return 0, or 1 when one failed."""
+    from ..runtime.verify import verify_bundle
+    from .output import print_json, print_line, print_table
+
+    checks = verify_bundle(arguments.bundle)
+    failed = [check for check in checks if not check.passed]
+    if arguments.json:
+        print_json({"passed": not failed, "checks": [asdict(check) for check in checks]})
+    else:
+        rows = [(check.name, "pass" if check.passed else "FAIL", check.detail) for check in checks]
+        print_table(f"Verification of {arguments.bundle}", ("check", "result", "detail"), rows)
+        verdict = f"{len(failed)} of {len(checks)} checks failed" if failed else f"all {len(checks)} checks passed"
+        print_line(verdict)
+    return 1 if failed else 0
