@@ -117,10 +117,12 @@ class DistillSettings:
 
 @dataclass(frozen=True)
 class QuantizeSettings:
-    """Bits of the shipped file."""
+    """Bits of the shipped file. `docs/quantization.md` says what each choice costs."""
 
-    table: Literal["fp32", "int8", "int4"] = "int8"
-    linear: Literal["fp32", "int8", "int4"] = "int8"
+    table: Literal["fp32", "fp16", "int8", "int4"] = "int8"
+    linear: Literal["fp32", "fp16", "int8", "int7", "int4"] = "int7"
+    # Single tensors by their names in the graph (`pocketrank inspect` lists them), such as {"layer0.qkv" = "int8"}.
+    tensors: dict[str, Literal["fp32", "fp16", "int8", "int7", "int4"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
