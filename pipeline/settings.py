@@ -64,7 +64,7 @@ class VocabularySettings:
     size: int = 0  # 0: chosen among the candidates by the rule of `docs/vocabulary.md`
     max_table_bytes: int = 2_000_000  # shipped bytes of the embedding table, at most
     lowercase: bool = True
-    min_character_share: float = 1e-5  # rarer characters are left to [UNK]; symbols and ASCII are always kept
+    min_character_share: float = 1e-5  # rarer characters are left to [UNK]; printable ASCII never is
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,10 @@ class BenchmarkSettings:
 
     devices: tuple[str, ...] = ("host",)
     compare_teacher: bool = True
-    repetitions: int = 3
-    min_seconds: float = 2.0
+    repetitions: int = 7  # fresh processes per model; bundle and teacher take turns
+    min_seconds: float = 1.0  # of the timed region of a process
     min_queries: int = 300
+    energy: Literal["auto", "rapl", "codecarbon", "profile-model", "none"] = "auto"
 
 
 @dataclass(frozen=True)
