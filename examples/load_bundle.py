@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # the wheels report usage unless told not to, before the import
+import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
@@ -14,7 +15,8 @@ tokenizer.enable_truncation(64)
 session = onnxruntime.InferenceSession(bundle / "onnx" / "model_quantized.onnx", providers=["CPUExecutionProvider"])
 
 
-def embed(text):
+def embed(text: str) -> np.ndarray:
+    """Return the unit vector of a text."""
     ids = tokenizer.encode(text).ids
     return session.run(["sentence_embedding"], {"input_ids": [ids], "attention_mask": [[1] * len(ids)]})[0][0]
 

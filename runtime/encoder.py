@@ -17,6 +17,7 @@ import importlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,8 @@ class Encoder:
         readable = [_SURROGATE.sub("\ufffd", text[:limit]) for text in texts]
         # One thread: the caller decides how many processes run.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(readable)]
+        with tokenizer_errors(self.tokenizer_path):
+            return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(readable)]
 
     def _run(self, ids: list[list[int]]) -> np.ndarray:
         length = max(len(row) for row in ids)
@@ -174,11 +176,25 @@ def open_tokenizer(path: Path) -> Any:
     from tokenizers import Tokenizer
 
     text = read_text(path)
+    with tokenizer_errors(path):
+        tokenizer = Tokenizer.from_str(text)
+        tokenizer.encode("a")  # some mistakes in the file only show here
+    return tokenizer
+
+
+@contextmanager
+def tokenizer_errors(path: Path) -> Iterator[None]:
+    """Turn what goes wrong inside `tokenizers` into a `VerificationError` of one line that names `path`.
+
+    The library raises `Exception` itself, and panics (a `BaseException`) on files that contradict themselves.
+    """
     try:
-        return Tokenizer.from_str(text)
-    except Exception as error:  # tokenizers raises Exception itself
+        yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
+        raise
+    except BaseException as error:
         raise VerificationError(
-            f"{path} is no tokenizer: {_first_line(error)}; run `pocketrank verify` on the bundle or fetch it again"
+            f"{path} is no working tokenizer: {_first_line(error)}; run `pocketrank verify` on the bundle"
         ) from error
 
 

@@ -1,9 +1,9 @@
 """`manifest.json`: what a bundle is, what is in it, and how anybody can tell that it is still the same.
 
-The manifest lists every other file with its size and SHA-256, and carries a digest over its own content. The file is
-written in one canonical form, so that any changed byte shows: in a listed file through its hash, in the manifest
-through the digest or the form. The digest guards against accidents, not against forgery: whoever can rewrite the
-bundle can rewrite the digest too, so publish it (`manifest_sha256`) where that matters.
+The manifest lists every other file with its size and SHA-256, and its last line is the SHA-256 of all lines above it,
+so any changed byte shows: in a listed file through its hash, in the manifest through its own. The digest guards
+against accidents, not against forgery: whoever can rewrite the bundle can rewrite the digest too, so publish it
+(`manifest_sha256`) where that matters.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError, VerificationError
-from .files import json_bytes, read_text, sha256_bytes, sha256_file
+from .files import json_bytes, read_bytes, sha256_bytes, sha256_file
 from .schema import from_mapping, to_mapping
 
 SCHEMA_VERSION = 1
@@ -23,6 +23,7 @@ MANIFEST_NAME = "manifest.json"
 TOKENIZER_NAME = "tokenizer.json"
 GOLDEN_NAME = "golden.json"
 
+_DIGEST_LINE = b'  "manifest_sha256": "'
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _VERSION = re.compile(r"\d+(\.\d+)*\Z")
 
@@ -125,7 +126,7 @@ class Manifest:
     quality: dict[str, Figure] = field(default_factory=dict)
     parity: dict[str, Figure] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
-    manifest_sha256: str = ""  # set by `manifest_bytes`
+    manifest_sha256: str = ""  # last line of the file, set by `manifest_bytes`
 
     def __post_init__(self) -> None:
         """Refuse a manifest that contradicts itself."""
@@ -149,30 +150,43 @@ def shipped_bytes(manifest: Manifest) -> int:
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:
-    """Return the canonical bytes of `manifest.json`, with the digest of everything else in `manifest_sha256`."""
-    content = dataclasses.replace(manifest, manifest_sha256="")
-    ordered = {name: content.files[name] for name in sorted(content.files)}
-    content = dataclasses.replace(content, files=ordered)
-    digest = sha256_bytes(json_bytes(to_mapping(content)))
-    return json_bytes(to_mapping(dataclasses.replace(content, manifest_sha256=digest)))
+    """Return the bytes of `manifest.json`: its last line holds the digest of everything above it."""
+    ordered = {name: manifest.files[name] for name in sorted(manifest.files)}
+    data = json_bytes(to_mapping(dataclasses.replace(manifest, files=ordered, manifest_sha256="")))
+    return _seal(data[: data.rindex(_DIGEST_LINE)])
+
+
+def _seal(content: bytes) -> bytes:
+    return content + _DIGEST_LINE + sha256_bytes(content).encode("ascii") + b'"\n}\n'
 
 
 def read_manifest(bundle: Path) -> Manifest:
-    """Read and check `manifest.json` of the folder `bundle`.
+    """Read and check `manifest.json` of the folder `bundle`; the other files are not looked at (`verify_bundle` does).
+
+    Raises `InputError` where there is none, and what `parse_manifest` raises.
+    """
+    path = bundle / MANIFEST_NAME
+    if not path.is_file():
+        raise InputError(f"{bundle} is no bundle: it has no {MANIFEST_NAME}; name a folder that `pocketrank run` made")
+    return parse_manifest(read_bytes(path), path)
+
+
+def parse_manifest(data: bytes, path: Path) -> Manifest:
+    """Check `data`, the content of the manifest at `path`.
 
     Raises `InputError` where there is none or where it was written by another schema version, `VerificationError`
-    where it is damaged: not JSON, unknown or missing keys, or not byte for byte what was written. The other files
-    are not looked at; that is `verify_bundle`.
+    where it is damaged: not JSON, or not byte for byte what was written. The other files are not looked at; that is
+    `verify_bundle`.
     """
     path = bundle / MANIFEST_NAME
     if not path.is_file():
         raise InputError(
             f"{bundle} is no bundle: it has no {MANIFEST_NAME}; name the folder that `pocketrank run` made"
         )
+    data = read_bytes(path)
     try:
-        text = read_text(path)
-        mapping = json.loads(text, object_pairs_hook=_unique_keys)
-    except (ValueError, InputError, RecursionError) as error:
+        mapping = json.loads(data.decode("utf-8"), object_pairs_hook=_unique_keys)
+    except (ValueError, RecursionError) as error:
         raise VerificationError(f"{path} is damaged: {error}; fetch or build the bundle again") from None
     version = mapping.get("schema_version") if isinstance(mapping, Mapping) else None
     if isinstance(version, int) and version != SCHEMA_VERSION:
@@ -180,17 +194,12 @@ def read_manifest(bundle: Path) -> Manifest:
             f"{path} has schema version {version}, this pocketrank reads {SCHEMA_VERSION}; "
             "use the pocketrank that wrote the bundle, or build it again"
         )
-    try:
-        manifest = from_mapping(Manifest, mapping, str(path))
-        canonical = manifest_bytes(manifest)
-    except (InputError, ValueError, OverflowError) as error:
-        raise VerificationError(f"{path} is damaged: {error}") from None
-    if canonical != text.encode("utf-8"):
+    if data != _seal(data[: max(data.rfind(_DIGEST_LINE), 0)]):
         raise VerificationError(
-            f"{path} was changed after it was written: its content does not match its manifest_sha256; "
+            f"{path} was changed after it was written: it does not match its own manifest_sha256; "
             "fetch or build the bundle again"
         )
-    return manifest
+    return from_mapping(Manifest, mapping, str(path))
 
 
 def list_files(bundle: Path) -> dict[str, FileEntry]:

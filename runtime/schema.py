@@ -6,6 +6,7 @@ every file format of the project (recipe, budget, device profile, manifest, repo
 
 import dataclasses
 import difflib
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ from .errors import InputError
 T = TypeVar("T")
 
 _TYPE_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+_type_hints = functools.cache(typing.get_type_hints)  # slow, and the same at each call
 
 
 def nearest(name: str, valid: typing.Iterable[str]) -> str:
@@ -37,7 +41,7 @@ def from_mapping(kind: type[T], mapping: Any, source: str, place: str = "") -> T
     if not isinstance(mapping, Mapping):
         raise InputError(f"{where} must be a table of keys and values; mend the file")
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    hints = typing.get_type_hints(kind)
+    hints = _type_hints(kind)
     for key in mapping:
         if key not in fields:
             raise InputError(f"{where}: unknown key {key!r}; {nearest(str(key), fields)}")

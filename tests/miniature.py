@@ -9,9 +9,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from safetensors.numpy import save
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.files import write_bytes, write_json
 from pocketrank.runtime.golden import golden_mapping, make_golden
@@ -25,12 +22,16 @@ from pocketrank.runtime.manifest import (
     list_files,
     manifest_bytes,
 )
+from safetensors.numpy import save
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 DIMENSION, HIDDEN, TEACHER, MAX_LENGTH = 24, 32, 40, 16
-WORDS = "merge two sorted lists open a network connection close the file read text from socket random number".split()
+SENTENCES = "merge two sorted lists; open a network connection; close the file; read text from socket; random number"
+WORDS = SENTENCES.replace(";", "").split()
 OPERATORS = (
-    "Add Cast Div DynamicQuantizeLinear Gather LpNormalization MatMul MatMulInteger Mul ReduceSum Squeeze Unsqueeze"
-).split()
+    *("Cast", "Div", "DynamicQuantizeLinear", "Gather", "LpNormalization", "MatMul", "MatMulInteger", "Mul"),
+    *("ReduceSum", "Squeeze", "Unsqueeze"),
+)
 
 
 def vocabulary() -> dict[str, int]:
@@ -53,7 +54,7 @@ def tokenizer() -> Tokenizer:
 def graph(quantized: bool, seed: int = 0) -> bytes:
     random = np.random.default_rng(seed)
     table = random.normal(size=(len(vocabulary()), HIDDEN)).astype(np.float32)
-    table[:5] *= 0.01
+    table[:5] *= 0.3
     weight = (random.normal(size=(HIDDEN, DIMENSION)) / 6).astype(np.float32)
     nodes, tensors = [], {"table": table, "axis1": np.array([1]), "axis2": np.array([2])}
     nodes.append(helper.make_node("Gather", ["table", "input_ids"], ["hidden"]))
@@ -135,7 +136,7 @@ def write_manifest(folder: Path, **changes: object) -> Path:
             "model_quantized": Variant("onnx/model_quantized.onnx", "int8"),
         },
         "pairing": Pairing("none", "projection.safetensors"),
-        "runtime": RuntimeRange("1.17", {"": 15}, tuple(OPERATORS)),
+        "runtime": RuntimeRange("1.17", {"": 15}, OPERATORS),
         "licences": {"weights": "Apache-2.0"},
         "files": files,
     }
