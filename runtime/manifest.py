@@ -174,16 +174,9 @@ def read_manifest(bundle: Path) -> Manifest:
 def parse_manifest(data: bytes, path: Path) -> Manifest:
     """Check `data`, the content of the manifest at `path`.
 
-    Raises `InputError` where there is none or where it was written by another schema version, `VerificationError`
-    where it is damaged: not JSON, or not byte for byte what was written. The other files are not looked at; that is
-    `verify_bundle`.
+    Raises `InputError` where it was written by another schema version, `VerificationError` where it is damaged: not
+    JSON, or not byte for byte what was written.
     """
-    path = bundle / MANIFEST_NAME
-    if not path.is_file():
-        raise InputError(
-            f"{bundle} is no bundle: it has no {MANIFEST_NAME}; name the folder that `pocketrank run` made"
-        )
-    data = read_bytes(path)
     try:
         mapping = json.loads(data.decode("utf-8"), object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:
