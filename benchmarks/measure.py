@@ -39,8 +39,8 @@ class ModelFiles:
 class MeasureSettings:
     """How long and how often."""
 
-    repetitions: int = 5
-    min_seconds: float = 2.0
+    repetitions: int = 7
+    min_seconds: float = 1.0
     min_queries: int = 300
     max_seconds: float = 60.0
     warmup: int = 20
@@ -80,8 +80,7 @@ def measure(
     chosen = choose_texts(texts, settings.texts)
     if not chosen:
         raise InputError("there are no texts to measure with; name a file of texts")
-    roles: list[Literal["subject", "reference", "peer"]] = ["subject", "reference", *["peer"] * len(models)]
-    model_facts = tuple(_facts(model, role) for model, role in zip(models, roles, strict=False))
+    model_facts = tuple(_facts(model, _role(index)) for index, model in enumerate(models))
     reports, missing = [], []
     for device in devices:
         try:
@@ -229,6 +228,10 @@ def _stop_when_hopeless(run: Run, repetition: int, task: Task) -> None:
     """Stop at once when the very first process cannot even open the model: no repetition will mend that."""
     if run.outcome == "failed" and repetition == 0:
         raise InputError(f"{run.model} cannot be measured: {run.detail}; check the model and its tokenizer")
+
+
+def _role(index: int) -> Literal["subject", "reference", "peer"]:
+    return "subject" if index == 0 else "reference" if index == 1 else "peer"
 
 
 def _facts(model: ModelFiles, role: Literal["subject", "reference", "peer"]) -> ModelFacts:

@@ -27,8 +27,8 @@ import zlib  # noqa: E402
 # request asks for more, because a second thread on a busy machine measures the scheduler.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_pool, "1")
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
 
 RESULT_VERSION = 1
 DEFAULTS = {
@@ -197,7 +197,7 @@ def timed_queries(model, texts, config):
     cpu = time.process_time_ns()
     begin = now()
     least, most = begin + int(config["min_seconds"] * 1e9), begin + int(config["max_seconds"] * 1e9)
-    done = False
+    stop, done = begin, False
     while not done:
         for text in texts:
             start = now()
@@ -275,7 +275,7 @@ def _seconds_since_spawn():
 
 def conditions():
     """Return what may disturb a measurement, read outside the timed region: load, clocks, temperature, switches."""
-    state = {"load": None, "megahertz": None, "celsius": None, "steal_ticks": None}
+    state = dict.fromkeys(("load", "megahertz", "celsius", "steal_ticks", "switches", "major_faults"))
     if hasattr(os, "getloadavg"):
         with contextlib.suppress(OSError):
             state["load"] = os.getloadavg()[0]

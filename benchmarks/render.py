@@ -1,0 +1,160 @@
+"""Reports and verdicts as tables: rows for the terminal, and Markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .gate import Verdict
+from .measurement import METRICS, Measurement
+from .report import DeviceReport, Report
+from .units import format_interval, format_quantity
+
+# The lines of the short table, in order.
+_SHORT = (
+    "latency_p50",
+    "latency_p95",
+    "latency_p99",
+    "throughput",
+    "cpu_per_query",
+    "instructions_per_query",
+    "cold_start",
+    "peak_rss",
+    "tokenizer_rss",
+    "model_rss",
+    "energy_per_query",
+)
+_MARKS = {"pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table before it is drawn; the first column holds labels."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+def device_table(report: Report, device: DeviceReport) -> Table:
+    """Return the short table of one device: a line a metric, a column a model."""
+    names = [model.name for model in report.models]
+    rows = [["shipped bytes", *(_bytes(report, name) for name in names)]]
+    for metric in _SHORT:
+        cells = [device.find(metric, name) for name in names]
+        if any(cell is not None and (cell.value is not None or cell.reason) for cell in cells):
+            rows.append([metric, *(_cell(cell) for cell in cells)])
+    for metric in METRICS:
+        cells = [device.find(metric, name) for name in names]
+        if metric.endswith("_ratio") and any(cells):
+            rows.append([f"{metric} to {report.reference}", *(_cell(cell) for cell in cells)])
+    return Table(f"{device.device} ({device.target}, {_machine(device)})", ["", *names], rows, _note(report, device))
+
+
+def verdict_table(verdict: Verdict) -> Table:
+    """Return the checks of a verdict, a line each."""
+    rows = []
+    for check in verdict.checks:
+        where = f"{check.device}: " if check.device else ""
+        advice = f"; what would help: {check.advice}" if check.advice and check.outcome != "pass" else ""
+        rows.append([f"{where}{check.metric}", _MARKS[check.outcome], f"{check.reason}{advice}", check.place])
+    note = f"verdict: {verdict.verdict}"
+    return Table(f"gate of {verdict.subject}", ["limit", "verdict", "how it stands", "written in"], rows, note)
+
+
+def markdown(report: Report, verdict: Verdict | None = None) -> str:
+    """Return the report, and the verdict when there is one, as a Markdown document."""
+    parts = [f"# What {report.subject} costs", ""]
+    for device in report.devices:
+        parts += _markdown_table(device_table(report, device))
+    if report.quality:
+        rows = [[one.metric, _cell(one), one.method] for one in report.quality]
+        parts += _markdown_table(Table("Quality", ["metric", "value", "method"], rows))
+    for missing in report.unavailable:
+        parts += [f"{missing.device} was not measured: {missing.reason}", ""]
+    if verdict is not None:
+        parts += _markdown_table(verdict_table(verdict))
+    return "\n".join(parts)
+
+
+def _markdown_table(table: Table) -> list[str]:
+    lines = [f"## {table.title}", "", _markdown_row(table.columns), _markdown_row(["---"] * len(table.columns))]
+    lines += [_markdown_row(row) for row in table.rows]
+    return [*lines, "", table.note, ""] if table.note else [*lines, ""]
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def _bytes(report: Report, name: str) -> str:
+    model = next(one for one in report.models if one.name == name)
+    return format_quantity(model.model_bytes + model.tokenizer_bytes, "B")
+
+
+def _cell(one: Measurement | None) -> str:
+    if one is None:
+        return "-"
+    if one.value is None:
+        return "-"
+    mark = " (estimate)" if one.kind == "modelled" else " (emulated)" if one.kind == "emulated" else ""
+    bounds = format_interval(one.low, one.high, one.unit) if one.low != one.high else ""
+    return format_quantity(one.value, one.unit) + mark + (f" [{bounds}]" if bounds else "")
+
+
+def _machine(device: DeviceReport) -> str:
+    machine = device.machine
+    name = machine.get("board") or machine.get("cpu") or machine.get("architecture") or "unknown machine"
+    return f"{name}, {machine.get('cores', '?')} cores"
+
+
+def _note(report: Report, device: DeviceReport) -> str:
+    subject = [one for one in device.measurements if one.model == report.subject]
+    notes = [f"{len(device.runs)} processes, models taking turns; values with 95 % intervals"]
+    unstable = sorted({one.stability for one in subject if one.stability != "stable"})
+    notes += [f"not stable: {text}" for text in unstable[:2]]
+    for one in subject:
+        if one.value is None and one.reason and one.metric in _SHORT:
+            notes.append(f"{one.metric}: {one.reason}")
+        if one.metric == "energy_per_query" and one.value is not None:
+            notes.append(f"energy: {one.source}, {one.method}")
+    return ". ".join(notes) + "."
+
+
+def comparison_rows(report: Report) -> list[list[str]]:
+    """Return the short comparison of reference and subject: label, reference, subject, subject over reference.
+
+    The first device speaks for the costs.
+    """
+    subject, reference = report.subject, report.reference
+    models = {model.name: model for model in report.models}
+    sizes = {name: model.model_bytes + model.tokenizer_bytes for name, model in models.items()}
+    rows = [["shipped bytes", _bytes(report, reference) if reference else "-", _bytes(report, subject)]]
+    rows[0].append(f"{sizes[subject] / sizes[reference]:.3f}" if reference else "-")
+    for one in report.quality:
+        if "ndcg" in one.metric and "retention" not in one.metric:
+            rows.append([one.metric, "", _cell(one), ""])
+        elif "retention" in one.metric:
+            rows.append([one.metric, "", "", _cell(one)])
+    if not report.devices:
+        return rows
+    device = report.devices[0]
+    for metric, ratio in (
+        ("latency_p50", "latency_p50_ratio"),
+        ("latency_p95", "latency_p95_ratio"),
+        ("cpu_per_query", "cpu_ratio"),
+        ("cold_start", "cold_start_ratio"),
+        ("peak_rss", "peak_rss_ratio"),
+        ("energy_per_query", "energy_ratio"),
+    ):
+        label = f"{metric} ({device.device})"
+        own, other = device.find(metric, subject), device.find(metric, reference)
+        if own is not None and own.source:
+            label += f", {own.source}"
+        rows.append([label, _plain(other), _plain(own), _plain(device.find(ratio, subject))])
+    return rows
+
+
+def _plain(one: Measurement | None) -> str:
+    if one is None or one.value is None:
+        return "-"
+    return format_quantity(one.value, one.unit) + (" (estimate)" if one.kind == "modelled" else "")

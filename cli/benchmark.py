@@ -1,0 +1,89 @@
+"""Measure latency, memory, cold start and energy of a bundle or of any ONNX embedding model.
+
+Every model runs in fresh processes; with --with, models take turns, so that ratios hold on a noisy machine.
+
+    pocketrank benchmark runs/pydocs/bundle --with teacher/model.onnx --out report.json
+"""
+
+import argparse
+from pathlib import Path
+
+from .output import make_progress, print_json, print_line, print_table
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("model", type=Path, metavar="BUNDLE|MODEL.onnx", help="what is measured")
+    parser.add_argument(
+        "--with",
+        dest="others",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="OTHER",
+        help="another bundle or ONNX file in the same run; the first one is the reference of the ratios",
+    )
+    parser.add_argument("--device", action="append", metavar="NAME", help="see `pocketrank devices` (default: host)")
+    parser.add_argument("--texts", type=Path, metavar="FILE", help="queries: a text or JSONL file, or a BEIR folder")
+    parser.add_argument("--repetitions", type=int, default=7, metavar="N", help="processes a model (default: 7)")
+    parser.add_argument(
+        "--min-seconds", type=float, default=1.0, metavar="S", help="timed region, at least (default: 1)"
+    )
+    parser.add_argument("--min-queries", type=int, default=300, metavar="N", help="queries in it (default: 300)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of ONNX Runtime (default: 1)")
+    parser.add_argument(
+        "--energy",
+        choices=("auto", "rapl", "codecarbon", "profile-model", "none"),
+        default="auto",
+        help="source of energy figures (default: the best one at hand)",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the report, raw samples included")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON, and nothing else")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Measure, print, and write the report."""
+    from ..benchmarks.measure import MeasureSettings, measure
+    from ..benchmarks.models import bundle_measurements, find_model, quality_measurements
+    from ..benchmarks.render import device_table
+    from ..benchmarks.report import write_report
+    from ..benchmarks.texts import BUILT_IN, read_texts
+    from ..devices.target import check_devices
+    from ..runtime.errors import InputError
+    from ..runtime.schema import to_mapping
+
+    devices = arguments.device or ["host"]
+    check_devices(devices)
+    models = [find_model(path) for path in (arguments.model, *arguments.others)]
+    texts = read_texts(arguments.texts) if arguments.texts else BUILT_IN
+    try:
+        settings = MeasureSettings(
+            repetitions=arguments.repetitions,
+            min_seconds=arguments.min_seconds,
+            min_queries=arguments.min_queries,
+            threads=arguments.threads,
+            energy=arguments.energy,
+        )
+    except ValueError as error:
+        raise InputError(f"{error}; mend the arguments") from None
+    report = measure(
+        models,
+        devices,
+        settings,
+        texts,
+        make_progress(arguments.json),
+        text_source=arguments.texts.name if arguments.texts else "built-in questions",
+        bundle=bundle_measurements(arguments.model),
+        quality=quality_measurements(arguments.model),
+    )
+    if arguments.out:
+        write_report(arguments.out, report)
+    if arguments.json:
+        print_json(to_mapping(report))
+    else:
+        for device in report.devices:
+            table = device_table(report, device)
+            print_table(table.title, table.columns, table.rows, table.note)
+        if arguments.out:
+            print_line(f"report: {arguments.out}")
+    return 3 if report.unavailable else 0

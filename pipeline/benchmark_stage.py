@@ -1,0 +1,69 @@
+"""Stages `benchmark` (what the bundle costs, the teacher beside it) and `gate` (the verdict)."""
+
+from pathlib import Path
+
+from ..benchmarks.budget import read_budget
+from ..benchmarks.gate import judge, not_judged, write_verdict
+from ..benchmarks.junit import write_junit
+from ..benchmarks.measure import MeasureSettings, ModelFiles, measure
+from ..benchmarks.models import bundle_measurements, find_model, quality_measurements
+from ..benchmarks.render import markdown
+from ..benchmarks.report import Report, read_report, write_report
+from ..runtime.files import read_json, write_bytes
+from ..runtime.manifest import TOKENIZER_NAME
+from .beir import read_retrieval_set
+from .stage import StageContext
+
+
+def run_benchmark(context: StageContext) -> None:
+    """Write `report.json` and `report.md`: bundle and teacher on each device of the recipe, with real test queries."""
+    report = _measure(context)
+    write_report(context.output / "report.json", report)
+    write_bytes(context.output / "report.md", markdown(report).encode("utf-8"))
+
+
+def run_gate(context: StageContext) -> None:
+    """Write `verdict.json` and `junit.xml`; without a budget the verdict says so."""
+    report = read_report(context.inputs["benchmark"] / "report.json")
+    settings = context.recipe.gate
+    if not settings.budget:
+        context.progress.note("  no budget in the recipe: nothing to hold the bundle to")
+        verdict = not_judged(report)
+    else:
+        baseline = read_report(Path(settings.baseline)) if settings.baseline else None
+        verdict = judge(
+            report,
+            read_budget(Path(settings.budget)),
+            baseline,
+            Path(settings.baseline).name,
+            confirm=lambda: _measure(context),
+        )
+    write_verdict(context.output / "verdict.json", verdict)
+    write_junit(context.output / "junit.xml", verdict)
+
+
+def _measure(context: StageContext) -> Report:
+    settings = context.recipe.benchmark
+    bundle = context.inputs["bundle"] / "bundle"
+    models = [find_model(bundle)]
+    if settings.compare_teacher:
+        teacher = context.inputs["export"] / "teacher"
+        length = int(read_json(context.inputs["teacher"] / "teacher.json").get("max_length", 256))
+        models.append(ModelFiles("teacher", teacher / "model.onnx", teacher / TOKENIZER_NAME, length))
+    corpus = read_retrieval_set(context.inputs["corpus"])
+    queries = corpus.split_queries("test") or corpus.queries
+    return measure(
+        models,
+        settings.devices,
+        MeasureSettings(
+            repetitions=settings.repetitions,
+            min_seconds=settings.min_seconds,
+            min_queries=settings.min_queries,
+            energy=settings.energy,
+        ),
+        list(queries.values()),
+        context.progress,
+        text_source="held-out queries of the corpus",
+        bundle=bundle_measurements(bundle),
+        quality=quality_measurements(bundle, context.inputs["evaluate"] / "evaluation.json"),
+    )
