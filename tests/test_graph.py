@@ -8,37 +8,9 @@ from pocketrank.export.graph import write_graph
 from pocketrank.export.quantize import Plan, make_plan
 from pocketrank.export.weights import TransformerWeights, read_weights
 from pocketrank.runtime.errors import InputError
+from small_student import small_model
 
 torch = pytest.importorskip("torch")
-
-
-def small_model(folder, act="gelu", hidden=48, factor=0, **config):
-    """Save a random small BERT with a projection in the student's layout and return its modules."""
-    from safetensors.numpy import save_file
-    from transformers import BertConfig, BertModel
-
-    torch.manual_seed(3)
-    settings = BertConfig(
-        vocab_size=200,
-        hidden_size=hidden,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=96,
-        hidden_act=act,
-        max_position_embeddings=64,
-        **config,
-    )
-    model = BertModel(settings, add_pooling_layer=False).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.05)
-    projection = torch.nn.Linear(hidden, 24)
-    tensors = {name: value.detach().numpy() for name, value in model.state_dict().items()}
-    tensors |= {"projection.weight": projection.weight.detach().numpy()}
-    tensors |= {"projection.bias": projection.bias.detach().numpy()}
-    settings.save_pretrained(folder)
-    save_file(tensors, folder / "model.safetensors")
-    return model, projection
 
 
 def batch(lengths, vocabulary=200, seed=1):
