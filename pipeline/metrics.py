@@ -12,6 +12,7 @@ import numpy as np
 
 from .beir import RetrievalSet
 
+METRICS = ("ndcg10", "mrr10", "recall100")
 RANK_DEPTH = 100
 _QUERY_BLOCK = 256
 
@@ -36,8 +37,7 @@ class QualityFigures:
 
     def summary(self, resamples: int = 1000, seed: int = 1) -> dict[str, Interval]:
         """Return mean and 95 % interval of each metric, by name."""
-        arrays = {"ndcg10": self.ndcg10, "mrr10": self.mrr10, "recall100": self.recall100}
-        return {name: bootstrap_interval(values, resamples, seed) for name, values in arrays.items()}
+        return {name: bootstrap_interval(getattr(self, name), resamples, seed) for name in METRICS}
 
 
 def ndcg_at(ranking: Sequence[str], grades: Mapping[str, int], depth: int = 10) -> float:
@@ -156,6 +156,29 @@ def bootstrap_interval(values: np.ndarray, resamples: int = 1000, seed: int = 1,
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(mean, float(low), float(high))
+
+
+def bootstrap_ratio(
+    values: np.ndarray, reference: np.ndarray, resamples: int = 1000, seed: int = 1, level: float = 0.95
+) -> Interval:
+    """Return the ratio of two means over the same queries, and its paired percentile bootstrap interval.
+
+    Both systems are resampled with the same queries, so that what makes a query hard for both does not widen the
+    interval. Resamples in which the reference scores nothing are left out.
+    """
+    ratio = float(np.mean(values) / np.mean(reference))
+    if resamples < 1 or len(values) < 2:
+        return Interval(ratio, ratio, ratio)
+    random = np.random.default_rng(seed)
+    ratios = []
+    for _ in range(resamples):
+        rows = random.integers(0, len(values), len(values))
+        below = reference[rows].mean()
+        if below > 0:
+            ratios.append(values[rows].mean() / below)
+    tail = (1 - level) / 2
+    low, high = np.quantile(ratios, [tail, 1 - tail])
+    return Interval(ratio, float(low), float(high))
 
 
 def _discounted(gains: Sequence[int]) -> float:

@@ -129,7 +129,7 @@ class QuantizeSettings:
 class EvaluateSettings:
     """What is measured on the shipped file."""
 
-    baselines: tuple[Literal["bm25", "fusion", "teacher-int8", "model2vec"], ...] = ("bm25", "fusion")
+    baselines: tuple[Literal["bm25", "fusion"], ...] = ("bm25", "fusion")
     bootstrap: int = 1000  # resamples for the intervals
 
 

@@ -1,0 +1,197 @@
+"""The stage `evaluate`: ranking quality of the file that is shipped, beside the teacher and BM25.
+
+Queries are always encoded by the bundle. Documents are encoded by the bundle too (symmetric), or by the teacher and
+brought into the bundle's space by its projection (asymmetric).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..runtime.encoder import Encoder
+from ..runtime.errors import InputError
+from ..runtime.files import read_json, write_json
+from ..runtime.progress import Progress
+from ..runtime.projection import Projection, read_projection
+from ..runtime.schema import from_mapping, to_mapping
+from .baselines import bm25_scores, fuse
+from .beir import RetrievalSet, read_retrieval_set
+from .metrics import METRICS, Interval, QualityFigures, bootstrap_ratio, evaluate_scores, scored_queries, scored_rows
+from .settings import EvaluateSettings
+from .stage import StageContext
+
+SCHEMA_VERSION = 1
+SHIPPED = "model_quantized"
+REFERENCE = "model"
+LEVEL = 0.95
+
+METHODS = {
+    "symmetric": "bundle encodes queries and documents",
+    "asymmetric": "bundle encodes queries, teacher documents through the projection",
+    "symmetric_fp32": "fp32 file encodes queries and documents",
+    "asymmetric_fp32": "fp32 file encodes queries, teacher documents through the projection",
+    "teacher": "teacher encodes queries and documents",
+    "bm25": "BM25, English stop words",
+    "fusion_symmetric": "bundle alone and BM25, sum of z-scores per query",
+    "fusion_asymmetric": "bundle with teacher documents and BM25, sum of z-scores per query",
+    "fusion_teacher": "teacher and BM25, sum of z-scores per query",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One figure with its bootstrap interval over queries."""
+
+    value: float
+    low: float
+    high: float
+    level: float
+    count: int  # queries
+    method: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The whole of `evaluation.json`: figures by system, the systems being the keys of `METHODS`."""
+
+    schema_version: int
+    split: str
+    documents: int
+    queries: int
+    ndcg10: dict[str, Entry]
+    mrr10: dict[str, Entry]
+    recall100: dict[str, Entry]
+    ndcg10_retention: dict[str, Entry]  # share of the teacher's nDCG@10
+
+    def __post_init__(self) -> None:
+        """Refuse a file of another version."""
+        if self.schema_version != SCHEMA_VERSION:
+            raise ValueError(f"schema_version {self.schema_version} is not {SCHEMA_VERSION}; evaluate again")
+
+
+def run_evaluate(context: StageContext) -> None:
+    """Write `evaluation.json`, and `per_query.json` with nDCG@10 of every query for paired comparisons.
+
+    Raises `InputError` when the teacher's vectors do not belong to the corpus.
+    """
+    retrieval_set = read_retrieval_set(context.inputs["corpus"])
+    teacher, bundle = context.inputs["teacher"], context.inputs["export"] / "bundle"
+    teacher_documents = read_vectors(teacher / "documents.npy", len(retrieval_set.documents))
+    teacher_queries = scored_rows(
+        read_vectors(teacher / "queries.npy", len(retrieval_set.queries)), retrieval_set, "test"
+    )
+    projection = read_projection(teacher / "projection.safetensors")
+    scores = teacher_scores(teacher_queries, teacher_documents)
+    for variant, suffix in ((SHIPPED, ""), (REFERENCE, "_fp32")):
+        encoder = Encoder.open(bundle, variant)
+        found = bundle_scores(encoder, retrieval_set, "test", context.progress, projection, teacher_documents)
+        scores.update({f"{name}{suffix}": matrix for name, matrix in found.items()})
+    add_baselines(scores, retrieval_set, "test", context.recipe.evaluate)
+    figures = {name: evaluate_scores(scores[name], retrieval_set, "test") for name in METHODS if name in scores}
+    evaluation = summarise(
+        figures, "test", len(retrieval_set.documents), context.recipe.evaluate.bootstrap, context.recipe.seed
+    )
+    write_json(context.output / "evaluation.json", to_mapping(evaluation))
+    write_json(context.output / "per_query.json", per_query(figures))
+    for name, entry in evaluation.ndcg10.items():
+        context.progress.note(f"  nDCG@10 {entry.value:.4f} [{entry.low:.4f}, {entry.high:.4f}]  {METHODS[name]}")
+
+
+def teacher_scores(query_vectors: np.ndarray, document_vectors: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the teacher's scores [queries, documents] under its name."""
+    return {"teacher": query_vectors @ document_vectors.T}
+
+
+def bundle_scores(
+    encoder: Encoder,
+    retrieval_set: RetrievalSet,
+    split: str,
+    progress: Progress,
+    projection: Projection | None = None,
+    teacher_documents: np.ndarray | None = None,
+    symmetric: bool = True,
+) -> dict[str, np.ndarray]:
+    """Return the scores [scored queries of `split`, documents] of one file of a bundle.
+
+    `symmetric` encodes the documents with the bundle; `asymmetric` is there when the teacher's document vectors and
+    the projection are given.
+    """
+    names = scored_queries(retrieval_set, split)
+    queries = encoder.encode_queries([retrieval_set.queries[name] for name in names])
+    scores: dict[str, np.ndarray] = {}
+    if symmetric:
+        # A graph without activations quantized on the fly computes the same in any batch, and faster.
+        batch_tokens = 4096 if encoder.model_path.stem == REFERENCE else 0
+        texts = list(retrieval_set.documents.values())
+        scores["symmetric"] = queries @ encoder.encode_documents(texts, batch_tokens, progress).T
+    if projection is not None and teacher_documents is not None:
+        scores["asymmetric"] = queries @ projection.apply(teacher_documents).T
+    return scores
+
+
+def add_baselines(
+    scores: dict[str, np.ndarray], retrieval_set: RetrievalSet, split: str, settings: EvaluateSettings
+) -> None:
+    """Add the score matrices of `settings.baselines` to those of the bundle and the teacher."""
+    if not {"bm25", "fusion"} & set(settings.baselines):
+        return
+    bm25 = bm25_scores(retrieval_set, split)
+    if "bm25" in settings.baselines:
+        scores["bm25"] = bm25
+    if "fusion" in settings.baselines:
+        for name in ("symmetric", "asymmetric", "teacher"):
+            if name in scores:
+                scores[f"fusion_{name}"] = fuse(scores[name], bm25)
+
+
+def summarise(
+    figures: Mapping[str, QualityFigures], split: str, documents: int, resamples: int, seed: int
+) -> Evaluation:
+    """Return means and intervals of all systems, and what each keeps of the teacher's nDCG@10 when it is there."""
+    count = len(next(iter(figures.values())).query_ids)
+    if not count:
+        raise InputError(f"no query of the split {split!r} has a relevant document; choose another split")
+    tables: dict[str, dict[str, Entry]] = {metric: {} for metric in METRICS}
+    for name, values in figures.items():
+        for metric, interval in values.summary(resamples, seed).items():
+            tables[metric][name] = _entry(interval, count, METHODS[name])
+    retention: dict[str, Entry] = {}
+    if "teacher" in figures and figures["teacher"].ndcg10.any():
+        for name, values in figures.items():
+            if name != "teacher":
+                interval = bootstrap_ratio(values.ndcg10, figures["teacher"].ndcg10, resamples, seed, LEVEL)
+                retention[name] = _entry(interval, count, f"{METHODS[name]}; relative to the teacher alone")
+    return Evaluation(SCHEMA_VERSION, split, documents, count, **tables, ndcg10_retention=retention)
+
+
+def per_query(figures: Mapping[str, QualityFigures]) -> dict[str, Any]:
+    """Return nDCG@10 of every query by system, for paired comparisons of two bundles."""
+    first = next(iter(figures.values()))
+    values = {name: [round(float(value), 6) for value in one.ndcg10] for name, one in figures.items()}
+    return {"schema_version": SCHEMA_VERSION, "queries": list(first.query_ids), "ndcg10": values}
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """Read `evaluation.json` strictly."""
+    return from_mapping(Evaluation, read_json(path), str(path))
+
+
+def read_vectors(path: Path, rows: int) -> np.ndarray:
+    """Return the vectors of a `.npy` file; raise `InputError` unless it holds `rows` rows of finite numbers."""
+    try:
+        vectors = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; run the stage that writes it again") from None
+    except (ValueError, EOFError):
+        raise InputError(f"{path} is no array of numbers; run the stage that writes it again") from None
+    if vectors.ndim != 2 or len(vectors) != rows or not np.isfinite(vectors).all():
+        raise InputError(f"{path} holds {vectors.shape}, not {rows} rows of vectors; run its stage again")
+    return np.asarray(vectors, dtype=np.float32)
+
+
+def _entry(interval: Interval, count: int, method: str) -> Entry:
+    mean, low, high = (round(number, 6) for number in (interval.mean, interval.low, interval.high))
+    return Entry(mean, low, high, LEVEL, count, method)
