@@ -4,7 +4,9 @@ Queries are always encoded by the bundle. Documents are encoded by the bundle to
 brought into the bundle's space by its projection (asymmetric).
 """
 
-from collections.abc import Mapping
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +14,19 @@ from typing import Any
 import numpy as np
 
 from ..runtime.encoder import Encoder
-from ..runtime.errors import InputError
-from ..runtime.files import read_json, write_json
+from ..runtime.errors import InputError, UnavailableError
+from ..runtime.files import inside, read_json, read_toml, sha256_bytes, write_bytes, write_json
+from ..runtime.manifest import read_manifest
 from ..runtime.progress import Progress
 from ..runtime.projection import Projection, read_projection
 from ..runtime.schema import from_mapping, to_mapping
 from .baselines import bm25_scores, fuse
 from .beir import RetrievalSet, read_retrieval_set
 from .metrics import METRICS, Interval, QualityFigures, bootstrap_ratio, evaluate_scores, scored_queries, scored_rows
-from .settings import EvaluateSettings
+from .settings import EvaluateSettings, Recipe, TeacherSettings
+from .shards import encode_texts
 from .stage import StageContext
+from .teacher_model import Role
 
 SCHEMA_VERSION = 1
 SHIPPED = "model_quantized"
@@ -98,6 +103,72 @@ def run_evaluate(context: StageContext) -> None:
     write_json(context.output / "per_query.json", per_query(figures))
     for name, entry in evaluation.ndcg10.items():
         context.progress.note(f"  nDCG@10 {entry.value:.4f} [{entry.low:.4f}, {entry.high:.4f}]  {METHODS[name]}")
+
+
+def evaluate_bundle(
+    bundle: Path,
+    data: Path,
+    progress: Progress,
+    split: str = "test",
+    with_teacher: bool = False,
+    teacher: str = "",
+    cache: Path | None = None,
+    resamples: int = 1000,
+    seed: int = 1,
+) -> Evaluation:
+    """Return the quality of the shipped file of a finished `bundle` on the retrieval set in the folder `data`.
+
+    Without the teacher the documents are encoded by the bundle (`symmetric`); with it they are encoded by the
+    teacher that the manifest names (`asymmetric`), and the teacher itself is measured too. `teacher` says where it
+    is when not where the recipe found it; its weights must be those of the manifest. Its vectors are kept in
+    `cache` when that is given. BM25 and fusions are left out when `bm25s` is not installed.
+    """
+    manifest = read_manifest(bundle)
+    retrieval_set = read_retrieval_set(data)
+    names = scored_queries(retrieval_set, split)
+    if not names:
+        raise InputError(f"{data}: no query of the split {split!r} has a relevant document; choose another split")
+    encoder = Encoder.open(bundle)
+    scores: dict[str, np.ndarray] = {}
+    projection, documents = None, None
+    if with_teacher:
+        if not manifest.pairing.projection:
+            raise InputError(f"{bundle} has no projection for teacher documents; use the documents of the student")
+        projection = read_projection(inside(bundle, manifest.pairing.projection))
+        settings = teacher_settings(bundle, teacher, manifest.teacher.sha256)
+        queries = [retrieval_set.queries[name] for name in names]
+        documents = cached_vectors(settings, list(retrieval_set.documents.values()), "document", cache, progress)
+        scores |= teacher_scores(cached_vectors(settings, queries, "query", cache, progress), documents)
+    scores |= bundle_scores(encoder, retrieval_set, split, progress, projection, documents, symmetric=not with_teacher)
+    try:
+        add_baselines(scores, retrieval_set, split, EvaluateSettings())
+    except UnavailableError as error:
+        progress.note(f"  {error}")
+    figures = {name: evaluate_scores(scores[name], retrieval_set, split) for name in METHODS if name in scores}
+    return summarise(figures, split, len(retrieval_set.documents), resamples, seed)
+
+
+def teacher_settings(bundle: Path, model: str, sha256: str) -> TeacherSettings:
+    """Return the teacher section of the bundle's recipe, held to the weights that the manifest names."""
+    recipe = from_mapping(Recipe, read_toml(inside(bundle, "recipe.toml")), str(bundle / "recipe.toml"))
+    return dataclasses.replace(recipe.teacher, sha256=sha256, **({"model": model} if model else {}))
+
+
+def cached_vectors(
+    settings: TeacherSettings, texts: Sequence[str], role: Role, cache: Path | None, progress: Progress
+) -> np.ndarray:
+    """Return the teacher's vectors of `texts`; from `cache` when they are there, else encoded and put there."""
+    parts = (settings.sha256, settings.query_prompt, settings.document_prompt, str(settings.max_length), role, *texts)
+    key = sha256_bytes("\0".join(parts).encode("utf-8"))
+    path = cache / f"{role}-{key[:32]}.npy" if cache else None
+    if path and path.is_file():
+        return read_vectors(path, len(texts))
+    vectors = encode_texts(settings, texts, progress, role)
+    if path:
+        buffer = io.BytesIO()
+        np.save(buffer, vectors, allow_pickle=False)
+        write_bytes(path, buffer.getvalue())
+    return vectors
 
 
 def teacher_scores(query_vectors: np.ndarray, document_vectors: np.ndarray) -> dict[str, np.ndarray]:
