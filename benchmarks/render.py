@@ -50,6 +50,51 @@ def device_table(report: Report, device: DeviceReport) -> Table:
     return Table(f"{device.device} ({device.target}, {_machine(device)})", ["", *names], rows, _note(report, device))
 
 
+def comparison_table(report: Report, title: str) -> Table:
+    """Return what a release manager asks first: the reference model against the subject, and their ratio.
+
+    Quality and bytes come first, then the first device's costs.
+    """
+    subject, reference = report.subject, report.reference
+    device = report.devices[0]
+    quality = {one.metric: one for one in report.quality}
+    teacher_quality = quality.get("ndcg10_teacher")
+    rows = [_shipped_row(report, reference, subject)]
+    for name, label in (("asymmetric", "teacher's documents"), ("symmetric", "its own documents")):
+        one = quality.get(f"ndcg10_{name}")
+        rows.append([f"nDCG@10, {label}", _plain(teacher_quality), _plain(one), _percent(one, teacher_quality)])
+    for metric, label in (
+        ("latency_p50", "p50 latency, text to vector"),
+        ("cold_start", "cold start"),
+        ("peak_rss", "peak RSS"),
+        ("energy_per_query", "energy per query"),
+    ):
+        old, new = device.find(metric, reference), device.find(metric, subject)
+        rows.append([label, _plain(old), _plain(new), _percent(new, old)])
+    columns = ["", reference or "teacher", subject, f"{subject} / {reference}" if reference else "ratio"]
+    return Table(f"{title} on {device.device} ({_machine(device)})", columns, rows, _note(report, device))
+
+
+def _shipped_row(report: Report, reference: str, subject: str) -> list[str]:
+    sizes = {model.name: model.model_bytes + model.tokenizer_bytes for model in report.models}
+    ratio = f"{sizes[subject] / sizes[reference]:.1%}" if reference in sizes else "-"
+    cells = [format_quantity(sizes.get(name), "B") if name in sizes else "-" for name in (reference, subject)]
+    return ["shipped bytes (model + tokenizer)", *cells, ratio]
+
+
+def _plain(one: Measurement | None) -> str:
+    if one is None or one.value is None:
+        return "-"
+    mark = " (estimate)" if one.kind == "modelled" else " (emulated)" if one.kind == "emulated" else ""
+    return (f"{one.value:.4f}" if one.unit == "1" else format_quantity(one.value, one.unit)) + mark
+
+
+def _percent(new: Measurement | None, old: Measurement | None) -> str:
+    if new is None or old is None or new.value is None or not old.value:
+        return "-"
+    return f"{new.value / old.value:.1%}"
+
+
 def verdict_table(verdict: Verdict) -> Table:
     """Return the checks of a verdict, a line each."""
     rows = []
