@@ -2,25 +2,21 @@
 
 import os
 import sys
-from pathlib import Path
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # the wheels report usage unless told not to, before the import
-import numpy as np
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # the wheels report usage unless told not to before the import
 import onnxruntime
 from tokenizers import Tokenizer
 
-bundle = Path(sys.argv[1])
-tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
-tokenizer.enable_truncation(64)
-session = onnxruntime.InferenceSession(bundle / "onnx" / "model_quantized.onnx", providers=["CPUExecutionProvider"])
+tokenizer = Tokenizer.from_file(f"{sys.argv[1]}/tokenizer.json")
+tokenizer.enable_truncation(64)  # tokens; at most max_length in manifest.json
+session = onnxruntime.InferenceSession(f"{sys.argv[1]}/onnx/model_quantized.onnx")
 
-
-def embed(text: str) -> np.ndarray:
-    """Return the unit vector of a text."""
+texts = ["how to sort a list", "Return a sorted list.", "Open a network connection.", "Close the file."]
+vectors = []
+for text in texts:
     ids = tokenizer.encode(text).ids
-    return session.run(["sentence_embedding"], {"input_ids": [ids], "attention_mask": [[1] * len(ids)]})[0][0]
+    vectors += session.run(["sentence_embedding"], {"input_ids": [ids], "attention_mask": [[1] * len(ids)]})
 
-
-query, *texts = "how to sort a list", "Return a sorted list.", "Open a network connection.", "Close the file."
-for score, text in sorted(((float(embed(query) @ embed(text)), text) for text in texts), reverse=True):
+scores = [float(vector[0] @ vectors[0][0]) for vector in vectors]
+for score, text in sorted(zip(scores[1:], texts[1:], strict=True), reverse=True):
     sys.stdout.write(f"{score:.3f}  {text}\n")

@@ -1,0 +1,62 @@
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+from pocketrank.runtime.errors import InputError
+from pocketrank.runtime.schema import from_mapping, nearest, to_mapping
+
+
+@dataclass(frozen=True)
+class Inner:
+    layers: int = 2
+    kind: Literal["small", "large"] = "small"
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    rate: float = 0.5
+    inner: Inner = field(default_factory=Inner)
+    losses: dict[str, float] = field(default_factory=dict)
+    sizes: tuple[int, ...] = (1, 2)
+    limit: int | str | None = None
+
+    def __post_init__(self):
+        if self.rate < 0:
+            raise ValueError("rate is negative; make it positive")
+
+
+def test_defaults_conversion_and_round_trip():
+    made = from_mapping(Outer, {"name": "x", "rate": 1, "sizes": [3], "inner": {"layers": 4}}, "r.toml")
+    assert made == Outer("x", 1.0, Inner(4), {}, (3,)) and isinstance(made.rate, float)
+    assert from_mapping(Outer, to_mapping(made), "r.toml") == made
+    assert "limit" not in to_mapping(made)
+    assert from_mapping(Outer, {"name": "x", "limit": "4 MB"}, "r.toml").limit == "4 MB"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"name": "x", "ratte": 1}, r"r.toml: unknown key 'ratte'; did you mean 'rate'\?"),
+        ({"name": "x", "inner": {"layer": 1}}, r"\[inner\]: unknown key 'layer'; did you mean 'layers'"),
+        ({}, "the key 'name' is missing"),
+        ({"name": 3}, "name = 3 must be a string"),
+        ({"name": "x", "inner": {"layers": 2.5}}, "inner.layers = 2.5 must be a whole number"),
+        ({"name": "x", "inner": {"layers": True}}, "must be a whole number"),
+        ({"name": "x", "inner": {"kind": "tiny"}}, "not one of 'small', 'large'"),
+        ({"name": "x", "inner": 3}, "must be a table"),
+        ({"name": "x", "sizes": 3}, "must be a list"),
+        ({"name": "x", "sizes": [1, "2"]}, r"sizes\[1\] = '2' must be a whole number"),
+        ({"name": "x", "losses": {"cosine": "much"}}, "losses.cosine = 'much' must be a number"),
+        ({"name": "x", "rate": -1}, "rate is negative"),
+        ({"name": "x", "limit": []}, "limit"),
+        ("text", "must be a table"),
+    ],
+)
+def test_what_does_not_fit_is_named(mapping, message):
+    with pytest.raises(InputError, match=message):
+        from_mapping(Outer, mapping, "r.toml")
+
+
+def test_nearest_says_when_nothing_is_near():
+    assert nearest("zzz", ["layers"]) == "no valid name is near it. (valid: layers)"
