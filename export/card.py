@@ -39,7 +39,7 @@ def model_card(facts: "BundleFacts", dimension: int, sizes: Mapping[str, int], d
         f"A small text encoder for search, distilled by pocketrank from `{facts.teacher.id}`. It makes vectors of "
         f"{dimension} dimensions and length 1 from texts of up to {facts.max_length} tokens. A device needs "
         f"`onnx/{default}.onnx` and `tokenizer.json`, {shipped:,} bytes together (ONNX Runtime not counted).",
-        "## Quality\n\n" + _figures(facts.quality, "Not evaluated."),
+        "## Quality\n\n" + _quality(facts.quality),
         "## Faithfulness of the files\n\n" + _figures(facts.parity, "Not compared."),
         "## Files\n\n" + _files(facts, sizes),
         "## Use\n\nWith `pip install numpy tokenizers onnxruntime`, in this folder:\n\n```python\n"
@@ -50,6 +50,33 @@ def model_card(facts: "BundleFacts", dimension: int, sizes: Mapping[str, int], d
         "## Licences\n\n" + "\n".join(f"- {what}: {name}" for what, name in sorted(facts.licences.items())),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+_METRICS = {"ndcg10": "nDCG@10", "ndcg10_retention": "of the teacher", "mrr10": "MRR@10", "recall100": "Recall@100"}
+
+
+def _quality(figures: Mapping[str, Figure]) -> str:
+    """Return one row for each way of ranking and one column for each metric, then what is neither."""
+    if not figures:
+        return "Not evaluated."
+    longest_first = sorted(_METRICS, key=len, reverse=True)
+    rows: dict[str, dict[str, float]] = {}
+    methods: dict[str, str] = {}
+    others: dict[str, Figure] = {}
+    for name, figure in figures.items():
+        metric = next((metric for metric in longest_first if name.startswith(f"{metric}_")), None)
+        if metric is None:
+            others[name] = figure
+            continue
+        ranking = name.removeprefix(f"{metric}_")
+        rows.setdefault(ranking, {})[metric] = figure.value
+        methods.setdefault(ranking, figure.method)
+    lines = [f"| ranking | {' | '.join(_METRICS.values())} |", f"| --- |{' ---: |' * len(_METRICS)}"]
+    for ranking, values in rows.items():
+        cells = [f"{values[metric]:.4f}" if metric in values else "" for metric in _METRICS]
+        lines.append(f"| {methods[ranking]} | {' | '.join(cells)} |")
+    table = "\n".join(lines) if rows else ""
+    return "\n\n".join(part for part in (table, _figures(others, "")) if part)
 
 
 def _figures(figures: Mapping[str, Figure], absent: str) -> str:

@@ -65,7 +65,7 @@ def _trace(teacher: "LoadedTeacher", path: Path) -> None:
 
         def __init__(self, modules: Any) -> None:
             super().__init__()
-            self.modules_in_order = modules
+            self.modules_in_order = torch.nn.ModuleList(modules)
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             features = {"input_ids": input_ids, "attention_mask": attention_mask}

@@ -40,7 +40,12 @@ def make(folder):
         max_length=64,
         quantization={"model": describe(FP32), "model_quantized": describe(PLAN)},
         licences={"weights": "Apache-2.0"},
-        quality={"ndcg10_symmetric": Figure(0.5, "symmetric, 30 queries")},
+        quality={
+            "ndcg10_symmetric": Figure(0.5, "bundle alone"),
+            "ndcg10_retention_symmetric": Figure(0.8, "bundle alone, relative to the teacher"),
+            "mrr10_teacher": Figure(0.7, "teacher"),
+            "other": Figure(1.5, "by hand", "s"),
+        },
         parity={"cosine_min": Figure(0.999, "4 texts")},
     )
     finish_bundle(folder / "candidate", folder / "bundle", facts, b'name = "small"\n')
@@ -81,7 +86,9 @@ def test_manifest_and_card_say_what_was_measured(bundle):
     assert "com.microsoft:DynamicQuantizeMatMul" in manifest.runtime.operators
     card = (bundle / "README.md").read_text(encoding="utf-8")
     assert f"{shipped_bytes(manifest):,} bytes" in card
-    assert "| ndcg10_symmetric | 0.5" in card
+    assert "| bundle alone | 0.5000 | 0.8000 |  |  |" in card
+    assert "| teacher |  |  | 0.7000 |  |" in card
+    assert "| other | 1.5 s | by hand |" in card
     assert card.startswith("---\nlicense: apache-2.0\n")
 
 
