@@ -25,7 +25,6 @@ from .stage import StageContext
 from .step_engine import StepEngine
 from .student import FlatParameters, Student, save_student, shape_of
 
-
 _LOG_POINTS = 100
 _VALIDATIONS = 10
 

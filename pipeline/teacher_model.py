@@ -179,6 +179,7 @@ class LoadedTeacher:
     def __init__(self, files: TeacherFiles, settings: TeacherSettings) -> None:
         import torch
         import transformers
+        from safetensors import SafetensorError
         from sentence_transformers import SentenceTransformer
 
         torch.set_num_threads(1)
@@ -192,8 +193,9 @@ class LoadedTeacher:
                 local_files_only=True,
                 model_kwargs={"use_safetensors": True},
             )
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            raise InputError(f"{files.folder} cannot be loaded as a teacher ({error}); check the folder") from None
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(f"{files.folder} cannot be loaded as a teacher ({reason}); check the folder") from None
         model.eval()
         self.files, self.model = files, model
         prompts = dict(model.prompts or {})
