@@ -93,7 +93,7 @@ def _check_device(path: Path, device: str) -> None:
 
 def _limit(path: Path, text: str, section: Any, metric: str, value: Any, device: str = "") -> Limit:
     key = f"device.{device}.{metric}" if device else f"{section}.{metric}"
-    place = f"{path}, line {_line_of(text, section, metric, device)}: {key}"
+    place = f"{_shown(path)}, line {_line_of(text, section, metric, device)}: {key}"
     known = METRICS.get(metric)
     if section in ("bundle", "device") and (known is None or known.section != section):
         valid = [name for name, one in METRICS.items() if one.section == section]
@@ -119,6 +119,14 @@ def _limit(path: Path, text: str, section: Any, metric: str, value: Any, device:
         source=entry.source,
         bound=entry.bound,
     )
+
+
+def _shown(path: Path) -> str:
+    """Return the path as seen from the working folder where it lies below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def _line_of(text: str, section: str, metric: str, device: str) -> int:
