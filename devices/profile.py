@@ -22,7 +22,9 @@ class Core:
     source: str
     qemu_cpu: str = ""  # the model that qemu knows for it; empty: none
     part: str = ""  # `CPU part` that Linux shows in /proc/cpuinfo
-    features: tuple[str, ...] = ()  # as Linux names them in /proc/cpuinfo, those that matter here
+    # As Linux names them in /proc/cpuinfo. What the core model implies; cryptography is optional on A53 and A72 and left
+    # out for boards without it. Used to show an emulated process the machine it expects, not as a published fact.
+    features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
