@@ -22,8 +22,8 @@ class Core:
     source: str
     qemu_cpu: str = ""  # the model that qemu knows for it; empty: none
     part: str = ""  # `CPU part` that Linux shows in /proc/cpuinfo
-    # As Linux names them in /proc/cpuinfo: what the core model implies. Cryptography is optional on A53 and A72 and left
-    # out for boards without it. Shows an emulated process the machine that it expects; not a published fact.
+    # As Linux names them in /proc/cpuinfo: what the core model implies. Cryptography is optional on A53 and A72
+    # and left out for boards without it. Shows an emulated process the machine that it expects; not a published fact.
     features: tuple[str, ...] = ()
 
 
