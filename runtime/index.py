@@ -170,7 +170,7 @@ class DocumentIndex:
         if self.manifest.vectors == "float32":
             return _best((self._exact(query, start) for start in self._starts()), k)
         if self.manifest.vectors == "int8":
-            return _best((self._rescored(query, rows) for rows in self._blocks()), k)
+            return _best((self._quantized(query, start) for start in self._starts()), k)
         candidates, _ = _best(self._agreements(query), max(RESCORED * k, RESCORED_MIN))
         return _best(iter([self._rescored(query, np.sort(candidates))]), k)
 
@@ -190,13 +190,14 @@ class DocumentIndex:
     def _starts(self) -> range:
         return range(0, self.manifest.count, BLOCK_ROWS)
 
-    def _blocks(self) -> Iterator[np.ndarray]:
-        for start in self._starts():
-            yield np.arange(start, min(start + BLOCK_ROWS, self.manifest.count))
-
     def _exact(self, query: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
         block = self._arrays["vectors"][start : start + BLOCK_ROWS]
         return np.arange(start, start + len(block)), block @ query
+
+    def _quantized(self, query: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
+        end = min(start + BLOCK_ROWS, self.manifest.count)
+        codes = self._arrays["codes"][start:end].astype(np.float32)
+        return np.arange(start, end), (codes @ query) * self._arrays["scales"][start:end]
 
     def _rescored(self, query: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         codes = self._arrays["codes"][rows].astype(np.float32)
