@@ -32,8 +32,9 @@ SCHEMA_VERSION = 1
 INDEX_NAME = "index.json"
 SNIPPET_CHARACTERS = 200
 BLOCK_ROWS = 4096
-RESCORED = 20  # binary: candidates for each result that is asked for …
-RESCORED_MIN = 200  # … and at least
+# Binary: candidates for each result that is asked for, and at least. With all-MiniLM-L6-v2 reduced to 192 dimensions on
+# SciFact (5,183 documents) 200 candidates cost 0.006 of nDCG@10 against float32, 500 and 1,000 nothing, int8 nothing.
+RESCORED, RESCORED_MIN = 50, 500
 
 VectorKind = Literal["float32", "int8", "binary"]
 _ARRAYS = {"float32": ("vectors",), "int8": ("codes", "scales"), "binary": ("codes", "scales", "bits")}
