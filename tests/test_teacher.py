@@ -69,7 +69,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_vectors_are_those_of_sentence_transformers(teacher: Path) -> None:
     loaded = load_teacher(settings(teacher))
-    texts = small_models.sentences(30, longest=60) + ["", "x" * 5000]  # some longer than 48 tokens
+    texts = [*small_models.sentences(30, longest=60), "", "x" * 5000]  # some longer than 48 tokens
     for role, prompt in (("document", ""), ("query", "lara: ")):
         plain = loaded.model.encode([prompt + text for text in texts], normalize_embeddings=True)
         assert np.allclose(loaded.encode(texts, role), plain, atol=1e-5)
