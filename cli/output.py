@@ -104,13 +104,13 @@ class Lines:
         """Write a line now and then until the block ends."""
         task = _LineTask(self, name, total, unit, done)
         yield task
-        task.report()
+        task.finish()
 
 
 class _LineTask:
     def __init__(self, lines: Lines, name: str, total: int, unit: str, done: int) -> None:
         self._lines, self._name, self._total, self._unit = lines, name, total, unit
-        self._done, self._first = done, done
+        self._done, self._first, self._reported = done, done, -1
         self._started = self._last = time.monotonic()
 
     def advance(self, amount: int = 1) -> None:
@@ -118,7 +118,12 @@ class _LineTask:
         if time.monotonic() - self._last >= self._lines.every_seconds:
             self.report()
 
+    def finish(self) -> None:
+        if self._reported != self._done:
+            self.report()
+
     def report(self) -> None:
+        self._reported = self._done
         self._last = time.monotonic()
         seconds = max(self._last - self._started, 1e-3)
         rate = (self._done - self._first) / seconds
