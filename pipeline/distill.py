@@ -14,6 +14,7 @@ import numpy as np
 
 from ..runtime.errors import InputError
 from ..runtime.files import write_json
+from ..runtime.progress import Progress
 from .batches import BatchPlan, TokenisedTexts, held_back, tokenise
 from .checkpoint import TrainingState, read_checkpoint, write_checkpoint
 from .initialise import fit_projection, random_weights, read_pieces, teacher_weights
@@ -153,7 +154,7 @@ class Trainer:
         try:
             with progress.task("student", settings.steps, "steps", done=self.step) as task:
                 while self.step < settings.steps:
-                    self._one_step(progress)
+                    self.train_step(progress)
                     task.advance()
                     if time.monotonic() - saved >= settings.checkpoint_seconds and self.step < settings.steps:
                         write_checkpoint(checkpoint, self._state())
@@ -162,7 +163,8 @@ class Trainer:
             self._engine.stop()
         self._speed.seconds = time.monotonic() - started
 
-    def _one_step(self, progress: Any) -> None:
+    def train_step(self, progress: Progress) -> None:
+        """Compute one step, update the weights, and log."""
         import torch
 
         settings = self.settings
