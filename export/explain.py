@@ -238,7 +238,7 @@ def _per_token(nodes: list[_Node]) -> set[str]:
             found |= _sources(node.inputs[places[0]], made_by)
             if node.operator.endswith("GatherBlockQuantized"):
                 found |= {source for name in node.inputs[2:] for source in _sources(name, made_by)}
-    return found - {"input_ids", "centre"}
+    return found - {"input_ids"}
 
 
 def _sources(name: str, made_by: Mapping[str, _Node], depth: int = 0) -> set[str]:

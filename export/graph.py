@@ -77,7 +77,7 @@ class GraphBuilder:
             quantized = quantize_rows(weight, scheme)  # a row of the trained matrix is an output channel
             inputs = [value, self.constant(name, quantized.codes.T)]
             inputs.append(self.widened(f"{name}.scale", quantized.scales[:, 0]))
-            zero_point = self.shared("zero_point", np.array(ZERO_POINT["int8"], np.uint8)) if scheme == "int8" else ""
+            zero_point = self._zero_point() if scheme == "int8" else ""
             inputs += [zero_point, bias] if bias else [zero_point] if zero_point else []
             return self.node("DynamicQuantizeMatMul", inputs, CONTRIB)
         if scheme == "int4":
@@ -112,21 +112,18 @@ class GraphBuilder:
             inputs = [self.constant(name, quantized.packed()), indices, self.widened(f"{name}.scale", quantized.scales)]
             attributes: dict[str, Any] = {"bits": 4, "block_size": BLOCK, "gather_axis": 0, "quantize_axis": 1}
             return self.node("GatherBlockQuantized", inputs, CONTRIB, **attributes)
-        # Five plain operators rather than GatherBlockQuantized with 8 bits: as fast (measured), and every version
+        # Four plain operators rather than GatherBlockQuantized with 8 bits: as fast (measured), and every version
         # and build of the runtime has them.
         quantized = quantize_rows(values, "int8")
-        codes = self.node("Gather", [self.constant(name, quantized.codes), indices])
+        codes = self.node("Gather", [self.constant(name, quantized.signed()), indices])
         scales = self.node("Gather", [self.widened(f"{name}.scale", quantized.scales), indices])
-        return self.node("Mul", [self._centred(codes), scales])
+        return self.node("Mul", [self.node("Cast", [codes], to=TensorProto.FLOAT), scales])
 
-    def _centred(self, codes: str) -> str:
-        centre = self.shared("centre", np.array(ZERO_POINT["int8"], np.float32))
-        return self.node("Sub", [self.node("Cast", [codes], to=TensorProto.FLOAT), centre])
-
-    def shared(self, name: str, values: np.ndarray) -> str:
-        """Add a constant that several nodes use, once."""
+    def _zero_point(self) -> str:
+        """Return the name of the zero point that all unsigned 8-bit layers share."""
+        name = "zero_point"
         if all(tensor.name != name for tensor in self.tensors):
-            self.constant(name, values)
+            self.constant(name, np.array(ZERO_POINT["int8"], np.uint8))
         return name
 
     def table(self, name: str, values: np.ndarray) -> str:
@@ -137,8 +134,8 @@ class GraphBuilder:
         if scheme not in ("int8", "int7"):
             raise InputError(f"{name}: {scheme} is not offered for positions; use fp32, fp16 or int8")
         quantized = quantize_rows(values, "int8")
-        centred = self._centred(self.constant(name, quantized.codes))
-        return self.node("Mul", [centred, self.widened(f"{name}.scale", quantized.scales)])
+        codes = self.node("Cast", [self.constant(name, quantized.signed())], to=TensorProto.FLOAT)
+        return self.node("Mul", [codes, self.widened(f"{name}.scale", quantized.scales)])
 
     def name_output(self, value: str, name: str) -> None:
         """Rename the output of the last node, which must be `value`, to a graph output's name."""

@@ -84,6 +84,10 @@ class Quantized:
             return self.codes
         return (self.codes[..., 0::2] | (self.codes[..., 1::2] << 4)).astype(np.uint8)
 
+    def signed(self) -> np.ndarray:
+        """Return the codes as int8 around zero, for tensors that are widened before anything is multiplied."""
+        return (self.codes.astype(np.int16) - ZERO_POINT[self.scheme]).astype(np.int8)
+
     def restored(self) -> np.ndarray:
         """Return the float32 values that the codes stand for."""
         scales = np.repeat(self.scales.astype(np.float32), self.block, axis=-1)[..., : self.codes.shape[-1]]
