@@ -99,15 +99,51 @@ def reduce_width(vectors: np.ndarray, hidden: int) -> np.ndarray:
 def teacher_weights(
     tensors: "dict[str, torch.Tensor]", teacher: "LoadedTeacher", pieces: Sequence[str], seed: int
 ) -> None:
-    """Fill the tensors from the teacher where that pays, and as `random_weights` elsewhere."""
+    """Fill the tensors from the teacher where shapes allow, and as `random_weights` elsewhere.
+
+    A student as wide as its BERT teacher takes over token vectors, positions and layers as they are, half of the
+    layers from the teacher's bottom and half from its top (QED, arXiv 2306.11550). A narrower one takes the token
+    vectors, reduced.
+    """
     import torch
 
     random_weights(tensors, seed)
     table = tensors[TABLE]
-    vectors = reduce_width(composed_token_vectors(teacher, pieces), table.shape[1])
+    vectors = composed_token_vectors(teacher, pieces)
+    inherited = inherited_tensors(tensors, teacher)
+    if not inherited:
+        vectors = reduce_width(vectors, table.shape[1])
     with torch.no_grad():
         table.copy_(torch.from_numpy(vectors))
         table[0].zero_()
+        for name, tensor in inherited.items():
+            tensors[name].copy_(tensor)
+
+
+def inherited_tensors(tensors: "dict[str, torch.Tensor]", teacher: "LoadedTeacher") -> "dict[str, torch.Tensor]":
+    """Return the teacher's tensors, besides its table, that fit the student's shapes; none unless all layers fit."""
+    theirs = teacher.bert_tensors()
+    ours = 1 + max((int(name.split(".")[2]) for name in tensors if name.startswith("encoder.layer.")), default=-1)
+    depth = 1 + max((int(name.split(".")[2]) for name in theirs if name.startswith("encoder.layer.")), default=-1)
+    if not ours or ours > depth:
+        return {}
+    bottom = (ours + 1) // 2
+    layer_of = {layer: layer if layer < bottom else depth - ours + layer for layer in range(ours)}
+    found: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        if name == TABLE or name.startswith("projection."):
+            continue
+        source = name
+        if name.startswith("encoder.layer."):
+            layer, _, rest = name.removeprefix("encoder.layer.").partition(".")
+            source = f"encoder.layer.{layer_of[int(layer)]}.{rest}"
+        given = theirs.get(source)
+        if given is not None and name.startswith("embeddings.") and tensor.dim() == 2:
+            given = given[: len(tensor)]  # as many positions as the student has, and the one token type
+        if given is None or given.shape != tensor.shape:
+            return {}
+        found[name] = given
+    return found
 
 
 def fit_projection(student: Student, texts: TokenisedTexts, targets: np.ndarray, rows: np.ndarray) -> None:

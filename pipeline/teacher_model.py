@@ -236,6 +236,13 @@ class LoadedTeacher:
             raise InputError(f'{self.files.name}: this teacher has no token table; set student.initialise = "random"')
         return transformer.get_input_embeddings().weight.detach().float().numpy().copy()
 
+    def bert_tensors(self) -> dict[str, Any]:
+        """Return the tensors of the transformer by their `BertModel` names; none for another architecture."""
+        transformer: Any = getattr(self.model[0], "auto_model", None)
+        if transformer is None or transformer.config.model_type != "bert":
+            return {}
+        return {name: tensor.float() for name, tensor in transformer.state_dict().items()}
+
     def lengths(self, texts: Sequence[str], role: Role) -> list[int]:
         """Return how many tokens the teacher reads of each text."""
         backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
