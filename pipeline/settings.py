@@ -104,7 +104,7 @@ class DistillSettings:
     batch_texts: int = 64
     shards: int = 2  # parts of a batch computed side by side; part of the recipe, so that bytes do not depend on cores
     workers: int = 0  # processes that share the parts, at most; 0: one a core; the bytes do not depend on it
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     warmup_steps: int = 100
     decay: Literal["linear", "cosine"] = "linear"  # of the learning rate, towards zero
     weight_decay: float = 0.01
