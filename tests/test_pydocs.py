@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pocketrank.pipeline import pydocs
@@ -90,6 +91,7 @@ def test_long_bodies_are_cut_at_a_sentence_and_repeated_summaries_refused():
 SCRIPT = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from pocketrank.pipeline.beir import write_retrieval_set
 from pocketrank.pipeline.pydocs import read_pydocs
 from pocketrank.pipeline.settings import CorpusSettings
@@ -225,3 +227,26 @@ def test_the_hub_needs_a_commit_and_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UnavailableError, match="pip install datasets"):
         read_hub_set(CorpusSettings(source="hub", path="a/b", revision="0" * 40))
+
+
+def test_a_hub_set_is_read_in_the_layout_of_mteb(monkeypatch):
+    rows = {
+        "corpus": {"corpus": [{"_id": 1, "title": None, "text": "red"}, {"_id": "2", "title": "B", "text": "blue"}]},
+        "queries": {"queries": [{"_id": "q", "text": "colour"}]},
+        "default": {"test": [{"query-id": "q", "corpus-id": "1", "score": 1.0}]},
+    }
+    asked = []
+
+    def load_dataset(path, configuration, revision):
+        asked.append((path, configuration, revision))
+        return rows[configuration]
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    settings = CorpusSettings(source="hub", path="a/b", revision="0123456789" * 4)
+    found, source = read_hub_set(settings)
+    assert found.documents == {"1": "red", "2": "B blue"} and found.qrels == {"test": {"q": {"1": 1}}}
+    assert source == {"dataset": "a/b", "revision": settings.revision}
+    assert {revision for _, _, revision in asked} == {settings.revision}
+    rows["default"]["test"].append({"query-id": "q", "corpus-id": "3", "score": 1})
+    with pytest.raises(InputError, match=r"'3'.*unknown id"):
+        read_hub_set(settings)
