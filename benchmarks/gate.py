@@ -1,6 +1,7 @@
 """The gate: a report and a budget become one verdict, pass, fail or inconclusive, with reasons that can be checked."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Literal
 from ..runtime.errors import InputError
 from ..runtime.files import read_json, write_json
 from ..runtime.schema import from_mapping, nearest, to_mapping
-from . import statistics
 from .budget import Budget, Limit
+from .difference import Difference, exact_difference, pairs_of, timed_difference
 from .measurement import METRICS, Measurement
 from .report import DeviceReport, Report
 from .units import format_quantity
@@ -19,6 +20,7 @@ SCHEMA = "pocketrank-verdict"
 VERSION = 1
 Outcome = Literal["pass", "fail", "inconclusive"]
 Word = Literal["pass", "fail", "inconclusive", "no budget"]
+BASELINE = "baseline"  # name of the older bundle when it is measured in the same run
 EXIT_CODES: dict[Word, int] = {"pass": 0, "fail": 1, "inconclusive": 4, "no budget": 0}
 
 
@@ -206,72 +208,80 @@ def _regressions(limit: Limit, report: Report, baseline: Report | None) -> Itera
     if baseline is None:
         check = _start(limit, None)
         reason = "there is no baseline to compare with"
-        yield dataclasses.replace(check, outcome="inconclusive", reason=reason, advice="name one with --baseline")
+        advice = "name one with --baseline or --baseline-bundle"
+        yield dataclasses.replace(check, outcome="inconclusive", reason=reason, advice=advice)
         return
     known = METRICS.get(limit.metric)
     if known is None or known.section == "bundle":
-        new = next((one for one in (*report.bundle, *report.quality) if one.metric == limit.metric), None)
+        rows = (*report.bundle, *report.quality)
+        new = next((one for one in rows if one.metric == limit.metric), None)
         old = next((one for one in (*baseline.bundle, *baseline.quality) if one.metric == limit.metric), None)
-        yield _regression(limit, "", new, old, same_machine=True)
+        if new is None and old is None:
+            hint = nearest(limit.metric, [one.metric for one in rows]) if rows else "neither report has such figures"
+            yield _unmatched(limit, f"no measurement matches this limit; {hint}")
+            return
+        yield _regression(limit, "", new, old, lambda new, old: exact_difference(new, old))
         return
-    names = [device.device for device in report.devices if limit.device in ("", device.device)]
-    if not names:
+    if not report.devices:
         yield _unmatched(limit, "no device was measured")
-    for name in names:
-        device = next(one for one in report.devices if one.device == name)
-        other = next((one for one in baseline.devices if one.device == name), None)
-        old = other.find(limit.metric, baseline.subject) if other else None
-        same = other is not None and other.fingerprint == device.fingerprint
-        yield _regression(limit, name, device.find(limit.metric, report.subject), old, same)
+    for device in report.devices:
+        new = device.find(limit.metric, report.subject)
+        if any(model.name == baseline.subject and model.role != "subject" for model in report.models):
+            # The baseline took turns with the subject in this very run.
+            old = device.find(limit.metric, baseline.subject)
+            pairs = pairs_of(device, limit.metric, report.subject, baseline.subject)
+            same, calibration = True, device.calibration
+        else:
+            other = next((one for one in baseline.devices if one.device == device.device), None)
+            old = other.find(limit.metric, baseline.subject) if other else None
+            pairs, same = None, other is not None and other.fingerprint == device.fingerprint
+            calibration = device.calibration or (other.calibration if other and same else None)
+        compare = functools.partial(timed_difference, pairs=pairs, same_machine=same, calibration=calibration)
+        yield _regression(limit, device.device, new, old, compare)
 
 
 def _regression(
-    limit: Limit, device: str, new: Measurement | None, old: Measurement | None, same_machine: bool
+    limit: Limit,
+    device: str,
+    new: Measurement | None,
+    old: Measurement | None,
+    compare: Callable[[Measurement, Measurement], Difference],
 ) -> Check:
-    check = dataclasses.replace(_start(limit, new), device=device)
-    if new is None:
-        return _unmatched(limit, "no measurement matches this limit", device=device)
-    if old is None or old.value is None or new.value is None:
-        which = "the report" if new.value is None else "the baseline"
+    """Compare with the baseline; the change counts in the direction in which the metric gets worse."""
+    check = dataclasses.replace(_start(limit, new), device=device, value=None, low=None, high=None)
+    if new is None or old is None or new.value is None or old.value is None:
+        which = "this report" if new is None or new.value is None else "the baseline"
         return dataclasses.replace(
             check,
             outcome="inconclusive",
             reason=f"{which} has no value of {limit.metric}",
             advice="measure the baseline again with this version",
         )
-    higher = METRICS[limit.metric].better == "higher" if limit.metric in METRICS else True
-    if new.kind == "counted" or limit.metric not in METRICS:
-        worse = (old.value / new.value if higher else new.value / old.value) - 1 if new.value and old.value else 0.0
-        worse = round(worse, 12)  # 1020 over 1000 is exactly 2 %, whatever binary fractions say
-        exact = dataclasses.replace(check, value=worse, low=worse, high=worse)
-        return _compare(exact, limit, worse, worse, worse, new)
-    if not same_machine:
+    refused = _wrong_method(limit, new) or _wrong_method(limit, old)
+    if refused:
         return dataclasses.replace(
             check,
             outcome="inconclusive",
-            reason="the baseline was measured on another machine or with other libraries",
-            advice="measure both on one machine, or gate on bytes and instructions, which do not depend on it",
+            reason=refused,
+            advice='write source = "any" or method = "any" into the limit',
         )
-    worsening = (old.processes, new.processes) if higher else (new.processes, old.processes)
-    change = statistics.change(*worsening)
-    smallest = statistics.smallest_change(*worsening)
-    if change is None or smallest is None:
-        return dataclasses.replace(
-            check,
-            outcome="inconclusive",
-            reason="one process says nothing about noise",
-            advice="at least two repetitions in both reports",
-        )
-    check = dataclasses.replace(check, value=change.value, low=change.low, high=change.high)
-    if limit.limit < smallest and change.low <= limit.limit:
+    exact = new.kind == "counted" and old.kind == "counted"
+    found = (exact_difference(new, old) if exact else compare(new, old)).worsening()
+    if found.value is None or found.low is None or found.high is None or found.smallest is None:
+        return dataclasses.replace(check, outcome="inconclusive", reason=found.reason, advice=found.advice)
+    check = dataclasses.replace(check, value=found.value, low=found.low, high=found.high)
+    if found.method != "counted":
+        check = dataclasses.replace(check, method=f"{new.method}; compared: {found.method}")
+    if limit.limit < found.smallest and found.low <= limit.limit < found.high:
         return dataclasses.replace(
             check,
             outcome="inconclusive",
             reason=f"the limit of {limit.limit:.1%} is tighter than the noise of this device; the smallest change "
-            f"that these runs can tell apart is {smallest:.1%}",
-            advice=f"allow at least {smallest:.1%}, or measure more repetitions",
+            f"that these runs can tell apart is {found.smallest:.1%}",
+            advice=f"allow at least {found.smallest:.1%}, measure more repetitions, or interleave with "
+            "--baseline-bundle",
         )
-    return _compare(check, limit, change.value, change.low, change.high, new)
+    return _compare(check, limit, found.value, found.low, found.high, new)
 
 
 def _start(limit: Limit, found: Measurement | None) -> Check:

@@ -68,6 +68,15 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """Noise of a device from A/A runs: standard deviations of logarithms, by metric."""
+
+    pairs: int
+    between: dict[str, float]  # of one process
+    paired: dict[str, float]  # of the ratio of two processes that followed each other
+
+
+@dataclass(frozen=True)
 class DeviceReport:
     """One device: what it is, every process that ran there, and what follows from them."""
 
@@ -80,6 +89,7 @@ class DeviceReport:
     runs: tuple[Run, ...]
     measurements: tuple[Measurement, ...]
     noise: dict[str, float] = field(default_factory=dict)  # relative standard deviation between processes, subject
+    calibration: Calibration | None = None  # from `pocketrank benchmark --calibrate`
 
     def find(self, metric: str, model: str) -> Measurement | None:
         """Return the measurement of a metric for a model, if there is one."""
