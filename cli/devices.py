@@ -1,16 +1,24 @@
 """List the device profiles, and say which of them can be measured from this machine and how.
 
-pocketrank devices
+A board is emulated by name, the way chosen by itself: ARM boards under qemu, x86 boards as this machine held to their
+limits. The way can be named, and a real board is reached by ssh:
+
+    pocketrank devices --setup qemu
+    pocketrank benchmark BUNDLE --device raspberry-pi-4            # the best way from here
+    pocketrank benchmark BUNDLE --device qemu:raspberry-pi-4       # runs? same vectors? how many instructions?
+    pocketrank benchmark BUNDLE --device cgroup:raspberry-pi-4     # this machine, held to cores, clock and memory
+    pocketrank benchmark BUNDLE --device ssh://pi@192.168.1.20     # the board itself
 """
 
 import argparse
 
-from .output import print_json, print_table
+from .output import make_progress, print_json, print_line, print_table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("name", nargs="?", help="show the facts of one device, with their sources")
+    parser.add_argument("--setup", choices=("qemu",), help="make ARM emulation ready (about 80 MB, cached)")
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else")
 
 
@@ -20,6 +28,17 @@ def execute(arguments: argparse.Namespace) -> int:
     from ..devices.profile import facts, profile_names, read_profile
     from ..devices.target import readiness
 
+    if arguments.setup:
+        from ..devices.qemu_setup import set_up
+        from ..runtime.schema import to_mapping
+
+        setup = set_up(make_progress(arguments.json))
+        if arguments.json:
+            print_json(to_mapping(setup))
+        else:
+            wheels = ", ".join(f"{name} {version}" for name, version in sorted(setup.wheels.items()))
+            print_line(f"qemu {setup.qemu_version}, Python {setup.python} for ARM, {wheels}")
+        return 0
     if arguments.name:
         profile = read_profile(arguments.name)
         if arguments.json:
@@ -45,6 +64,8 @@ def execute(arguments: argparse.Namespace) -> int:
         cores = " + ".join(f"{core.count} x {core.model}" for core in profile.cores) or "-"
         memory = format_quantity(profile.memory.bytes, "B") if profile.memory else "-"
         watts = f"{profile.power.idle_watts:g} … {profile.power.active_watts:g} W" if profile.power else "-"
-        rows.append([profile.name, profile.title, cores, memory, watts, how if ready else "not from here"])
+        rows.append(
+            [profile.name, profile.title, cores, memory, watts, how if ready else "not yet: " + how.rpartition("; ")[2]]
+        )
     print_table("devices", ["name", "board", "cores", "memory", "power", "measured by"], rows)
     return 0
