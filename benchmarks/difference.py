@@ -1,5 +1,6 @@
 """How two measurements of one metric differ, and whether the difference can be told from noise."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -37,10 +38,10 @@ class Difference:
         higher = METRICS[self.metric].better == "higher" if self.metric in METRICS else True
         if not higher or self.value is None or self.low is None or self.high is None:
             return self
-        flipped = [round(1 / (1 + one) - 1, 12) if one > -1 else math.inf for one in (self.value, self.high, self.low)]
-        return Difference(
-            self.metric, self.old, self.new, *flipped, self.smallest, self.method, self.reason, self.advice
+        value, low, high = (
+            round(1 / (1 + one) - 1, 12) if one > -1 else math.inf for one in (self.value, self.high, self.low)
         )
+        return dataclasses.replace(self, value=value, low=low, high=high)
 
 
 def exact_difference(new: Measurement, old: Measurement) -> Difference:

@@ -226,8 +226,8 @@ def _regressions(limit: Limit, report: Report, baseline: Report | None) -> Itera
         yield _unmatched(limit, "no device was measured")
     for device in report.devices:
         new = device.find(limit.metric, report.subject)
-        if any(model.name == baseline.subject and model.role != "subject" for model in report.models):
-            # The baseline took turns with the subject in this very run.
+        if not baseline.devices and any(model.name == baseline.subject for model in report.models):
+            # A baseline bundle: it took turns with the subject in this very run.
             old = device.find(limit.metric, baseline.subject)
             pairs = pairs_of(device, limit.metric, report.subject, baseline.subject)
             same, calibration = True, device.calibration
