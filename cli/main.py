@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "measure the ranking quality of a bundle on a retrieval set"),
     "index": ("index", "encode a corpus with a bundle into a searchable index"),
     "search": ("search", "search an index or a bundle's own corpus"),
+    "demo": ("demo", "write one page that searches a corpus in the browser, offline"),
     "benchmark": ("benchmark", "measure latency, memory and energy of a bundle or an ONNX model"),
     "gate": ("gate", "hold a bundle's report to a budget"),
     "compare": ("compare", "put two bundles or two reports side by side"),

@@ -1,0 +1,77 @@
+"""Write one page that searches a corpus in the browser, offline: ranker, tokenizer, documents and runtime inside.
+
+CORPUS is what `pocketrank index` takes: a folder in BEIR layout, a JSONL file, a text file with one document a line, or
+a folder of .txt and .md files. The runtime is ONNX Runtime Web from npm, pinned by hash; --runtime says where its
+package lies.
+
+examples:
+  npm install --ignore-scripts onnxruntime-web@1.30.0
+  pocketrank demo runs/pydocs/bundle runs/pydocs/stages/corpus --out pydocs.html
+  pocketrank demo runs/pydocs/bundle notes/ --title "My notes" --out notes.html --example "renew the certificate"
+"""
+
+import argparse
+from pathlib import Path
+
+EXAMPLES = 4
+EXAMPLE_CHARACTERS = 60
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `demo`."""
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle")
+    parser.add_argument("corpus", type=Path, metavar="CORPUS", help="the documents: a file or a folder")
+    parser.add_argument("--out", type=Path, default=Path("page.html"), metavar="FILE", help="default: page.html")
+    parser.add_argument(
+        "--runtime",
+        type=Path,
+        default=Path("node_modules/onnxruntime-web"),
+        metavar="FOLDER",
+        help="the npm package onnxruntime-web (default: node_modules/onnxruntime-web)",
+    )
+    parser.add_argument("--title", default="", help="heading of the page (default: the bundle's name)")
+    parser.add_argument(
+        "--example",
+        action="append",
+        default=[],
+        metavar="QUERY",
+        help="a question that the page offers; may be given several times (default: some of the corpus's own queries)",
+    )
+    parser.add_argument("--json", action="store_true", help="print what was made as JSON")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Write the page and say what it weighs."""
+    from ..export.page import MAIL_BYTES, make_page, read_runtime
+    from ..runtime.corpus import Corpus
+    from ..runtime.files import write_bytes
+    from .output import make_progress, print_json, print_line, print_table
+
+    runtime = read_runtime(arguments.runtime)
+    corpus = Corpus(arguments.corpus)
+    examples = arguments.example or _own_queries(arguments.corpus)
+    progress = make_progress(quiet=arguments.json)
+    page = make_page(arguments.bundle, corpus, runtime, examples, arguments.title, progress)
+    write_bytes(arguments.out, page.content)
+    size = len(page.content)
+    if arguments.json:
+        print_json({"page": str(arguments.out), "bytes": size, "documents": page.documents, "parts": page.parts})
+        return 0
+    rows = [(name, f"{part:,}", f"{100 * part / size:.1f} %") for name, part in page.parts.items()]
+    mail = "small enough to be mailed" if size <= MAIL_BYTES else "too large for most mail services (about 18 MB)"
+    print_table(f"{arguments.out}", ("part", "bytes", "share"), [*rows, ("in all", f"{size:,}", "100.0 %")], mail)
+    print_line(f"open it in a browser: {arguments.out.resolve().as_uri()}")
+    return 0
+
+
+def _own_queries(corpus: Path) -> list[str]:
+    """Return a few short queries, spread over the queries.jsonl that lies beside the corpus, if there is one."""
+    from ..runtime.files import read_json_lines
+
+    folder = corpus if corpus.is_dir() else corpus.parent
+    path = folder / "queries.jsonl"
+    if not path.is_file():
+        return []
+    texts = (record.get("text") for _, record in read_json_lines(path))
+    short = [text for text in texts if isinstance(text, str) and 8 < len(text) <= EXAMPLE_CHARACTERS]
+    return [short[(2 * number + 1) * len(short) // (2 * EXAMPLES)] for number in range(min(EXAMPLES, len(short)))]
