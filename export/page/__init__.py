@@ -13,10 +13,10 @@ import numpy as np
 
 from ...runtime.corpus import Documents
 from ...runtime.encoder import Encoder
-from ...runtime.errors import InputError, UnavailableError, VerificationError
+from ...runtime.errors import UnavailableError, VerificationError
 from ...runtime.files import inside, json_bytes, read_bytes, read_text, sha256_bytes
 from ...runtime.golden import read_golden
-from ...runtime.manifest import GOLDEN_NAME, MANIFEST_NAME, TOKENIZER_NAME, Manifest, read_manifest
+from ...runtime.manifest import GOLDEN_NAME, TOKENIZER_NAME, Manifest, read_manifest
 from ...runtime.progress import Progress, Silent
 
 # ONNX Runtime Web from npm, the build without graphics processors: the smallest that has every operator of a graph.
@@ -73,21 +73,19 @@ def make_page(
     `runtime` comes from `read_runtime`, `examples` are questions that the page offers. Vectors of documents are kept
     in 8 bits with a scale each. The same input always gives the same bytes.
     """
-    if not (bundle / MANIFEST_NAME).is_file():
-        raise InputError(f"11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90 has no {MANIFEST_NAME}; name a finished bundle")
     manifest = read_manifest(bundle)
     encoder = Encoder.open(bundle)
     rows = [{"id": document.id, "title": document.title, "text": document.text} for document in documents]
     texts = [document.full_text for document in documents]
     codes, scales = quantize_vectors(encoder.encode_documents(texts, progress=progress or Silent()))
     blocks = {
-        "facts": _json(_facts(manifest, examples)),
+        "facts": json_bytes(_facts(manifest, examples)),
         "tokenizer": read_bytes(bundle / TOKENIZER_NAME),
         "model": read_bytes(inside(bundle, manifest.variants[manifest.default_variant].file)),
-        "golden": _json(_golden(bundle, manifest.default_variant)),
+        "golden": json_bytes(_golden(bundle, manifest.default_variant)),
         "vectors": codes.tobytes(),
         "scales": scales.astype("<f4").tobytes(),
-        "documents": _json(rows),
+        "documents": json_bytes(rows),
         "runtime": runtime["ort.wasm.bundle.min.mjs"],
         "wasm": runtime["ort-wasm-simd-threaded.wasm"],
     }
@@ -129,24 +127,23 @@ def _golden(bundle: Path, variant: str) -> dict[str, Any]:
 def _summary(manifest: Manifest, blocks: dict[str, bytes]) -> str:
     ranker = len(blocks["model"]) + len(blocks["tokenizer"])
     return (
-        f"Ranker {manifest.name}: {ranker / 1e6:.2f} MB with its tokenizer, {manifest.dimension} dimensions, distilled "
-        f"from {manifest.teacher.id}; manifest {manifest.manifest_sha256[:16]}. Run by {RUNTIME_PACKAGE} in WebAssembly."
+        f"Ranker {manifest.name}: {ranker / 1e6:.2f} MB with its tokenizer, {manifest.dimension} dimensions, "
+        f"distilled from {manifest.teacher.id}; manifest {manifest.manifest_sha256[:16]}. "
+        f"Run by {RUNTIME_PACKAGE} in WebAssembly."
     )
 
 
 def _licences(manifest: Manifest) -> str:
     own = ", ".join(f"{what}: {licence}" for what, licence in sorted(manifest.licences.items()))
-    return f"Ranker: {own or 'not stated'}. ONNX Runtime Web: MIT, © Microsoft Corporation. Page: pocketrank, Apache-2.0."
+    return (
+        f"Ranker: {own or 'not stated'}. ONNX Runtime Web: MIT, © Microsoft Corporation. Page: pocketrank, Apache-2.0."
+    )
 
 
 def _script() -> str:
     """Join the modules into one; they import nothing but each other."""
     parts = [read_text(_PARTS / name) for name in ("characters.js", "tokenizer.js", "search.js")]
     return "\n".join(_EXPORT.sub("", _IMPORT.sub("", part)) for part in parts)
-
-
-def _json(value: Any) -> bytes:
-    return json_bytes(value)
 
 
 def _block(name: str, data: bytes) -> str:
