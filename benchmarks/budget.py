@@ -87,7 +87,8 @@ def read_budget(path: Path) -> Budget:
 
 
 def _check_device(path: Path, device: str) -> None:
-    if "://" not in device and device not in profile_names():
+    # Boards behind ssh have addresses of their own; a way of standing in may be named, as in "cgroup:NAME".
+    if "://" not in device and device.rpartition(":")[2] not in profile_names():
         raise InputError(f"{path}: [device.{device}]: unknown device; {nearest(device, profile_names())}")
 
 

@@ -1,59 +1,46 @@
 """Measure models on devices: fresh processes, models taking turns, every raw sample kept."""
 
+import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from ..devices.profile import facts
-from ..devices.target import Target, open_target
-from ..runtime.errors import InputError, PocketrankError, UnavailableError
+from ..devices.target import BoardOptions, Target, open_target
+from ..runtime.errors import InputError, UnavailableError
 from ..runtime.files import json_bytes, sha256_bytes, sha256_file
-from ..runtime.progress import Progress, Task
+from ..runtime.progress import Progress
 from . import statistics
-from .energy import EnergySource, read_energy
-from .measurement import Measurement
-from .report import SCHEMA, VERSION, DeviceReport, ModelFacts, Report, Run, Unavailable
+from .energy import read_energy
+from .golden_replay import replay_golden
+from .measurement import METRICS, Measurement
+from .overhead import measure_overhead
+from .processes import WORKER, MeasureSettings, ModelFiles, machine_of, request_for, run_worker
+from .report import (
+    SCHEMA,
+    VERSION,
+    DeviceReport,
+    GoldenReplay,
+    ModelFacts,
+    Report,
+    Run,
+    Sustained,
+    SweepPoint,
+    Unavailable,
+)
+from .standing_in import label, no_energy
 from .summary import ratios, summarize
+from .sustained import measure_sustained
+from .sweep import measure_sweeps, sweep_repetitions
 from .texts import choose_texts, text_facts
 
-WORKER = Path(__file__).with_name("worker.py")
+__all__ = ["WORKER", "MeasureSettings", "ModelFiles", "fingerprint_of", "measure", "measure_device"]
 
-
-@dataclass(frozen=True)
-class ModelFiles:
-    """An ONNX embedding model and its tokenizer. `max_length` in tokens; no `pooled_output`: found by itself."""
-
-    name: str
-    onnx: Path
-    tokenizer: Path
-    max_length: int = 256
-    pooled_output: str = ""
-    prompt: str = ""
-
-
-@dataclass(frozen=True)
-class MeasureSettings:
-    """How long and how often."""
-
-    repetitions: int = 7
-    min_seconds: float = 1.0
-    min_queries: int = 300
-    max_seconds: float = 60.0
-    warmup: int = 20
-    threads: int = 1
-    texts: int = 100  # at most
-    energy: EnergySource = "auto"
-    idle_seconds: float = 2.0  # before the timed region, where an energy counter is readable
-    timeout: float = 600.0  # of one process
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be measured."""
-        if self.repetitions < 1 or self.min_queries < 1 or self.threads < 1 or self.texts < 1:
-            raise ValueError("repetitions, min_queries, threads and texts must be at least 1")
+_COUNTING_REPETITIONS = 3  # where only instructions are counted: they hardly differ
 
 
 def measure(
@@ -65,12 +52,14 @@ def measure(
     text_source: str = "built-in questions",
     bundle: Sequence[Measurement] = (),
     quality: Sequence[Measurement] = (),
+    options: BoardOptions | None = None,
 ) -> Report:
     """Measure every model on every device and return the report.
 
     The first model is the subject, the second one the reference of the ratios, the others are peers. All of them run
     in every repetition, in alternating order. A device that is not available is noted in the report and does not stop
-    the others; when none is, `UnavailableError` is raised. `bundle` and `quality` travel into the report as they are.
+    the others; when none is, `UnavailableError` is raised. `bundle` and `quality` travel into the report as they
+    are; `options` say how to reach a board.
     """
     if not models:
         raise InputError("there is no model to measure; name a bundle or an ONNX file")
@@ -85,7 +74,7 @@ def measure(
     for device in devices:
         try:
             with ExitStack() as stack:
-                target = stack.enter_context(open_target(device))
+                target = stack.enter_context(open_target(device, options))
                 reports.append(measure_device(models, target, settings, chosen, progress))
         except UnavailableError as error:
             progress.note(f"{device}: {error}")
@@ -115,37 +104,26 @@ def measure_device(
     progress: Progress,
 ) -> DeviceReport:
     """Measure the models on one device that is ready."""
-    requests = {model.name: _request(model, target, settings, texts) for model in models}
-    runs: list[Run] = []
-    machine: dict[str, Any] = {}
-    total = settings.repetitions * len(models)
-    with progress.task(f"benchmark on {target.profile.name}", total, "processes") as task:
-        for repetition in range(settings.repetitions):
-            # A B, then B A: a slow drift of the machine falls on both alike.
-            turn = list(models) if repetition % 2 == 0 else list(reversed(models))
-            for model in turn:
-                run, seen = _run(model, requests[model.name], target, settings, repetition, len(runs))
-                runs.append(run)
-                machine = machine or seen
-                task.advance()
-                _stop_when_hopeless(run, repetition, task)
+    requests = {model.name: request_for(model, target, settings, texts) for model in models}
+    runs, machine = _all_processes(models, requests, target, settings, progress)
     fingerprint = fingerprint_of(target, machine)
-    energies = {
-        model.name: read_energy(
-            settings.energy, target, [run for run in runs if run.model == model.name], requests[model.name]
-        )
-        for model in models
-    }
     measurements: dict[str, list[Measurement]] = {}
     for model in models:
         own = [run for run in runs if run.model == model.name]
-        measurements[model.name] = summarize(own, model.name, fingerprint, target.timed, energies[model.name])
+        energy = (
+            no_energy(target) if target.stands_in else read_energy(settings.energy, target, own, requests[model.name])
+        )
+        found = summarize(own, model.name, fingerprint, target.timed, energy, target.share)
+        measurements[model.name] = label(found, target)
     flat = [one for model in models for one in measurements[model.name]]
     if len(models) > 1:
         reference = models[1].name
         for model in models:
             if model.name != reference:
-                flat += ratios(measurements[model.name], measurements[reference], reference)
+                flat += label(ratios(measurements[model.name], measurements[reference], reference), target)
+    alive = [model for model in models if any(run.model == model.name and run.outcome == "ok" for run in runs)]
+    golden = _golden(alive, requests, target, settings, progress)
+    flat += label([_golden_difference(one, fingerprint) for one in golden if one.difference is not None], target)
     return DeviceReport(
         device=target.profile.name,
         target=target.kind,
@@ -156,7 +134,124 @@ def measure_device(
         runs=tuple(runs),
         measurements=tuple(flat),
         noise=_noise(measurements[models[0].name]),
+        golden=tuple(golden),
+        overhead=tuple(_overhead(target, settings, texts, fingerprint)),
+        sweeps=tuple(_sweeps(alive, requests, target, settings, progress)),
+        sustained=tuple(_sustained(alive, requests, target, settings, progress)),
     )
+
+
+def _all_processes(
+    models: Sequence[ModelFiles],
+    requests: Mapping[str, dict[str, Any]],
+    target: Target,
+    settings: MeasureSettings,
+    progress: Progress,
+) -> tuple[list[Run], dict[str, Any]]:
+    """Run every repetition of every model; return the runs in order, and what the machine is."""
+    runs: list[Run] = []
+    machine: dict[str, Any] = {}
+    hopeless: set[str] = set()
+    repetitions = settings.repetitions if target.timed else min(settings.repetitions, _COUNTING_REPETITIONS)
+    with progress.task(f"benchmark on {target.profile.name}", repetitions * len(models), "processes") as task:
+        for repetition in range(repetitions):
+            # A B, then B A: a slow drift of the machine falls on both alike.
+            turn = list(models) if repetition % 2 == 0 else list(reversed(models))
+            for model in turn:
+                task.advance()
+                if model.name in hopeless:
+                    continue
+                run, result = run_worker(target, requests[model.name], settings.timeout)
+                runs.append(dataclasses.replace(run, model=model.name, repetition=repetition, order=len(runs)))
+                machine = machine or machine_of(result)
+                if _is_hopeless(runs[-1], target):
+                    hopeless.add(model.name)
+    return runs, machine
+
+
+def _is_hopeless(run: Run, target: Target) -> bool:
+    """Say whether a model cannot even open here, so that no repetition will mend it.
+
+    On this very machine that is the user's mistake and an error at once; on another device it is a finding.
+    """
+    if run.repetition or run.outcome not in ("failed", "illegal instruction", "timeout"):
+        return False
+    if target.kind == "local" and run.outcome == "failed":
+        raise InputError(f"{run.model} cannot be measured: {run.detail}; check the model and its tokenizer")
+    return target.kind != "local"
+
+
+def _golden(
+    models: Sequence[ModelFiles],
+    requests: Mapping[str, dict[str, Any]],
+    target: Target,
+    settings: MeasureSettings,
+    progress: Progress,
+) -> list[GoldenReplay]:
+    """Replay golden texts on devices whose processor is not this machine's: here, `pocketrank verify` does it."""
+    if target.kind in ("local", "cgroup"):
+        return []
+    found = [replay_golden(model, requests[model.name], target, settings) for model in models]
+    replays = [one for one in found if one is not None]
+    for one in replays:
+        progress.note(f"  golden vectors of {one.model}: {'ok' if one.passed else 'DIFFERENT'}, {one.detail}")
+    return replays
+
+
+def _golden_difference(replay: GoldenReplay, device: str) -> Measurement:
+    unit = METRICS["golden_difference"].unit
+    method = f"{replay.texts} golden texts against the vectors in the bundle"
+    return Measurement(
+        "golden_difference",
+        unit,
+        "measured",
+        method,
+        value=replay.difference,
+        model=replay.model,
+        device=device,
+        count=replay.texts,
+        low=replay.difference,
+        high=replay.difference,
+    )
+
+
+def _overhead(target: Target, settings: MeasureSettings, texts: Sequence[str], fingerprint: str) -> list[Measurement]:
+    return label(measure_overhead(target, settings, texts, fingerprint), target) if settings.overhead else []
+
+
+def _sweeps(
+    models: Sequence[ModelFiles],
+    requests: Mapping[str, dict[str, Any]],
+    target: Target,
+    settings: MeasureSettings,
+    progress: Progress,
+) -> list[SweepPoint]:
+    points = sum(len(values) for values in settings.sweeps.values())
+    if not points or not models:
+        return []
+    total = points * len(models) * sweep_repetitions(settings)
+    with progress.task(f"sweeps on {target.profile.name}", total, "processes") as task:
+        return measure_sweeps(models, requests, target, settings, task)
+
+
+def _sustained(
+    models: Sequence[ModelFiles],
+    requests: Mapping[str, dict[str, Any]],
+    target: Target,
+    settings: MeasureSettings,
+    progress: Progress,
+) -> list[Sustained]:
+    if not settings.sustained_seconds:
+        return []
+    if not target.timed:
+        progress.note(f"{target.profile.name}: no sustained run, an emulated processor does not grow hot")
+        return []
+    with progress.task(f"sustained on {target.profile.name}", len(models), "models") as task:
+        found = []
+        for model in models:
+            found.append(measure_sustained(model.name, requests[model.name], target, settings))
+            task.advance()
+        return found
 
 
 def fingerprint_of(target: Target, machine: dict[str, Any]) -> str:
@@ -166,68 +261,6 @@ def fingerprint_of(target: Target, machine: dict[str, Any]) -> str:
         for key in ("system", "architecture", "cpu", "cpu_part", "board", "cores", "memory", "isa", "libraries")
     }
     return sha256_bytes(json_bytes([target.kind, dict(target.limits), stable]))[:12]
-
-
-def _request(model: ModelFiles, target: Target, settings: MeasureSettings, texts: Sequence[str]) -> dict[str, Any]:
-    return {
-        "onnx": target.place(model.onnx),
-        "tokenizer": target.place(model.tokenizer),
-        "max_length": model.max_length,
-        "output": model.pooled_output,
-        "prompt": model.prompt,
-        "threads": settings.threads,
-        "texts": list(texts),
-        "warmup": settings.warmup,
-        "min_seconds": settings.min_seconds,
-        "min_queries": settings.min_queries,
-        "max_seconds": settings.max_seconds,
-        "idle_seconds": settings.idle_seconds,
-    }
-
-
-def _run(
-    model: ModelFiles,
-    request: dict[str, Any],
-    target: Target,
-    settings: MeasureSettings,
-    repetition: int,
-    order: int,
-) -> tuple[Run, dict[str, Any]]:
-    done = target.run(WORKER, json.dumps(request), timeout=settings.timeout)
-    if done.outcome != "ok":
-        return Run(model.name, repetition, order, done.outcome, done.detail, round(done.seconds, 3)), {}
-    try:
-        result = json.loads(done.output)
-    except json.JSONDecodeError:
-        raise PocketrankError(f"the worker on {target.profile.name} answered no JSON: {done.output[:80]!r}") from None
-    queries, tokens = result["queries"], result["tokens"]
-    run = Run(
-        model=model.name,
-        repetition=repetition,
-        order=order,
-        outcome="ok",
-        seconds=round(done.seconds, 3),
-        phases={name: value for name, value in result["phases"].items() if value is not None},
-        memory=result["memory"],
-        peak_rss=result["peak_rss"],
-        count=queries["count"],
-        wall=queries["wall"],
-        cpu=queries["cpu"],
-        mean_tokens=round(sum(tokens) / len(tokens), 2),
-        dimension=result["dimension"],
-        output=result["output"],
-        latency_ns=queries["latency_ns"],
-        tokenize_ns=queries["tokenize_ns"],
-        conditions=result["conditions"],
-        energy=result["energy"],
-    )
-    return run, {**result["machine"], "libraries": result["libraries"]}
-
-
-def _stop_when_hopeless(run: Run, repetition: int, task: Task) -> None:
-    """Stop at once when the very first process cannot even open the model: no repetition will mend that."""
-    if run.outcome == "failed" and repetition == 0:
-        raise InputError(f"{run.model} cannot be measured: {run.detail}; check the model and its tokenizer")
 
 
 def _role(index: int) -> Literal["subject", "reference", "peer"]:

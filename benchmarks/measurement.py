@@ -1,6 +1,6 @@
 """What is measured: the metrics, their units and directions, and the record of one measurement."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 # How a value came about. Only `measured` and `counted` values can satisfy a limit, unless the limit says otherwise:
@@ -62,6 +62,7 @@ METRICS = {
         Metric("model_rss", "B", "lower", "device", "… added by the model and its first query", _SMALLER),
         Metric("energy_per_query", "J", "lower", "device", "energy of one query above idle", _FASTER),
         Metric("instructions_per_query", "instructions", "lower", "device", "processor instructions", _FASTER),
+        Metric("golden_difference", "1", "lower", "device", "largest difference from the golden vectors"),
         Metric("latency_p50_ratio", "1", "lower", "device", "latency_p50 over that of the reference model", _FASTER),
         Metric("latency_p95_ratio", "1", "lower", "device", "latency_p95 over that of the reference model", _FASTER),
         Metric("cpu_ratio", "1", "lower", "device", "cpu_per_query over that of the reference model", _FASTER),
@@ -99,5 +100,6 @@ class Measurement:
     level: float | None = None  # of the interval
     stability: str = "stable"
     source: str = ""  # of energy figures
+    details: dict[str, float] = field(default_factory=dict)  # of energy: idle_watts, window_seconds, rate_hertz
     reason: str = ""
     processes: tuple[float, ...] = ()  # the value in each repetition, in order

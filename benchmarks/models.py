@@ -5,7 +5,7 @@ from typing import Any
 
 from ..runtime.errors import InputError
 from ..runtime.files import inside, read_json, sha256_file
-from ..runtime.manifest import MANIFEST_NAME, TOKENIZER_NAME, read_manifest
+from ..runtime.manifest import GOLDEN_NAME, MANIFEST_NAME, TOKENIZER_NAME, read_manifest
 from ..runtime.progress import Progress
 from .measure import ModelFiles
 from .measurement import Measurement
@@ -81,6 +81,8 @@ def _from_manifest(bundle: Path, name: str, variant: str) -> ModelFiles:
         inside(bundle, TOKENIZER_NAME),
         manifest.max_length,
         prompt=manifest.prompts.query,
+        golden=inside(bundle, GOLDEN_NAME),
+        variant=chosen,
     )
 
 

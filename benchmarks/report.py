@@ -49,7 +49,7 @@ class Run:
     model: str
     repetition: int
     order: int  # place in the sequence of all processes on this device
-    outcome: Literal["ok", "failed", "out of memory", "timeout"]
+    outcome: Literal["ok", "failed", "out of memory", "timeout", "illegal instruction"]
     detail: str = ""
     seconds: float = 0.0  # of the whole process, seen from outside
     phases: dict[str, float] = field(default_factory=dict)
@@ -65,6 +65,62 @@ class Run:
     tokenize_ns: str = ""
     conditions: dict[str, Any] = field(default_factory=dict)
     energy: dict[str, Any] = field(default_factory=dict)
+    observed: dict[str, float] = field(default_factory=dict)  # from outside: instructions, oom_kill, group_peak
+
+
+@dataclass(frozen=True)
+class GoldenReplay:
+    """A bundle's golden texts, run on a device."""
+
+    model: str
+    passed: bool
+    texts: int
+    same_ids: int
+    difference: float | None  # largest |difference| of a coordinate
+    tolerance: float
+    detail: str
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One value of one swept axis. Times are of one call of the model: of the whole batch where that is swept."""
+
+    model: str
+    axis: str  # threads, length (tokens) or batch (texts)
+    value: int
+    mean_tokens: float = 0.0
+    latency_p50: float | None = None
+    throughput: float | None = None  # texts per second
+    throughput_low: float | None = None
+    throughput_high: float | None = None
+    peak_rss: float | None = None
+    instructions: float | None = None  # per text
+    kind: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a sustained run, and what the board said right after it."""
+
+    start: float  # seconds since the beginning
+    count: int
+    throughput: float
+    cpu_share: float
+    latency_p50: float
+    megahertz: float | None = None
+    celsius: float | None = None
+    throttled: int | None = None
+
+
+@dataclass(frozen=True)
+class Sustained:
+    """A long run of one model."""
+
+    model: str
+    windows: tuple[Window, ...]
+    verdict: str
+    change: float | None  # of the throughput, from the first to the last quarter
 
 
 @dataclass(frozen=True)
@@ -89,6 +145,10 @@ class DeviceReport:
     runs: tuple[Run, ...]
     measurements: tuple[Measurement, ...]
     noise: dict[str, float] = field(default_factory=dict)  # relative standard deviation between processes, subject
+    golden: tuple[GoldenReplay, ...] = ()
+    overhead: tuple[Measurement, ...] = ()  # of the harness: an empty model through the same worker
+    sweeps: tuple[SweepPoint, ...] = ()
+    sustained: tuple[Sustained, ...] = ()
     calibration: Calibration | None = None  # from `pocketrank benchmark --calibrate`
 
     def find(self, metric: str, model: str) -> Measurement | None:

@@ -1,10 +1,12 @@
 """From raw processes to measurements: percentiles where the sample supports them, intervals, stability, ratios."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 from . import statistics
+from .conditions import disturbances
 from .energy import EnergyReading
 from .measurement import METRICS, RATIOS, Measurement
 from .report import Run, unpack
@@ -14,11 +16,17 @@ _PHASES = ("interpreter", "import", "tokenizer", "session", "first")
 
 
 def summarize(
-    runs: Sequence[Run], model: str, device: str, timed: bool, energy: EnergyReading | None
+    runs: Sequence[Run],
+    model: str,
+    device: str,
+    timed: bool,
+    energy: EnergyReading | None,
+    share: float = 1.0,
 ) -> list[Measurement]:
     """Return every measurement of one model on one device; `runs` are its processes in order.
 
-    `device` is the fingerprint. Where `timed` is false (emulation), seconds are left out with the reason.
+    `device` is the fingerprint. Where `timed` is false (emulation), seconds are left out with the reason. `share` is
+    what a quota leaves of the processor's time.
     """
     good = [run for run in runs if run.outcome == "ok"]
     if not good:
@@ -28,23 +36,27 @@ def summarize(
         return [_absent(name, model, device, "fresh processes", reason) for name in names]
     found = []
     if timed:
-        found += _times(good, model, device)
+        found += _times(good, model, device, share)
         found += _cold_start(good, model, device)
     else:
         reason = "the seconds of an emulated processor say nothing about the real one"
         found += [_absent(name, model, device, "emulation", reason) for name in ("latency_p50", "cold_start")]
+    found += _instructions(good, model, device)
     found += _memory(good, model, device)
     found.append(_energy(energy, model, device))
     return found
 
 
-def _times(runs: Sequence[Run], model: str, device: str) -> list[Measurement]:
+def _times(runs: Sequence[Run], model: str, device: str, share: float) -> list[Measurement]:
     samples = [unpack(run.latency_ns) / 1e9 for run in runs]
     pooled = np.sort(np.concatenate(samples))
     medians = [statistics.quantile(np.sort(sample), 0.5) for sample in samples]
     verdict = statistics.stability(
-        medians, [statistics.drift(sample) for sample in samples], [run.cpu / run.wall for run in runs]
+        medians, [statistics.drift(sample) for sample in samples], [run.cpu / run.wall / share for run in runs]
     )
+    disturbed = disturbances(runs)
+    if disturbed:
+        verdict = "; ".join([f"throttled: {', '.join(disturbed)}", *([] if verdict == "stable" else [verdict])])
     found = []
     for name, q in _PERCENTILES:
         method = f"{len(runs)} processes, pooled; interval: order statistics and between processes"
@@ -125,6 +137,16 @@ def _memory(runs: Sequence[Run], model: str, device: str) -> list[Measurement]:
     return found
 
 
+def _instructions(runs: Sequence[Run], model: str, device: str) -> list[Measurement]:
+    """Return the instructions per query where something counted them; the interval is all that was seen."""
+    values = [run.observed["instructions"] / run.count for run in runs if "instructions" in run.observed]
+    if not values:
+        return []
+    method = f"instructions between two marks around {runs[0].count} queries, median of {len(values)} processes"
+    found = _from_processes("instructions_per_query", values, model, device, method)
+    return [dataclasses.replace(found, kind="counted", low=min(values), high=max(values), level=None)]
+
+
 def _energy(energy: EnergyReading | None, model: str, device: str) -> Measurement:
     if energy is None or energy.joules_per_query is None:
         reason = energy.reason if energy else "no energy source was asked for"
@@ -146,6 +168,7 @@ def _energy(energy: EnergyReading | None, model: str, device: str) -> Measuremen
         high=high,
         level=statistics.LEVEL if low is not None else None,
         source=energy.source,
+        details=dict(energy.details),
         processes=energy.processes,
     )
 

@@ -31,6 +31,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 RESULT_VERSION = 1
+VCGENCMD = ("/usr/bin/vcgencmd", "/opt/vc/bin/vcgencmd")
 DEFAULTS = {
     "onnx": "",  # path of the model
     "tokenizer": "",  # path of tokenizer.json
@@ -44,6 +45,9 @@ DEFAULTS = {
     "min_queries": 300,  # ... and held this many queries, in whole rounds over the texts ...
     "max_seconds": 120.0,  # ... or when this time is up
     "idle_seconds": 0.0,  # idle window before the timed region, for energy counters
+    "batch": 1,  # texts in one call of the model; times are those of a whole batch
+    "sustained_seconds": 0.0,  # afterwards, keep going for so long in windows of `window_seconds`
+    "window_seconds": 1.0,
     "vectors": 0,  # return the vectors and token ids of this many texts
     "marks": False,  # call getppid() around the timed region, for an instruction counter outside
 }
@@ -76,6 +80,7 @@ def measure(request):
     queries = timed_queries(model, texts, config)
     energy.stop()
     after = conditions()
+    windows = sustained_windows(model, texts, config) if config["sustained_seconds"] > 0 else []
     gc.collect()
     memory["settled"] = read_memory()
     result = {
@@ -88,6 +93,7 @@ def measure(request):
         "dimension": len(vector),
         "conditions": {"before": before, "after": after},
         "energy": energy.readings,
+        "windows": windows,
         "machine": machine(),
     }
     result.update(facts)
@@ -152,8 +158,19 @@ class Model:
     def embed(self, ids):
         """Return the vector of a list of token ids."""
         row = self.numpy.array([ids], dtype=self.numpy.int64)
-        (output,) = self.session.run(self.outputs, {name: make(row) for name, make in self.feeds})
+        mask = self.numpy.ones(row.shape, dtype=self.numpy.int64)
+        (output,) = self.session.run(self.outputs, {name: make(row, mask) for name, make in self.feeds})
         return _pool(self.numpy, output)
+
+    def embed_batch(self, lists):
+        """Run lists of token ids in one call, padded to the longest; the output is left as the model gives it."""
+        longest = max(len(ids) for ids in lists)
+        rows = self.numpy.zeros((len(lists), longest), dtype=self.numpy.int64)
+        mask = self.numpy.zeros_like(rows)
+        for index, ids in enumerate(lists):
+            rows[index, : len(ids)] = ids
+            mask[index, : len(ids)] = 1
+        self.session.run(self.outputs, {name: make(rows, mask) for name, make in self.feeds})
 
     def encode(self, text):
         """Return (token ids, vector) of a text."""
@@ -162,20 +179,20 @@ class Model:
 
 
 def _feed(numpy, value):
-    """Return (name, function from a row of token ids to the array that this input of the model wants)."""
+    """Return (name, function from token ids and mask to the array that this input of the model wants)."""
     kinds = {"tensor(int64)": numpy.int64, "tensor(int32)": numpy.int32}
     name = value.name
     if value.type not in kinds:
         raise SystemExit(f"input {name!r} of the model is {value.type}; only integer inputs are known")
     kind = kinds[value.type]
     if "position" in name:
-        return name, lambda row: numpy.arange(row.shape[1], dtype=kind)[None]
+        return name, lambda rows, mask: numpy.arange(rows.shape[1], dtype=kind)[None].repeat(len(rows), axis=0)
     if "type" in name or "segment" in name:
-        return name, lambda row: numpy.zeros(row.shape, dtype=kind)
+        return name, lambda rows, mask: numpy.zeros(rows.shape, dtype=kind)
     if "mask" in name:
-        return name, lambda row: numpy.ones(row.shape, dtype=kind)
+        return name, lambda rows, mask: mask.astype(kind, copy=False)
     if "ids" in name or name in ("input", "tokens"):
-        return name, lambda row: row.astype(kind, copy=False)
+        return name, lambda rows, mask: rows.astype(kind, copy=False)
     raise SystemExit(f"input {name!r} of the model is none of: token ids, attention mask, token types, positions")
 
 
@@ -192,6 +209,13 @@ def timed_queries(model, texts, config):
     now = time.perf_counter_ns
     total, tokenizing = array.array("Q"), array.array("Q")
     tokenize, embed = model.tokenize, model.embed
+    if config["batch"] > 1:
+        texts = _batches(texts, config["batch"])
+        embed = model.embed_batch
+
+        def tokenize(batch):
+            return [model.tokenize(text) for text in batch]
+
     if config["marks"]:
         os.getppid()
     cpu = time.process_time_ns()
@@ -221,6 +245,24 @@ def timed_queries(model, texts, config):
         "latency_ns": pack(total),
         "tokenize_ns": pack(tokenizing),
     }
+
+
+def _batches(texts, size):
+    """Return whole batches, going round over the texts until all of them were taken."""
+    count = -(-len(texts) // size)
+    return [[texts[(start * size + index) % len(texts)] for index in range(size)] for start in range(count)]
+
+
+def sustained_windows(model, texts, config):
+    """Time queries in one window after the other; clock, heat and throttling are read between two windows."""
+    began = time.monotonic()
+    least = {"min_seconds": config["window_seconds"], "min_queries": 1, "marks": False}
+    settings, windows = dict(config, **least), []
+    while time.monotonic() - began < config["sustained_seconds"]:
+        start = time.monotonic() - began
+        queries = timed_queries(model, texts, settings)
+        windows.append(dict(queries, start=start, conditions=conditions()))
+    return windows
 
 
 def pack(values):
@@ -275,7 +317,7 @@ def _seconds_since_spawn():
 
 def conditions():
     """Return what may disturb a measurement, read outside the timed region: load, clocks, temperature, switches."""
-    state = dict.fromkeys(("load", "megahertz", "celsius", "steal_ticks", "switches", "major_faults"))
+    state = dict.fromkeys(("load", "megahertz", "celsius", "throttled", "steal_ticks", "switches", "major_faults"))
     if hasattr(os, "getloadavg"):
         with contextlib.suppress(OSError):
             state["load"] = os.getloadavg()[0]
@@ -293,6 +335,7 @@ def conditions():
             heats.append(int(text) / 1000)
     if heats:
         state["celsius"] = max(heats)
+    state["throttled"] = _throttled()
     fields = _read_line("/proc/stat").split()
     if len(fields) > 8 and fields[0] == "cpu":
         state["steal_ticks"] = int(fields[8])
@@ -304,6 +347,23 @@ def conditions():
     except ImportError:
         pass
     return state
+
+
+def _throttled():
+    """Return the throttle bits of a Raspberry Pi's firmware, or None: from the kernel, else from vcgencmd."""
+    text = _read_line("/sys/devices/platform/soc/soc:firmware/get_throttled")
+    if not text:
+        tool = next((path for path in VCGENCMD if os.access(path, os.X_OK)), None)
+        if tool is None:
+            return None
+        import subprocess  # only here: it would weigh on every cold start
+
+        done = subprocess.run([tool, "get_throttled"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+        text = done.stdout.decode("ascii", "replace").strip().rpartition("=")[2]  # throttled=0x50005
+    try:
+        return int(text, 16)
+    except ValueError:
+        return None
 
 
 def machine():

@@ -3,6 +3,9 @@
 Every model runs in fresh processes; with --with, models take turns, so that ratios hold on a noisy machine.
 
     pocketrank benchmark runs/pydocs/bundle --with teacher/model.onnx --out report.json
+    pocketrank benchmark runs/pydocs/bundle --device raspberry-pi-4           # emulated: same vectors, instructions
+    pocketrank benchmark runs/pydocs/bundle --device ssh://pi@192.168.1.20    # the board itself
+    pocketrank benchmark runs/pydocs/bundle --sweep length=8,32,128 --sweep threads=1,2
 """
 
 import argparse
@@ -23,7 +26,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="OTHER",
         help="another bundle or ONNX file in the same run; the first one is the reference of the ratios",
     )
-    parser.add_argument("--device", action="append", metavar="NAME", help="see `pocketrank devices` (default: host)")
+    parser.add_argument(
+        "--device",
+        action="append",
+        metavar="NAME",
+        help="NAME of `pocketrank devices`, qemu:NAME, cgroup:NAME, or ssh://user@host[:port] (default: host)",
+    )
     parser.add_argument("--texts", type=Path, metavar="FILE", help="queries: a text or JSONL file, or a BEIR folder")
     parser.add_argument("--repetitions", type=int, default=7, metavar="N", help="processes a model (default: 7)")
     parser.add_argument(
@@ -37,18 +45,39 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="source of energy figures (default: the best one at hand)",
     )
+    parser.add_argument(
+        "--sweep",
+        action="append",
+        default=[],
+        metavar="AXIS=N,N",
+        help="vary threads, length (tokens) or batch (texts), one at a time",
+    )
+    parser.add_argument(
+        "--sustained", type=float, default=0.0, metavar="S", help="keep each model busy for S seconds and watch"
+    )
+    parser.add_argument(
+        "--overhead",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="measure the harness itself too, with an empty model (default: yes)",
+    )
+    parser.add_argument("--python", default="", metavar="PATH", help="ssh: an interpreter on the board, with libraries")
+    parser.add_argument("--keep", action="store_true", help="ssh: leave the environment on the board for the next run")
+    parser.add_argument("--ssh-config", type=Path, metavar="FILE", help="ssh: instead of your own configuration")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the report, raw samples included")
     parser.add_argument("--json", action="store_true", help="print the report as JSON, and nothing else")
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Measure, print, and write the report."""
+    """Measure, print, and write the report; return 1 when golden vectors differ on a device, 3 when one is missing."""
+    from ..benchmarks.extra_tables import extra_tables
     from ..benchmarks.measure import MeasureSettings, measure
     from ..benchmarks.models import bundle_measurements, find_model, quality_measurements
     from ..benchmarks.render import device_table
     from ..benchmarks.report import write_report
+    from ..benchmarks.sweep import parse_sweeps
     from ..benchmarks.texts import BUILT_IN, read_texts
-    from ..devices.target import check_devices
+    from ..devices.target import BoardOptions, check_devices
     from ..runtime.errors import InputError
     from ..runtime.schema import to_mapping
 
@@ -63,6 +92,9 @@ def execute(arguments: argparse.Namespace) -> int:
             min_queries=arguments.min_queries,
             threads=arguments.threads,
             energy=arguments.energy,
+            overhead=arguments.overhead,
+            sweeps=parse_sweeps(arguments.sweep),
+            sustained_seconds=arguments.sustained,
         )
     except ValueError as error:
         raise InputError(f"{error}; mend the arguments") from None
@@ -75,6 +107,7 @@ def execute(arguments: argparse.Namespace) -> int:
         text_source=arguments.texts.name if arguments.texts else "built-in questions",
         bundle=bundle_measurements(arguments.model),
         quality=quality_measurements(arguments.model),
+        options=BoardOptions(arguments.python, arguments.keep, arguments.ssh_config),
     )
     if arguments.out:
         write_report(arguments.out, report)
@@ -84,6 +117,10 @@ def execute(arguments: argparse.Namespace) -> int:
         for device in report.devices:
             table = device_table(report, device)
             print_table(table.title, table.columns, table.rows, table.note)
+            for extra in extra_tables(device):
+                print_table(extra.title, extra.columns, extra.rows, extra.note)
         if arguments.out:
             print_line(f"report: {arguments.out}")
+    if any(not replay.passed for device in report.devices for replay in device.golden):
+        return 1
     return 3 if report.unavailable else 0

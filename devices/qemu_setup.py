@@ -124,7 +124,8 @@ def guest_command(setup: QemuSetup, folder: Path, root: Path, cpu: str, counts: 
     plugin = ["-plugin", f"{folder / 'counter' / 'instruction_counter.so'},out={counts}"] if counts else []
     python = root / "usr" / "bin" / f"python{setup.python}"
     # -P: the script's folder does not count; -s, -S: nor do the user's and the system's packages, which are not there.
-    return [setup.qemu, "-cpu", cpu, "-L", str(root), *plugin, str(python), "-P", "-s", "-S"]
+    # -seed, -B 0: the same random numbers in every process, see instruction_counter.c.
+    return [setup.qemu, "-cpu", cpu, "-seed", "1", "-B", "0", "-L", str(root), *plugin, str(python), "-P", "-s", "-S"]
 
 
 def guest_environment(folder: Path) -> dict[str, str]:

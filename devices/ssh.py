@@ -96,7 +96,7 @@ class SshTarget:
             if not path.is_file():
                 raise InputError(f"{path} does not exist; check the path")
             there = f"{self._folder}/{sha256_file(path)[:12]}-{path.name}"
-            command = ["scp", "-q", *self._ssh_options(), *(["-P", str(self._port)] if self._port else [])]
+            command = ["scp", "-q", *self._ssh_options()]
             ended = run_process([*command, str(path), f"{self._host}:{there}"], "", _INSTALL_SECONDS, _environment())
             if ended.code != 0:
                 raise UnavailableError(
@@ -154,9 +154,10 @@ class SshTarget:
         """Return the interpreter of a new environment with the pinned libraries, checked by hash."""
         lock = self.place(WORKER_LOCK)
         folder = shlex.quote(f"{self._folder}/environment")
-        install = f"{folder}/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes"
+        install = f"{folder}/bin/python -m pip install --quiet --disable-pip-version-check --no-deps"
+        install += f" --require-hashes --only-binary=:all: -r {shlex.quote(lock)}"
         self._ask(
-            f"test -x {folder}/bin/pip || python3 -m venv {folder} && {install} --only-binary=:all: -r {shlex.quote(lock)}",
+            f"test -x {folder}/bin/pip || python3 -m venv {folder} && {install}",
             _INSTALL_SECONDS,
             "no environment can be made there (it takes Python 3.11 or later with venv, and a way to PyPI; "
             "or name an interpreter that has numpy, tokenizers and onnxruntime with --python)",
@@ -189,13 +190,14 @@ class SshTarget:
         return ended.output
 
     def _ssh(self) -> list[str]:
-        return ["ssh", *self._ssh_options(), *(["-p", str(self._port)] if self._port else []), "--", self._host]
+        return ["ssh", *self._ssh_options(), "--", self._host]
 
     def _ssh_options(self) -> list[str]:
         """Return options for ssh and scp: never ask, give up soon, one connection for all commands."""
         options = ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}"]
         options += ["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]
         options += ["-o", "ControlMaster=auto", "-o", f"ControlPath={self._control}/%C", "-o", "ControlPersist=60"]
+        options += ["-o", f"Port={self._port}"] if self._port else []
         return ["-F", str(self._options.ssh_config), *options] if self._options.ssh_config else options
 
 
