@@ -110,18 +110,19 @@ def markdown(report: Report, verdict: Verdict | None = None) -> str:
     """Return the report, and the verdict when there is one, as a Markdown document."""
     parts = [f"# What {report.subject} costs", ""]
     for device in report.devices:
-        parts += _markdown_table(device_table(report, device))
+        parts += markdown_table(device_table(report, device))
     if report.quality:
         rows = [[one.metric, _cell(one), one.method] for one in report.quality]
-        parts += _markdown_table(Table("Quality", ["metric", "value", "method"], rows))
+        parts += markdown_table(Table("Quality", ["metric", "value", "method"], rows))
     for missing in report.unavailable:
         parts += [f"{missing.device} was not measured: {missing.reason}", ""]
     if verdict is not None:
-        parts += _markdown_table(verdict_table(verdict))
+        parts += markdown_table(verdict_table(verdict))
     return "\n".join(parts)
 
 
-def _markdown_table(table: Table) -> list[str]:
+def markdown_table(table: Table) -> list[str]:
+    """Return the lines of a table with its title and note."""
     lines = [f"## {table.title}", "", _markdown_row(table.columns), _markdown_row(["---"] * len(table.columns))]
     lines += [_markdown_row(row) for row in table.rows]
     return [*lines, "", table.note, ""] if table.note else [*lines, ""]
