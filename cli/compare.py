@@ -1,0 +1,33 @@
+"""Put two reports or two bundles side by side: differences with intervals, and whether they can be told from noise.
+
+pocketrank compare last-release.json runs/pydocs/report.json
+pocketrank compare old/bundle runs/pydocs/bundle
+"""
+
+import argparse
+from pathlib import Path
+
+from .output import print_json, print_table
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("old", type=Path, metavar="A", help="a report, or a bundle: what there was")
+    parser.add_argument("new", type=Path, metavar="B", help="a report, or a bundle: what there is now")
+    parser.add_argument("--json", action="store_true", help="print the comparison as JSON, and nothing else")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Compare and print."""
+    import dataclasses
+
+    from ..benchmarks.compare import compare, comparison_tables, read_side
+
+    old, new = read_side(arguments.old), read_side(arguments.new)
+    rows = compare(old, new)
+    if arguments.json:
+        print_json([{**dataclasses.asdict(row), "apart": row.apart} for row in rows])
+        return 0
+    for table in comparison_tables(rows, str(arguments.old), str(arguments.new)):
+        print_table(table.title, table.columns, table.rows, table.note)
+    return 0
