@@ -142,7 +142,7 @@ class BenchmarkSettings:
     repetitions: int = 7  # fresh processes per model; bundle and teacher take turns
     min_seconds: float = 1.0  # of the timed region of a process
     min_queries: int = 300
-    energy: Literal["auto", "rapl", "codecarbon", "profile-model", "none"] = "auto"
+    energy: Literal["auto", "rapl", "pmic", "ina219", "codecarbon", "profile-model", "none"] = "auto"
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def verify_bundle(bundle: Path) -> list[Check]:
     checks += _check_names(manifest, present, strange)
     good = {name for name in manifest.files if name in present and _intact(bundle, manifest, name)}
     checks += [_check_file(bundle, manifest, name, good) for name in sorted(set(manifest.files) & present)]
-    checks.append(_guarded("runtime", lambda: _check_runtime(manifest)))
+    checks.append(_guarded("runtime", lambda: check_runtime(manifest)))
     for name, variant in manifest.variants.items():
         if variant.file.endswith(".onnx"):
             checks.append(
@@ -122,7 +122,8 @@ def _needing(good: set[str], files: list[str], name: str, check: Callable[[], st
     return _guarded(name, check)
 
 
-def _check_runtime(manifest: Manifest) -> str:
+def check_runtime(manifest: Manifest) -> str:
+    """Return installed and declared versions; raise `VerificationError` when the bundle is for other versions."""
     import onnxruntime
 
     declared = manifest.runtime
