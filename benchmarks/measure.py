@@ -58,8 +58,9 @@ def measure(
 
     The first model is the subject, the second one the reference of the ratios, the others are peers. All of them run
     in every repetition, in alternating order. A device that is not available is noted in the report and does not stop
-    the others; when none is, `UnavailableError` is raised. `bundle` and `quality` travel into the report as they
-    are; `options` say how to reach a board.
+    the others; when none is, `UnavailableError` is raised. An interrupt (control-C) ends the measuring, not the
+    report: what was finished by then is in it, and `interrupted` is true. `bundle` and `quality` travel into the
+    report as they are; `options` say how to reach a board.
     """
     if not models:
         raise InputError("there is no model to measure; name a bundle or an ONNX file")
@@ -72,6 +73,9 @@ def measure(
     model_facts = tuple(_facts(model, _role(index)) for index, model in enumerate(models))
     reports, missing = [], []
     for device in devices:
+        if any(one.interrupted for one in reports):
+            missing.append(Unavailable(device, "interrupted before its turn"))
+            continue
         try:
             with ExitStack() as stack:
                 target = stack.enter_context(open_target(device, options))
@@ -105,7 +109,9 @@ def measure_device(
 ) -> DeviceReport:
     """Measure the models on one device that is ready."""
     requests = {model.name: request_for(model, target, settings, texts) for model in models}
-    runs, machine = _all_processes(models, requests, target, settings, progress)
+    runs, machine, interrupted = _all_processes(models, requests, target, settings, progress)
+    if interrupted:  # nothing more is started
+        settings = dataclasses.replace(settings, energy="none", overhead=False, sweeps={}, sustained_seconds=0.0)
     fingerprint = fingerprint_of(target, machine)
     measurements: dict[str, list[Measurement]] = {}
     for model in models:
@@ -121,7 +127,11 @@ def measure_device(
         for model in models:
             if model.name != reference:
                 flat += label(ratios(measurements[model.name], measurements[reference], reference), target)
-    alive = [model for model in models if any(run.model == model.name and run.outcome == "ok" for run in runs)]
+    alive = [
+        model
+        for model in models
+        if not interrupted and any(run.model == model.name and run.outcome == "ok" for run in runs)
+    ]
     golden = _golden(alive, requests, target, settings, progress)
     flat += label([_golden_difference(one, fingerprint) for one in golden if one.difference is not None], target)
     return DeviceReport(
@@ -138,6 +148,7 @@ def measure_device(
         overhead=tuple(_overhead(target, settings, texts, fingerprint)),
         sweeps=tuple(_sweeps(alive, requests, target, settings, progress)),
         sustained=tuple(_sustained(alive, requests, target, settings, progress)),
+        interrupted=interrupted,
     )
 
 
@@ -147,26 +158,32 @@ def _all_processes(
     target: Target,
     settings: MeasureSettings,
     progress: Progress,
-) -> tuple[list[Run], dict[str, Any]]:
-    """Run every repetition of every model; return the runs in order, and what the machine is."""
+) -> tuple[list[Run], dict[str, Any], bool]:
+    """Run every repetition of every model; return the runs in order, what the machine is, whether it was cut short."""
     runs: list[Run] = []
     machine: dict[str, Any] = {}
     hopeless: set[str] = set()
     repetitions = settings.repetitions if target.timed else min(settings.repetitions, _COUNTING_REPETITIONS)
     with progress.task(f"benchmark on {target.profile.name}", repetitions * len(models), "processes") as task:
-        for repetition in range(repetitions):
-            # A B, then B A: a slow drift of the machine falls on both alike.
-            turn = list(models) if repetition % 2 == 0 else list(reversed(models))
-            for model in turn:
-                task.advance()
-                if model.name in hopeless:
-                    continue
-                run, result = run_worker(target, requests[model.name], settings.timeout)
-                runs.append(dataclasses.replace(run, model=model.name, repetition=repetition, order=len(runs)))
-                machine = machine or machine_of(result)
-                if _is_hopeless(runs[-1], target):
-                    hopeless.add(model.name)
-    return runs, machine
+        try:
+            for repetition in range(repetitions):
+                # A B, then B A: a slow drift of the machine falls on both alike.
+                turn = list(models) if repetition % 2 == 0 else list(reversed(models))
+                for model in turn:
+                    task.advance()
+                    if model.name in hopeless:
+                        continue
+                    run, result = run_worker(target, requests[model.name], settings.timeout)
+                    runs.append(dataclasses.replace(run, model=model.name, repetition=repetition, order=len(runs)))
+                    machine = machine or machine_of(result)
+                    if _is_hopeless(runs[-1], target):
+                        hopeless.add(model.name)
+        except KeyboardInterrupt:
+            if not {model.name for model in models} <= {run.model for run in runs}:
+                raise
+            progress.note(f"interrupted: {len(runs)} finished processes are kept")
+            return runs, machine, True
+    return runs, machine, False
 
 
 def _is_hopeless(run: Run, target: Target) -> bool:

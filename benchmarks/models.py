@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ..runtime.errors import InputError
+from ..runtime.errors import InputError, UnavailableError, VerificationError
 from ..runtime.files import inside, read_json, sha256_file
 from ..runtime.manifest import GOLDEN_NAME, MANIFEST_NAME, TOKENIZER_NAME, read_manifest
 from ..runtime.progress import Progress
@@ -38,6 +38,18 @@ def find_model(path: Path, name: str = "", variant: str = "") -> ModelFiles:
     if tokenizer is None:
         raise InputError(f"{onnx} has no {TOKENIZER_NAME} beside it or one folder up; copy the model's own there")
     return ModelFiles(name or _name_of(path), onnx, tokenizer, _max_length(tokenizer.parent))
+
+
+def require_runtime(path: Path) -> None:
+    """Refuse a bundle that is meant for other versions of onnxruntime than the one here; raises `UnavailableError`."""
+    if not (path / MANIFEST_NAME).is_file():
+        return
+    from ..runtime.verify import check_runtime
+
+    try:
+        check_runtime(read_manifest(path))
+    except VerificationError as error:
+        raise UnavailableError(f"{path} cannot be measured here: {error}") from None
 
 
 def bundle_measurements(bundle: Path) -> list[Measurement]:

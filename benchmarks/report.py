@@ -150,6 +150,7 @@ class DeviceReport:
     sweeps: tuple[SweepPoint, ...] = ()
     sustained: tuple[Sustained, ...] = ()
     calibration: Calibration | None = None  # from `pocketrank benchmark --calibrate`
+    interrupted: bool = False  # somebody stopped it: fewer processes than the settings say
 
     def find(self, metric: str, model: str) -> Measurement | None:
         """Return the measurement of a metric for a model, if there is one."""

@@ -10,8 +10,12 @@ Every model runs in fresh processes; with --with, models take turns, so that rat
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .output import make_progress, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from ..benchmarks.report import Report
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,9 +45,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of ONNX Runtime (default: 1)")
     parser.add_argument(
         "--energy",
-        choices=("auto", "rapl", "codecarbon", "profile-model", "none"),
         default="auto",
-        help="source of energy figures (default: the best one at hand)",
+        metavar="SOURCE",
+        help="auto (the best one at hand), rapl, pmic (Raspberry Pi 5), ina219, meter, codecarbon, profile-model, none",
+    )
+    parser.add_argument(
+        "--meter", type=Path, metavar="FILE.csv", help="energy from what a bench meter is recording into this file"
+    )
+    parser.add_argument(
+        "--calibrate",
+        type=int,
+        default=0,
+        metavar="N",
+        help="measure the model beside itself too, N pairs, and keep the device's own noise for relative limits",
     )
     parser.add_argument(
         "--sweep",
@@ -65,24 +79,37 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", action="store_true", help="ssh: leave the environment on the board for the next run")
     parser.add_argument("--ssh-config", type=Path, metavar="FILE", help="ssh: instead of your own configuration")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the report, raw samples included")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as one HTML page")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report as Markdown")
     parser.add_argument("--json", action="store_true", help="print the report as JSON, and nothing else")
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Measure, print, and write the report; return 1 when golden vectors differ on a device, 3 when one is missing."""
+    """Measure, print, and write the report.
+
+    Returns 1 when golden vectors differ on a device, 3 when one is missing, 130 when it was interrupted.
+    """
+    from ..benchmarks.energy import check_source
     from ..benchmarks.extra_tables import extra_tables
     from ..benchmarks.measure import MeasureSettings, measure
-    from ..benchmarks.models import bundle_measurements, find_model, quality_measurements
-    from ..benchmarks.render import device_table
+    from ..benchmarks.models import bundle_measurements, find_model, quality_measurements, require_runtime
+    from ..benchmarks.noise import calibrated
+    from ..benchmarks.render import device_table, markdown
     from ..benchmarks.report import write_report
     from ..benchmarks.sweep import parse_sweeps
     from ..benchmarks.texts import BUILT_IN, read_texts
     from ..devices.target import BoardOptions, check_devices
     from ..runtime.errors import InputError
+    from ..runtime.files import write_bytes
     from ..runtime.schema import to_mapping
 
     devices = arguments.device or ["host"]
     check_devices(devices)
+    energy = f"meter:{arguments.meter}" if arguments.meter else arguments.energy
+    check_source(energy)
+    if "host" in devices:
+        for path in (arguments.model, *arguments.others):
+            require_runtime(path)
     models = [find_model(path) for path in (arguments.model, *arguments.others)]
     texts = read_texts(arguments.texts) if arguments.texts else BUILT_IN
     try:
@@ -91,26 +118,34 @@ def execute(arguments: argparse.Namespace) -> int:
             min_seconds=arguments.min_seconds,
             min_queries=arguments.min_queries,
             threads=arguments.threads,
-            energy=arguments.energy,
+            energy=energy,
             overhead=arguments.overhead,
             sweeps=parse_sweeps(arguments.sweep),
             sustained_seconds=arguments.sustained,
         )
     except ValueError as error:
         raise InputError(f"{error}; mend the arguments") from None
+    progress = make_progress(arguments.json)
     report = measure(
         models,
         devices,
         settings,
         texts,
-        make_progress(arguments.json),
+        progress,
         text_source=arguments.texts.name if arguments.texts else "built-in questions",
         bundle=bundle_measurements(arguments.model),
         quality=quality_measurements(arguments.model),
         options=BoardOptions(arguments.python, arguments.keep, arguments.ssh_config),
     )
+    interrupted = any(device.interrupted for device in report.devices)
+    if arguments.calibrate and not interrupted:
+        report = calibrated(report, models[0], arguments.calibrate, settings, texts, progress)
     if arguments.out:
         write_report(arguments.out, report)
+    if arguments.html:
+        write_bytes(arguments.html, _page(arguments.model, report))
+    if arguments.markdown:
+        write_bytes(arguments.markdown, markdown(report).encode("utf-8"))
     if arguments.json:
         print_json(to_mapping(report))
     else:
@@ -121,6 +156,17 @@ def execute(arguments: argparse.Namespace) -> int:
                 print_table(extra.title, extra.columns, extra.rows, extra.note)
         if arguments.out:
             print_line(f"report: {arguments.out}")
+    if interrupted:
+        return 130
     if any(not replay.passed for device in report.devices for replay in device.golden):
         return 1
     return 3 if report.unavailable else 0
+
+
+def _page(model: Path, report: "Report") -> bytes:
+    from ..benchmarks.html import html_page
+    from ..export.shares import shipped_shares
+    from ..runtime.manifest import MANIFEST_NAME
+
+    parts = shipped_shares(model) if model.is_file() or (model / MANIFEST_NAME).is_file() else []
+    return html_page(report, parts=parts)

@@ -1,22 +1,33 @@
 """Hold a bundle to a budget: bytes, quality, and cost on each device; pass, fail or inconclusive.
 
 Without --report, the report beside the bundle is used when it is about these very files; otherwise the bundle is
-measured on every device that the budget names.
+measured on every device that the budget names. With --baseline-bundle the older bundle is measured in the same run,
+taking turns with the new one: that is what makes a change of 15 % in times visible on a busy machine.
 
     pocketrank gate runs/pydocs/bundle --budget budgets/pydocs.toml --baseline last-release.json --junit gate.xml
+    pocketrank gate runs/pydocs/bundle --budget budgets/pydocs.toml --baseline-bundle last-release/bundle
 """
 
 import argparse
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .output import make_progress, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from ..benchmarks.gate import Verdict
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle that is to be released")
     parser.add_argument("--budget", type=Path, required=True, metavar="FILE", help="limits (TOML)")
-    parser.add_argument("--baseline", type=Path, metavar="FILE", help="report of the last release, for [regression]")
+    baseline = parser.add_mutually_exclusive_group()
+    baseline.add_argument("--baseline", type=Path, metavar="FILE", help="report of the last release, for [regression]")
+    baseline.add_argument(
+        "--baseline-bundle", type=Path, metavar="BUNDLE", help="the last release itself: both are measured in turns"
+    )
     parser.add_argument("--report", type=Path, metavar="FILE", help="a report of this bundle (default: measure)")
     parser.add_argument(
         "--with",
@@ -27,9 +38,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="OTHER",
         help="models to measure beside it; the first one is the reference of the ratios",
     )
+    parser.add_argument(
+        "--repetitions",
+        type=int,
+        default=0,
+        metavar="N",
+        help="processes a model when it measures (default: 7; 40 with --baseline-bundle)",
+    )
     parser.add_argument("--texts", type=Path, metavar="FILE", help="queries: a text or JSONL file, or a BEIR folder")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the verdict as JSON")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the verdict as JUnit XML")
+    parser.add_argument("--report-out", type=Path, metavar="FILE", help="write the report that was judged")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write report and verdict as one HTML page")
+    parser.add_argument(
+        "--github",
+        action=argparse.BooleanOptionalAction,
+        default=os.environ.get("GITHUB_ACTIONS") == "true",
+        help="annotate the budget's lines and write the job's summary (default: where GITHUB_ACTIONS is set)",
+    )
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON, and nothing else")
 
 
@@ -37,48 +63,44 @@ def execute(arguments: argparse.Namespace) -> int:
     """Judge and return 0 (pass), 1 (fail) or 4 (inconclusive)."""
     from ..benchmarks.budget import read_budget
     from ..benchmarks.gate import judge, write_verdict
+    from ..benchmarks.html import html_page
     from ..benchmarks.junit import write_junit
-    from ..benchmarks.measure import MeasureSettings, measure
-    from ..benchmarks.models import bundle_measurements, find_model, quality_measurements, report_of
+    from ..benchmarks.release import Release, baseline_of_bundle
     from ..benchmarks.render import verdict_table
-    from ..benchmarks.report import Report, read_report
+    from ..benchmarks.report import read_report, write_report
     from ..benchmarks.texts import BUILT_IN, read_texts
+    from ..export.shares import shipped_shares
+    from ..runtime.files import write_bytes
     from ..runtime.schema import to_mapping
 
     budget = read_budget(arguments.budget)
     baseline = read_report(arguments.baseline) if arguments.baseline else None
-    subject = find_model(arguments.bundle)
-    others = [find_model(path) for path in arguments.others]
-    texts = read_texts(arguments.texts) if arguments.texts else BUILT_IN
+    if arguments.baseline_bundle:
+        baseline = baseline_of_bundle(arguments.baseline_bundle)
     progress = make_progress(arguments.json)
-    devices = list(dict.fromkeys(limit.device for limit in budget.limits if limit.device)) or ["host"]
-
-    def run() -> Report:
-        return measure(
-            [subject, *others],
-            devices,
-            MeasureSettings(),
-            texts,
-            progress,
-            text_source=arguments.texts.name if arguments.texts else "built-in questions",
-            bundle=bundle_measurements(arguments.bundle),
-            quality=quality_measurements(arguments.bundle),
-        )
-
-    report = report_of(subject, arguments.report, arguments.bundle, progress) or run()
-    # A second run is comparable only when it measures the same models.
-    same_models = len(report.models) == 1 + len(others)
-    verdict = judge(
-        report,
-        budget,
-        baseline,
-        arguments.baseline.name if arguments.baseline else "",
-        confirm=run if same_models else None,
+    release = Release(
+        bundle=arguments.bundle,
+        budget=budget,
+        others=arguments.others,
+        old=arguments.baseline_bundle,
+        repetitions=arguments.repetitions,
+        texts=read_texts(arguments.texts) if arguments.texts else BUILT_IN,
+        text_source=arguments.texts.name if arguments.texts else "built-in questions",
+        progress=progress,
     )
+    report = release.report(arguments.report)
+    named = arguments.baseline or arguments.baseline_bundle
+    verdict = judge(report, budget, baseline, named.name if named else "", confirm=release.confirm(report))
     if arguments.out:
         write_verdict(arguments.out, verdict)
     if arguments.junit:
         write_junit(arguments.junit, verdict)
+    if arguments.report_out:
+        write_report(arguments.report_out, report)
+    if arguments.html:
+        write_bytes(arguments.html, html_page(report, verdict, shipped_shares(arguments.bundle)))
+    if arguments.github:
+        _tell_github(verdict, annotate=not arguments.json)
     if arguments.json:
         print_json(to_mapping(verdict))
     else:
@@ -86,3 +108,16 @@ def execute(arguments: argparse.Namespace) -> int:
         print_table(table.title, table.columns, table.rows)
         print_line(table.note)
     return verdict.exit_code
+
+
+def _tell_github(verdict: "Verdict", annotate: bool) -> None:
+    """Print workflow commands, and append to the job's summary where GitHub named a file for it."""
+    from ..benchmarks.github import annotations, summary
+
+    if annotate:
+        for line in annotations(verdict):
+            print_line(line)
+    place = os.environ.get("GITHUB_STEP_SUMMARY")
+    if place:
+        with Path(place).open("a", encoding="utf-8") as stream:  # other steps write there too
+            stream.write(summary(verdict))

@@ -4,11 +4,13 @@ from pathlib import Path
 
 from ..benchmarks.budget import read_budget
 from ..benchmarks.gate import judge, not_judged, write_verdict
+from ..benchmarks.html import html_page
 from ..benchmarks.junit import write_junit
 from ..benchmarks.measure import MeasureSettings, ModelFiles, measure
 from ..benchmarks.models import bundle_measurements, find_model, quality_measurements
 from ..benchmarks.render import markdown
 from ..benchmarks.report import Report, read_report, write_report
+from ..export.shares import shipped_shares
 from ..runtime.files import read_json, write_bytes
 from ..runtime.manifest import TOKENIZER_NAME
 from .beir import read_retrieval_set
@@ -23,7 +25,7 @@ def run_benchmark(context: StageContext) -> None:
 
 
 def run_gate(context: StageContext) -> None:
-    """Write `verdict.json` and `junit.xml`; without a budget the verdict says so."""
+    """Write `verdict.json`, `junit.xml`, and `report.html` for people; without a budget the verdict says so."""
     report = read_report(context.inputs["benchmark"] / "report.json")
     settings = context.recipe.gate
     if not settings.budget:
@@ -39,6 +41,8 @@ def run_gate(context: StageContext) -> None:
             confirm=lambda: _measure(context),
         )
     write_verdict(context.output / "verdict.json", verdict)
+    parts = shipped_shares(context.inputs["bundle"] / "bundle")
+    write_bytes(context.output / "report.html", html_page(report, verdict, parts))
     write_junit(context.output / "junit.xml", verdict)
 
 

@@ -28,7 +28,13 @@ from .stage import StageContext
 from .stages import STAGES, Stage
 
 # What a user looks for at the top of the run's folder: name there -> stage that makes it.
-PUBLISHED = {"bundle": "bundle", "index": "index", "report.json": "benchmark", "verdict.json": "gate"}
+PUBLISHED = {
+    "bundle": "bundle",
+    "index": "index",
+    "report.json": "benchmark",
+    "report.html": "gate",  # with the verdict in it
+    "verdict.json": "gate",
+}
 
 OVERWRITE_CHOICES = ("only-missing", "never", "always")
 
