@@ -10,7 +10,7 @@ from ..runtime.golden import golden_mapping, make_golden
 from ..runtime.manifest import GOLDEN_NAME
 from .hostile_texts import HOSTILE_TEXTS
 from .parity import spread_texts
-from .quantize import Plan
+from .quantize import DYNAMIC, STATIC, Plan
 
 CORPUS_TEXTS = 12
 TEXT_CHARACTERS = 400
@@ -22,10 +22,10 @@ def tolerance(plan: Plan) -> float:
     Activations are rounded while a quantized graph runs; where a value lies between two codes, the last bit of a sum
     decides, so one step of one activation may differ.
     """
-    schemes = {plan.table, plan.linear, *plan.tensors.values()}
+    schemes = plan.schemes
     if "int4" in schemes:
         return 1e-2
-    return 2e-3 if schemes & {"int8", "int7"} else 1e-4 if "fp16" in schemes else 2e-5
+    return 2e-3 if schemes & {*DYNAMIC, STATIC} else 1e-4 if "fp16" in schemes else 2e-5
 
 
 def golden_texts(corpus: Sequence[str]) -> list[str]:

@@ -17,7 +17,18 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ..runtime.errors import InputError
-from .quantize import BLOCK, FP32, ZERO_POINT, Plan, Scheme, quantize_blocks, quantize_rows
+from .quantize import (
+    BLOCK,
+    DYNAMIC,
+    FP32,
+    STATIC,
+    ZERO_POINT,
+    Plan,
+    Scheme,
+    activation_code,
+    quantize_blocks,
+    quantize_rows,
+)
 from .weights import PROJECTION, PROJECTION_BIAS, TABLE, TABLE_FACTOR, TOKEN_WEIGHTS, TransformerWeights
 
 OPSET = 15  # the lowest with `Shape` of a single axis; ONNX Runtime since 1.10
@@ -34,6 +45,7 @@ class GraphBuilder:
         self.plan = plan
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: list[onnx.TensorProto] = []
+        self.linear_inputs: dict[str, str] = {}  # name of a linear layer -> the value that it multiplies
         self._values = 0
 
     def node(self, operator: str, inputs: Sequence[str], domain: str = "", output: str = "", **attributes: Any) -> str:
@@ -72,8 +84,9 @@ class GraphBuilder:
 
     def linear(self, name: str, value: str, weight: np.ndarray, bias: str = "") -> str:
         """Multiply `value` [.., in] by `weight` [out, in] and add the vector `bias`, if one is named."""
+        self.linear_inputs[name] = value
         scheme = self.plan.scheme(name, "linear")
-        if scheme in ("int8", "int7"):
+        if scheme in DYNAMIC:
             quantized = quantize_rows(weight, scheme)  # a row of the trained matrix is an output channel
             inputs = [value, self.constant(name, quantized.codes.T)]
             inputs.append(self.widened(f"{name}.scale", quantized.scales[:, 0]))
@@ -82,9 +95,24 @@ class GraphBuilder:
             return self.node("DynamicQuantizeMatMul", inputs, CONTRIB)
         if scheme == "int4":
             product = self._linear_int4(name, value, weight)
+        elif scheme == STATIC:
+            product = self._linear_static(name, value, weight)
         else:
             product = self.node("MatMul", [value, self._plain(name, weight.T, scheme)])
         return self.node("Add", [product, bias]) if bias else product
+
+    def _linear_static(self, name: str, value: str, weight: np.ndarray) -> str:
+        """Multiply in 8 bits with a range of the activations that is part of the file (`QuantizeLinear` and back)."""
+        if name not in self.plan.ranges:
+            raise InputError(f"{name}: {STATIC} needs the range of its activations; measure it on training texts first")
+        scale, zero_point = activation_code(*self.plan.ranges[name])
+        measured = [self.constant(f"{name}.input_scale", scale), self.constant(f"{name}.input_zero", zero_point)]
+        rounded = self.node("QuantizeLinear", [value, *measured])
+        quantized = quantize_rows(weight, "int7")
+        codes = self.constant(name, quantized.codes.T)
+        scales = self.widened(f"{name}.scale", quantized.scales[:, 0])
+        widened = self.node("DequantizeLinear", [codes, scales], axis=1)
+        return self.node("MatMul", [self.node("DequantizeLinear", [rounded, *measured]), widened])
 
     def _linear_int4(self, name: str, value: str, weight: np.ndarray) -> str:
         out, width = weight.shape
@@ -105,6 +133,8 @@ class GraphBuilder:
         scheme = self.plan.scheme(name, "table")
         if scheme in ("fp32", "fp16"):
             return self.node("Gather", [self._plain(name, values, scheme), indices])
+        if scheme in (STATIC, "int8-signed"):
+            raise InputError(f"{name}: {scheme} is a scheme of linear layers; use int8 or int4")
         if scheme == "int4":
             if values.shape[1] % 2:
                 raise InputError(f"{name}: an odd width of {values.shape[1]} cannot be packed in 4 bits; use int8")
@@ -158,13 +188,22 @@ def write_graph(weights: TransformerWeights, plan: Plan = FP32, pooling: Pooling
     `pooling` other than the mean is for teachers (`cls`: the first token's output). The same weights and plan always
     give the same bytes. Raises `InputError` for an activation function that the writer does not know.
     """
-    builder = GraphBuilder(plan)
+    return _write(GraphBuilder(plan), weights, pooling)
+
+
+def write_observed_graph(weights: TransformerWeights) -> tuple[bytes, list[str]]:
+    """Return the fp32 graph that shows the input of every linear layer, and the layers in the order of its outputs."""
+    builder = GraphBuilder(FP32)
+    return _write(builder, weights, "mean", observed=True), list(builder.linear_inputs)
+
+
+def _write(builder: GraphBuilder, weights: TransformerWeights, pooling: Pooling, observed: bool = False) -> bytes:
     integer_mask = builder.node("Cast", ["attention_mask"], to=TensorProto.INT32)
     hidden = _embed(builder, weights)
     for layer in range(weights.layers):
         hidden = _layer(builder, weights, layer, hidden, integer_mask)
     _outputs(builder, weights, hidden, pooling)
-    return _serialise(builder, weights.dimension)
+    return _serialise(builder, weights.dimension, observed)
 
 
 def _embed(builder: GraphBuilder, weights: TransformerWeights) -> str:
@@ -195,7 +234,7 @@ def _layer(builder: GraphBuilder, weights: TransformerWeights, layer: int, hidde
     stacked = np.concatenate([tensor(f"{part}.weight") for part in parts])
     stacked_bias = builder.vector(f"{name}.qkv.bias", np.concatenate([tensor(f"{part}.bias") for part in parts]))
     # The quantized product adds its bias for nothing; elsewhere the attention operator does.
-    inside = builder.plan.scheme(f"{name}.qkv", "linear") in ("int8", "int7")
+    inside = builder.plan.scheme(f"{name}.qkv", "linear") in DYNAMIC
     joined = builder.linear(f"{name}.qkv", hidden, stacked, stacked_bias if inside else "")
     split = builder.nodes_out("Split", [joined], 3, axis=-1)
     heads = int(weights.config["num_attention_heads"])
@@ -275,8 +314,9 @@ def _outputs(builder: GraphBuilder, weights: TransformerWeights, hidden: str, po
     builder.node("LpNormalization", [total], output="sentence_embedding", axis=-1, p=2)
 
 
-def _serialise(builder: GraphBuilder, dimension: int) -> bytes:
+def _serialise(builder: GraphBuilder, dimension: int, observed: bool) -> bytes:
     shape = ["batch", "length"]
+    shown = list(builder.linear_inputs.values()) if observed else []
     graph = helper.make_graph(
         builder.nodes,
         "encoder",
@@ -284,6 +324,7 @@ def _serialise(builder: GraphBuilder, dimension: int) -> bytes:
         [
             helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, [*shape, dimension]),
             helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, [shape[0], dimension]),
+            *(helper.make_tensor_value_info(value, TensorProto.FLOAT, [*shape, None]) for value in shown),
         ],
         builder.tensors,
     )

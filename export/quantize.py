@@ -9,12 +9,15 @@ each tensor by name, so any mix is possible:
 | fp16 | half precision, widened when the file is loaded | the same |
 | int8 | unsigned 8 bits around 128, a scale per output channel; activations quantized on the fly | a scale per row |
 | int7 | signed codes of at most 64 in 8 bits, otherwise like int8 | (int8) |
+| int7-static | the codes of int7; activations in unsigned 8 bits of a range measured beforehand | not offered |
+| int8-signed | signed codes of full range, for processors that are known; otherwise like int8 | not offered |
 | int4 | 4 bits, a scale per block of 32 inputs | 4 bits, a scale per block of 32 values |
 
 Signed 8-bit weights of full range saturate on x86 processors without VNNI, where two products of a signed and an
 unsigned byte are added in 16 bits; one file would give other vectors there than on ARM. Unsigned weights (int8) take
 another path and are exact everywhere. Signed ones of at most 64 (int7) are exact too, since 2 * 255 * 64 < 2^15, and
-are the fast path on x86 with VNNI. `docs/quantization.md` has the measurements.
+are the fast path on x86 with VNNI. Full range and signed (int8-signed) is for files that only meet processors which
+add without saturating. `docs/quantization.md` has the measurements.
 """
 
 from collections.abc import Mapping
@@ -23,12 +26,14 @@ from typing import Literal
 
 import numpy as np
 
-Scheme = Literal["fp32", "fp16", "int8", "int7", "int4"]
-IntegerScheme = Literal["int8", "int7", "int4"]
+Scheme = Literal["fp32", "fp16", "int8", "int7", "int7-static", "int8-signed", "int4"]
+IntegerScheme = Literal["int8", "int7", "int8-signed", "int4"]
+DYNAMIC: tuple[IntegerScheme, ...] = ("int8", "int7", "int8-signed")  # activations quantized while the graph runs
+STATIC: Scheme = "int7-static"
 
 BLOCK = 32  # values that share one scale in 4-bit tensors
-ZERO_POINT = {"int8": 128, "int7": 0, "int4": 8}  # the code that stands for zero
-LARGEST = {"int8": 127, "int7": 64, "int4": 7}  # largest distance from it
+ZERO_POINT = {"int8": 128, "int7": 0, "int8-signed": 0, "int4": 8}  # the code that stands for zero
+LARGEST = {"int8": 127, "int7": 64, "int8-signed": 127, "int4": 7}  # largest distance from it
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,16 @@ class Plan:
     positions: Scheme = "fp32"
     vector: Literal["fp32", "fp16"] = "fp32"
     tensors: Mapping[str, Scheme] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # of a static layer's activations
 
     def scheme(self, name: str, kind: str) -> Scheme:
         """Return the scheme of the tensor `name`, which is of `kind`."""
         return self.tensors.get(name, getattr(self, kind))
+
+    @property
+    def schemes(self) -> set[Scheme]:
+        """Every scheme that the plan may use."""
+        return {self.table, self.linear, *self.tensors.values()}
 
 
 FP32 = Plan()
@@ -69,7 +80,7 @@ def make_plan(table: Scheme, linear: Scheme, tensors: Mapping[str, Scheme] | Non
 class Quantized:
     """Codes around a zero point, and what one step is worth.
 
-    `codes` has the shape of the tensor, one code a byte (int8 for the scheme int7, else uint8); `scales` is float16
+    `codes` has the shape of the tensor, one code a byte (int8 for the signed schemes, else uint8); `scales` is float16
     with one scale per channel, row or block along the last axis.
     """
 
@@ -108,7 +119,7 @@ def quantize_blocks(values: np.ndarray, scheme: IntegerScheme, block: int) -> Qu
     scales = half_up(np.abs(grouped).max(axis=-1) / largest)
     steps = np.rint(grouped / np.maximum(scales.astype(np.float32), 1e-30)[..., None])
     codes = np.clip(steps, -largest, largest) + ZERO_POINT[scheme]
-    kind = np.int8 if scheme == "int7" else np.uint8
+    kind = np.uint8 if ZERO_POINT[scheme] else np.int8
     return Quantized(codes.astype(kind).reshape(padded.shape)[..., :width], scales, scheme, block)
 
 
@@ -122,3 +133,10 @@ def half_up(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore", under="ignore"):
         rounded = values.astype(np.float16)
     return np.where(rounded.astype(np.float32) < values, np.nextafter(rounded, np.float16(np.inf)), rounded)
+
+
+def activation_code(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return scale (float32) and zero point (uint8) of activations from `low` to `high`; zero is always a code."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = np.float32(max(high - low, 1e-12) / 255)
+    return np.array(scale), np.array(np.clip(np.rint(-low / scale), 0, 255), np.uint8)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..export.quantize import Plan
 from ..runtime.errors import InputError
 from ..runtime.files import write_json
 from ..runtime.progress import Progress
@@ -19,6 +20,8 @@ from .batches import BatchPlan, TokenisedTexts, held_back, tokenise
 from .checkpoint import TrainingState, read_checkpoint, write_checkpoint
 from .initialise import fit_projection, random_weights, read_pieces, teacher_weights
 from .losses import WeightedLosses
+from .quantization_plan import trained_plan
+from .quantize_aware import RoundedCopy
 from .reduction import read_reduction
 from .settings import DistillSettings
 from .shards import VectorReader
@@ -42,7 +45,8 @@ def run_distill(context: StageContext) -> None:
     targets = reduced_targets(inputs["teacher"], len(texts))
     pieces = read_pieces(tokenizer_file)
     parameters = FlatParameters(shape_of(recipe.student, len(pieces), targets.shape[1]))
-    trainer = Trainer(recipe.distill, recipe.seed, parameters, texts, targets)
+    plan = trained_plan(recipe.quantize) if recipe.distill.quantize_aware_steps else None
+    trainer = Trainer(recipe.distill, recipe.seed, parameters, texts, targets, plan)
     state = read_checkpoint(context.work / "checkpoint.safetensors")
     if state is not None and trainer.fits(state):
         context.progress.note(f"  going on from step {state.step:,}")
@@ -58,7 +62,7 @@ def run_distill(context: StageContext) -> None:
         fit_projection(trainer.student, texts, targets, trainer.trained)
     trainer.train(context)
     save_student(context.output / "student", parameters.shape, trainer.student.tensors)
-    write_json(context.output / "log.json", {"texts": len(texts), "steps": recipe.distill.steps, "points": trainer.log})
+    write_json(context.output / "log.json", {"texts": len(texts), "steps": trainer.steps, "points": trainer.log})
     write_json(context.output / "speed.json", trainer.speed())
 
 
@@ -88,18 +92,24 @@ class Trainer:
         parameters: FlatParameters,
         texts: TokenisedTexts,
         targets: np.ndarray,
+        plan: Plan | None = None,
     ) -> None:
+        """Prepare a run; `plan` is what the `quantize_aware_steps` round the weights to."""
         import torch
 
         _check(settings)
+        self.steps = settings.steps + (settings.quantize_aware_steps if plan else 0)
+        self._rounded = RoundedCopy(parameters, plan) if plan else None
         self.settings, self._texts, self._targets = settings, texts, targets
         self._validation = held_back(len(texts), seed, settings.validation_texts)
         self.trained = np.setdiff1d(np.arange(len(texts)), self._validation)
-        plan = BatchPlan(texts, self._validation, settings.batch_texts, settings.document_share, seed)
+        batches = BatchPlan(texts, self._validation, settings.batch_texts, settings.document_share, seed)
         losses = WeightedLosses(settings.losses)
-        self._engine = StepEngine(parameters, texts, targets, plan, losses, settings.batch_texts, settings.shards)
+        self._engine = StepEngine(parameters, texts, targets, batches, losses, settings.batch_texts, settings.shards)
         self.student = Student(parameters, self._engine.flat)
-        flat, gradient, cut = self._engine.flat, self._engine.gradient, parameters.decayed
+        # What the optimiser changes: the student's own weights, or those before rounding.
+        self._weights = torch.zeros(parameters.length) if self._rounded else self._engine.flat
+        flat, gradient, cut = self._weights, self._engine.gradient, parameters.decayed
         self._optimised = [torch.nn.Parameter(flat[:cut]), torch.nn.Parameter(flat[cut:])]
         self._optimised[0].grad, self._optimised[1].grad = gradient[:cut], gradient[cut:]
         self._optimiser = torch.optim.AdamW(
@@ -136,27 +146,39 @@ class Trainer:
         """Tell whether a checkpoint is one of this run."""
         tensors = state.tensors
         sizes = {"parameters": self._engine.flat.shape, "moments": self._moments.shape}
-        return {name: tensor.shape for name, tensor in tensors.items()} == sizes and state.step <= self.settings.steps
+        return {name: tensor.shape for name, tensor in tensors.items()} == sizes and state.step <= self.steps
 
     def restore(self, state: TrainingState) -> None:
         """Go back to the state of a checkpoint."""
-        self._engine.flat.copy_(state.tensors["parameters"])
+        self._weights.copy_(state.tensors["parameters"])
         self._moments.copy_(state.tensors["moments"])
         self._set_optimiser(state.step, self._cut)
         self.step, self.log, self._running = state.step, state.log, state.running
+        self._show_weights()
+
+    def _show_weights(self) -> None:
+        """Give the student the weights that its next forward pass uses."""
+        if self._rounded is not None:
+            if self.step < self.settings.steps:
+                self._engine.flat.copy_(self._weights)
+            else:
+                self._rounded.write(self._weights, self._engine.flat)
 
     def train(self, context: StageContext) -> None:
         """Run the remaining steps; write a checkpoint every `checkpoint_seconds`."""
         settings, progress = self.settings, context.progress
         checkpoint = context.work / "checkpoint.safetensors"
+        if self.step == 0:
+            self._weights.copy_(self._engine.flat)
+        self._show_weights()
         self._engine.start_helpers(settings.workers)
         started = saved = time.monotonic()
         try:
-            with progress.task("student", settings.steps, "steps", done=self.step) as task:
-                while self.step < settings.steps:
+            with progress.task("student", self.steps, "steps", done=self.step) as task:
+                while self.step < self.steps:
                     self.train_step(progress)
                     task.advance()
-                    if time.monotonic() - saved >= settings.checkpoint_seconds and self.step < settings.steps:
+                    if time.monotonic() - saved >= settings.checkpoint_seconds and self.step < self.steps:
                         write_checkpoint(checkpoint, self._state())
                         saved = time.monotonic()
         finally:
@@ -182,6 +204,7 @@ class Trainer:
             group["lr"] = rate
         self._optimiser.step()
         self.step += 1
+        self._show_weights()
         self._speed.steps += 1
         self._speed.tokens += tokens
         for name, value in (("loss", loss), *values.items(), ("gradient_norm", norm), ("steps", 1.0)):
@@ -189,7 +212,7 @@ class Trainer:
         self._log_point()
 
     def _log_point(self) -> None:
-        steps = self.settings.steps
+        steps = self.steps
         if self.step % max(steps // _LOG_POINTS, 1) == 0 or self.step == steps:
             count = self._running.pop("steps")
             point: dict[str, Any] = {"step": self.step}
@@ -205,7 +228,7 @@ class Trainer:
         return float((vectors * self._targets[self._validation]).sum(1).mean())
 
     def _state(self) -> TrainingState:
-        tensors = {"parameters": self._engine.flat.clone(), "moments": self._moments}
+        tensors = {"parameters": self._weights.clone(), "moments": self._moments}
         return TrainingState(self.step, self.log, self._running, tensors)
 
     def speed(self) -> dict[str, Any]:
@@ -236,7 +259,13 @@ def encode_rows(student: Student, texts: TokenisedTexts, rows: np.ndarray, batch
 
 
 def learning_rate(settings: DistillSettings, step: int) -> float:
-    """Return the rate of a step: linear warm-up, then linear or cosine decay towards zero."""
+    """Return the rate of a step: linear warm-up, then linear or cosine decay towards zero.
+
+    The quantization-aware steps after that start again at their own rate and fall linearly.
+    """
+    if step >= settings.steps:
+        left = 1 - (step - settings.steps) / max(settings.quantize_aware_steps, 1)
+        return settings.quantize_aware_learning_rate * left
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
     rest = max(settings.steps - settings.warmup_steps, 1)
@@ -251,5 +280,10 @@ def _check(settings: DistillSettings) -> None:
         raise InputError("[distill]: steps, batch_texts and shards must be at least 1; mend the recipe")
     if not 0 <= settings.document_share <= 1:
         raise InputError(f"distill.document_share = {settings.document_share} must be between 0 and 1; mend the recipe")
+    if settings.quantize_aware_steps < 0 or not settings.quantize_aware_learning_rate > 0:
+        raise InputError(
+            f"distill.quantize_aware_steps = {settings.quantize_aware_steps} and quantize_aware_learning_rate = "
+            f"{settings.quantize_aware_learning_rate} must be at least 0 and above 0; mend the recipe"
+        )
     if not settings.learning_rate > 0:
         raise InputError(f"distill.learning_rate = {settings.learning_rate} must be above 0; mend the recipe")

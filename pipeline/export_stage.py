@@ -17,15 +17,15 @@ from ..export.bundle import (
     finish_bundle,
 )
 from ..export.parity import Parity, compare, require_exact, spread_texts
-from ..export.quantize import FP32, Plan, make_plan
+from ..export.quantize import FP32
 from ..export.weights import TransformerWeights, read_weights
 from ..runtime.encoder import Encoder
 from ..runtime.errors import InputError
 from ..runtime.files import read_bytes, read_json, write_json
 from ..runtime.manifest import Figure, Prompts, TeacherEntry
 from .beir import RetrievalSet, read_retrieval_set
+from .quantization_plan import recipe_plan
 from .recipe import recipe_toml
-from .settings import QuantizeSettings
 from .stage import StageContext
 from .teacher_graph import write_teacher
 from .teacher_model import load_teacher
@@ -46,7 +46,7 @@ def run_export(context: StageContext) -> None:
     assemble_candidate(
         bundle,
         weights,
-        quantization_plan(context.recipe.quantize),
+        recipe_plan(context.recipe.quantize),
         read_bytes(context.inputs["vocabulary"] / "tokenizer.json"),
         projection if projection.exists() else None,
         max_length(context, weights),
@@ -69,18 +69,13 @@ def run_bundle(context: StageContext) -> None:
         seed=context.recipe.seed,
         teacher=TeacherEntry(teacher["id"], teacher["sha256"], teacher["dimension"], teacher["revision"]),
         max_length=read_json(candidate / "tokenizer_config.json")["model_max_length"],
-        quantization={REFERENCE: describe(FP32), DEFAULT: describe(quantization_plan(context.recipe.quantize))},
+        quantization={REFERENCE: describe(FP32), DEFAULT: describe(recipe_plan(context.recipe.quantize))},
         licences=teacher["licences"],
         quality=quality_figures(read_json(evaluation)),
         parity=parity_figures(read_json(export / "parity.json")),
         prompts=Prompts(),
     )
     finish_bundle(candidate, context.output / "bundle", facts, recipe_toml(context.written))
-
-
-def quantization_plan(settings: QuantizeSettings) -> Plan:
-    """Return the plan that the recipe asks for."""
-    return make_plan(settings.table, settings.linear, settings.tensors)
 
 
 def max_length(context: StageContext, weights: TransformerWeights) -> int:

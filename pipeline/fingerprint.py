@@ -72,6 +72,12 @@ def teacher_fingerprint(recipe: Recipe) -> dict[str, str]:
     return {model: recipe.teacher.revision}
 
 
+def distill_fingerprint(recipe: Recipe) -> dict[str, str]:
+    """Return the teacher's fingerprint, and the quantization where training rounds its weights."""
+    found = teacher_fingerprint(recipe)
+    return found | {"quantize": repr(recipe.quantize)} if recipe.distill.quantize_aware_steps else found
+
+
 def gate_fingerprint(recipe: Recipe) -> dict[str, str]:
     """Return the hashes of the budget and the baseline."""
     paths = [path for path in (recipe.gate.budget, recipe.gate.baseline) if path]

@@ -113,16 +113,25 @@ class DistillSettings:
     losses: dict[str, float] = field(default_factory=lambda: {"cosine": 1.0, "geometry": 1.0})
     validation_texts: int = 512  # held back from training, at most
     checkpoint_seconds: int = 30
+    quantize_aware_steps: int = 0  # further steps whose weights are rounded as `[quantize]` will store them
+    quantize_aware_learning_rate: float = 5e-4  # at their start; falls linearly towards zero
 
 
 @dataclass(frozen=True)
 class QuantizeSettings:
     """Bits of the shipped file. `docs/quantization.md` says what each choice costs."""
 
+    preset: Literal["", "x86-vnni", "x86", "armv8.0", "armv8.2"] = ""  # processors it is for; none: exact on all
     table: Literal["fp32", "fp16", "int8", "int4"] = "int8"
-    linear: Literal["fp32", "fp16", "int8", "int7", "int4"] = "int7"
+    # auto: the preset's choice, which is int7 without one
+    linear: Literal["auto", "fp32", "fp16", "int8", "int7", "int7-static", "int8-signed", "int4"] = "auto"
     # Single tensors by their names in the graph (`pocketrank inspect` lists them), such as {"layer0.qkv" = "int8"}.
-    tensors: dict[str, Literal["fp32", "fp16", "int8", "int7", "int4"]] = field(default_factory=dict)
+    tensors: dict[str, Literal["fp32", "fp16", "int8", "int7", "int7-static", "int8-signed", "int4"]] = field(
+        default_factory=dict
+    )
+    target_bytes: str = ""  # such as "1.5 MB", ONNX file and tokenizer together: chooses schemes that fit
+    sensitivity: bool = False  # measure what each tensor loses by itself in each scheme
+    calibration_texts: int = 256  # training texts that ranges of activations are measured on
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .fingerprint import corpus_fingerprint, gate_fingerprint, teacher_fingerprint
+from .fingerprint import corpus_fingerprint, distill_fingerprint, gate_fingerprint, teacher_fingerprint
 from .settings import Recipe
 from .stage import StageContext
 
@@ -57,12 +57,12 @@ STAGES = (
         ("corpus", "queries", "vocabulary", "teacher"),
         ("student", "distill", "teacher", "seed"),
         "the trained student",
-        teacher_fingerprint,
+        distill_fingerprint,
     ),
     Stage(
         "export",
         "export_stage:run_export",
-        ("corpus", "vocabulary", "teacher", "distill"),
+        ("corpus", "queries", "vocabulary", "teacher", "distill"),
         ("name", "teacher", "student", "quantize", "seed"),
         "graphs, quantized variants, compact tokenizer, parity",
         teacher_fingerprint,
