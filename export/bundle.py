@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.errors import InputError
-from ..runtime.files import json_bytes, read_bytes, write_bytes
+from ..runtime.files import json_bytes, read_bytes, read_text, write_bytes
 from ..runtime.graph_reader import read_graph
 from ..runtime.manifest import (
     MANIFEST_NAME,
@@ -24,15 +24,18 @@ from ..runtime.manifest import (
     list_files,
     manifest_bytes,
 )
+from ..runtime.required_operators import SUFFIX, required_operators
 from .card import model_card
 from .golden import write_golden
 from .graph import write_graph
+from .mobile import to_mobile
 from .quantize import FP32, Plan
 from .tokenizer import compact_tokenizer, parse_tokenizer, special_tokens
 from .weights import TransformerWeights
 
 REFERENCE = "model"
 DEFAULT = "model_quantized"
+MOBILE = "model_mobile"  # the default file in ORT format, with the list of operators that it needs
 PROJECTION_NAME = "projection.safetensors"
 ONNXRUNTIME_MIN = "1.23.0"  # the oldest version that the tests of the openers run on
 
@@ -67,17 +70,23 @@ def assemble_candidate(
     projection: Path | None,
     max_length: int,
     texts: Sequence[str],
+    mobile: bool = False,
 ) -> None:
     """Write everything of a bundle but what depends on its evaluation into the new folder `folder`.
 
     `projection` is the file that takes teacher vectors into the student's space, `texts` real texts of the corpus for
-    the golden vectors. Raises `InputError` when tokenizer and weights do not belong together.
+    the golden vectors. `mobile` adds the default variant in ORT format. Raises `InputError` when tokenizer and weights do not belong together.
     """
     compact = compact_tokenizer(tokenizer)
     _check_vocabulary(compact, weights)
     plans = {REFERENCE: FP32, DEFAULT: plan}
     for name, variant in plans.items():
         write_bytes(folder / "onnx" / f"{name}.onnx", write_graph(weights, variant))
+    if mobile:
+        files = to_mobile(read_bytes(folder / "onnx" / f"{DEFAULT}.onnx"))
+        write_bytes(folder / "onnx" / f"{MOBILE}.ort", files.model)
+        write_bytes(folder / "onnx" / f"{MOBILE}{SUFFIX}", files.operators)
+        plans[MOBILE] = plan
     write_bytes(folder / TOKENIZER_NAME, compact)
     for name, content in opener_files(weights, compact, max_length).items():
         write_bytes(folder / name, json_bytes(content))
@@ -126,9 +135,12 @@ def finish_bundle(candidate: Path, output: Path, facts: BundleFacts, recipe: byt
     """
     shutil.copytree(candidate, output, dirs_exist_ok=True)
     write_bytes(output / "recipe.toml", recipe)
-    graphs = {name: f"onnx/{name}.onnx" for name in facts.quantization}
+    graphs = {name: f"onnx/{name}.{'ort' if name == MOBILE else 'onnx'}" for name in facts.quantization}
     sizes = {name: entry.bytes for name, entry in list_files(output).items()}
-    reads = [read_graph(output / file) for file in graphs.values()]
+    reads = [read_graph(output / file) for file in graphs.values() if file.endswith(".onnx")]
+    operators = {name for graph in reads for name in graph.operators}
+    if MOBILE in graphs:
+        operators |= set(required_operators(read_text(output / "onnx" / f"{MOBILE}{SUFFIX}")))
     opsets: dict[str, int] = {}
     for graph in reads:
         opsets |= {domain: max(version, opsets.get(domain, 0)) for domain, version in graph.opsets.items()}
@@ -151,7 +163,7 @@ def finish_bundle(candidate: Path, output: Path, facts: BundleFacts, recipe: byt
         runtime=RuntimeRange(
             onnxruntime_min=ONNXRUNTIME_MIN,
             opsets=dict(sorted(opsets.items())),
-            operators=tuple(sorted({name for graph in reads for name in graph.operators})),
+            operators=tuple(sorted(operators)),
         ),
         licences=dict(facts.licences),
         files=list_files(output),

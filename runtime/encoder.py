@@ -57,7 +57,7 @@ class Encoder:
         """Open the folder `bundle`.
 
         `variant` names an ONNX file of the bundle; the default is the manifest's, else `model_quantized`. A folder
-        without manifest works too when it has `onnx/<variant>.onnx`, `tokenizer.json` and `config.json`. Hashes are
+        without manifest works too when it has `onnx/<variant>.onnx` (or `.ort`), `tokenizer.json` and `config.json`. Hashes are
         not checked here (`verify_bundle` does that). Raises `InputError` for a folder that is no bundle and
         `VerificationError` for files that do not open.
         """
@@ -68,6 +68,8 @@ class Encoder:
             return cls(bundle, name, model_path, manifest.max_length, manifest.prompts, threads)
         name = variant or "model_quantized"
         model_path = inside(bundle, f"onnx/{name}.onnx")
+        if not model_path.is_file() and model_path.with_suffix(".ort").is_file():
+            model_path = inside(bundle, f"onnx/{name}.ort")
         return cls(bundle, name, model_path, _bare_max_length(bundle, model_path), Prompts(), threads)
 
     @property
@@ -161,6 +163,8 @@ def open_session(path: Path, threads: int = 1) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    if path.suffix == ".ort":  # optimised when it was made, for runtimes that cannot do it themselves
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4  # errors reach the caller as exceptions; nothing is written past the command line
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -12,11 +12,12 @@ import numpy as np
 
 from .encoder import EMBEDDING_OUTPUT, Encoder, open_tokenizer
 from .errors import InputError, PocketrankError, VerificationError
-from .files import inside, sha256_file
+from .files import inside, read_bytes, read_text, sha256_file
 from .golden import Golden, largest_difference, read_golden
 from .graph_reader import read_graph
 from .manifest import GOLDEN_NAME, MANIFEST_NAME, TOKENIZER_NAME, Manifest, read_manifest
 from .projection import read_projection
+from .required_operators import SUFFIX, required_operators
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ def verify_bundle(bundle: Path) -> list[Check]:
             checks.append(
                 _needing(good, [variant.file], f"graph {name}", lambda n=name: _check_graph(bundle, manifest, n))
             )
+        else:
+            needed = [variant.file, f"{variant.file.removesuffix('.ort')}{SUFFIX}"]
+            checks.append(_needing(good, needed, f"graph {name}", lambda f=needed: _check_mobile(bundle, manifest, *f)))
     if manifest.pairing.projection:
         needed = [manifest.pairing.projection]
         checks.append(_needing(good, needed, "projection", lambda: _check_projection(bundle, manifest)))
@@ -175,6 +179,16 @@ def _check_graph(bundle: Path, manifest: Manifest, name: str) -> str:
             label = domain or "ai.onnx"
             raise VerificationError(f"imports {label} opset {version}, the manifest declares {declared}; export again")
     return f"{sum(facts.operators.values())} nodes, {len(facts.operators)} operators, all declared"
+
+
+def _check_mobile(bundle: Path, manifest: Manifest, model: str, operators: str) -> str:
+    if read_bytes(inside(bundle, model))[4:8] != b"ORTM":
+        raise VerificationError(f"{model} is not in ORT format; export again")
+    required = required_operators(read_text(inside(bundle, operators)))
+    undeclared = sorted(set(required) - set(manifest.runtime.operators))
+    if undeclared:
+        raise VerificationError(f"{operators} lists what the manifest does not declare: {', '.join(undeclared)}")
+    return f"ORT format, {len(required)} operators required, all declared"
 
 
 def _check_projection(bundle: Path, manifest: Manifest) -> str:
