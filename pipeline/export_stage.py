@@ -18,13 +18,14 @@ from ..export.bundle import (
 )
 from ..export.parity import Parity, compare, require_exact, spread_texts
 from ..export.quantize import FP32
+from ..export.sensitivity import SENSITIVITY_NAME, write_sensitivity
 from ..export.weights import TransformerWeights, read_weights
 from ..runtime.encoder import Encoder
 from ..runtime.errors import InputError
 from ..runtime.files import read_bytes, read_json, write_json
 from ..runtime.manifest import Figure, Prompts, TeacherEntry
 from .beir import RetrievalSet, read_retrieval_set
-from .quantization_plan import recipe_plan
+from .choose_plan import choose_plan
 from .recipe import recipe_toml
 from .stage import StageContext
 from .teacher_graph import write_teacher
@@ -42,16 +43,21 @@ def run_export(context: StageContext) -> None:
     corpus = read_retrieval_set(context.inputs["corpus"])
     texts = parity_texts(corpus)
     bundle = context.output / "bundle"
+    chosen = choose_plan(context, weights)
+    chosen.write_reports(context.output)
+    write_json(context.output / "plan.json", {"description": chosen.describe()})
     context.progress.note("  writing graphs, tokenizer and golden vectors")
     assemble_candidate(
         bundle,
         weights,
-        recipe_plan(context.recipe.quantize),
+        chosen.plan,
         read_bytes(context.inputs["vocabulary"] / "tokenizer.json"),
         projection if projection.exists() else None,
         max_length(context, weights),
         texts,
     )
+    if chosen.sensitivity is not None:  # travels along, so that `pocketrank inspect` can name measured costs
+        write_sensitivity(bundle / SENSITIVITY_NAME, chosen.sensitivity)
     comparisons = compare_variants(bundle, student, texts, context)
     context.progress.note("  writing the teacher's graph")
     comparisons.append(export_teacher(context, corpus))
@@ -69,7 +75,7 @@ def run_bundle(context: StageContext) -> None:
         seed=context.recipe.seed,
         teacher=TeacherEntry(teacher["id"], teacher["sha256"], teacher["dimension"], teacher["revision"]),
         max_length=read_json(candidate / "tokenizer_config.json")["model_max_length"],
-        quantization={REFERENCE: describe(FP32), DEFAULT: describe(recipe_plan(context.recipe.quantize))},
+        quantization={REFERENCE: describe(FP32), DEFAULT: read_json(export / "plan.json")["description"]},
         licences=teacher["licences"],
         quality=quality_figures(read_json(evaluation)),
         parity=parity_figures(read_json(export / "parity.json")),
