@@ -189,6 +189,8 @@ def _compare(check: Check, limit: Limit, value: float, low: float, high: float, 
             )
         return dataclasses.replace(check, outcome="fail", reason=reason, advice=advice)
     bounds = f"{format_quantity(low, limit.unit)} … {format_quantity(high, limit.unit)}"
+    if limit.section == "regression":
+        bounds = f"{low:+.1%} … {high:+.1%}"
     return dataclasses.replace(
         check,
         outcome="inconclusive",
