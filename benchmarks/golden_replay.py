@@ -28,12 +28,12 @@ def replay_golden(
     run, result = run_worker(target, {**request, **changes}, settings.timeout)
     tolerance = golden.tolerance[model.variant]
     if run.outcome != "ok":
-        return GoldenReplay(model.name, False, len(texts), 0, None, tolerance, f"{run.outcome}: {run.detail}")
+        return GoldenReplay(model.name, False, len(texts), 0, tolerance, f"{run.outcome}: {run.detail}")
     same = sum(tuple(found) == ids for found, ids in zip(result["ids"], golden.ids, strict=True))
     try:
         difference = largest_difference(variant.vectors, np.array(result["vectors"]), "golden vectors")
     except VerificationError as error:
-        return GoldenReplay(model.name, False, len(texts), same, None, tolerance, str(error))
+        return GoldenReplay(model.name, False, len(texts), same, tolerance, str(error))
     passed = same == len(texts) and difference <= tolerance
     detail = f"{same} of {len(texts)} texts with the same ids, largest difference {difference:.2g} of {tolerance:.2g}"
-    return GoldenReplay(model.name, passed, len(texts), same, difference, tolerance, detail)
+    return GoldenReplay(model.name, passed, len(texts), same, tolerance, detail, difference)

@@ -12,7 +12,7 @@ from .energy import EnergySource
 from .report import Run
 
 WORKER = Path(__file__).with_name("worker.py")
-_COUNTING_SECONDS = 3.0
+_COUNTED_BYTES = 4_000_000_000  # queries times bytes of the model, about, in one counting process
 SWEEP_AXES = ("threads", "length", "batch")
 
 
@@ -62,8 +62,8 @@ class MeasureSettings:
 def request_for(model: ModelFiles, target: Target, settings: MeasureSettings, texts: Sequence[str]) -> dict[str, Any]:
     """Return the worker's request, files brought to the device.
 
-    Where seconds mean nothing, the timed region has at least one round over the texts, and more while they are quick:
-    what happens now and then in a process (a full garbage collection, a growing table) is spread over all of them.
+    Where seconds mean nothing, the number of queries follows from the settings and the bytes of the model alone: every
+    process executes the same, and a large model, slow under emulation, needs no averaging.
     """
     request: dict[str, Any] = {
         "onnx": target.place(model.onnx),
@@ -80,13 +80,9 @@ def request_for(model: ModelFiles, target: Target, settings: MeasureSettings, te
         "idle_seconds": settings.idle_seconds,
     }
     if not target.timed:
-        request |= {
-            "min_seconds": _COUNTING_SECONDS,
-            "min_queries": len(texts),
-            "max_seconds": 1e6,
-            "idle_seconds": 0.0,
-        }
-        request["warmup"] = min(settings.warmup, len(texts))
+        count = max(len(texts), min(settings.min_queries, _COUNTED_BYTES // max(model.onnx.stat().st_size, 1)))
+        request |= {"min_seconds": 0.0, "min_queries": count, "max_seconds": 1e6, "idle_seconds": 0.0}
+        request["warmup"] = len(texts)
         request["marks"] = target.counts and settings.threads == 1
     return request
 

@@ -76,9 +76,9 @@ class GoldenReplay:
     passed: bool
     texts: int
     same_ids: int
-    difference: float | None  # largest |difference| of a coordinate
     tolerance: float
     detail: str
+    difference: float | None = None  # largest |difference| of a coordinate
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Sustained:
     model: str
     windows: tuple[Window, ...]
     verdict: str
-    change: float | None  # of the throughput, from the first to the last quarter
+    change: float | None = None  # of the throughput, from the first to the last quarter
 
 
 @dataclass(frozen=True)

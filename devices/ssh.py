@@ -58,7 +58,7 @@ class SshTarget:
         self._control = Path()  # folder of the shared connection's socket
         self._folder = ""  # on the board
         self._python = options.python
-        self._placed: dict[Path, str] = {}
+        self._placed: set[str] = set()
         self._has_timeout = False
 
     def __enter__(self) -> Self:
@@ -91,27 +91,28 @@ class SshTarget:
         self._leave()
 
     def place(self, path: Path) -> str:
-        """Copy a file to the board, once."""
-        if path not in self._placed:
-            if not path.is_file():
-                raise InputError(f"{path} does not exist; check the path")
-            there = f"{self._folder}/{sha256_file(path)[:12]}-{path.name}"
+        """Copy a file to the board, once for the same content."""
+        if not path.is_file():
+            raise InputError(f"{path} does not exist; check the path")
+        there = f"{self._folder}/{sha256_file(path)[:12]}-{path.name}"
+        if there not in self._placed:
             command = ["scp", "-q", *self._ssh_options()]
             ended = run_process([*command, str(path), f"{self._host}:{there}"], "", _INSTALL_SECONDS, _environment())
             if ended.code != 0:
                 raise UnavailableError(
                     f"{self.address}: {path.name} cannot be copied: {_last(ended.errors)}; try again"
                 )
-            self._placed[path] = there
-        return self._placed[path]
+            self._placed.add(there)
+        return there
 
     def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> Completed:
         """Run the script on the board; a stuck one is stopped there as well as here."""
         variables = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
         words = ["env", *variables, self._python, "-I", self.place(script), *arguments]
         stop = f"timeout -k 5 {timeout:.0f}" if self._has_timeout else ""
+        # `exit $?` keeps the shell alive behind the command, to turn a signal into an exit code.
         ended = run_process(
-            [*self._ssh(), f"exec {stop} {shlex.join(words)}"], request, timeout + CONNECT_SECONDS, _environment()
+            [*self._ssh(), f"{stop} {shlex.join(words)}; exit $?"], request, timeout + CONNECT_SECONDS, _environment()
         )
         if ended.code == _LOST:
             raise UnavailableError(f"{self.address}: the connection was lost: {_last(ended.errors)}; try again")
@@ -171,7 +172,7 @@ class SshTarget:
                 [*self._ssh(), f"rm -rf {shlex.quote(self._folder)}"], capture_output=True, check=False, timeout=60
             )
         self._folder = ""
-        self._placed = {}
+        self._placed = set()
         if self._control.name:
             close = ["ssh", *self._ssh_options(), "-O", "exit", self._host]
             subprocess.run(close, capture_output=True, check=False, timeout=60)
