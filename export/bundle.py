@@ -71,17 +71,19 @@ def assemble_candidate(
     max_length: int,
     texts: Sequence[str],
     mobile: bool = False,
+    graphs: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write everything of a bundle but what depends on its evaluation into the new folder `folder`.
 
     `projection` is the file that takes teacher vectors into the student's space, `texts` real texts of the corpus for
-    the golden vectors. `mobile` adds the default variant in ORT format. Raises `InputError` when tokenizer and weights do not belong together.
+    the golden vectors. `mobile` adds the default variant in ORT format; `graphs` are ONNX files made by another
+    engine, by variant. Raises `InputError` when tokenizer and weights do not belong together.
     """
     compact = compact_tokenizer(tokenizer)
     _check_vocabulary(compact, weights)
     plans = {REFERENCE: FP32, DEFAULT: plan}
     for name, variant in plans.items():
-        write_bytes(folder / "onnx" / f"{name}.onnx", write_graph(weights, variant))
+        write_bytes(folder / "onnx" / f"{name}.onnx", graphs[name] if graphs else write_graph(weights, variant))
     if mobile:
         files = to_mobile(read_bytes(folder / "onnx" / f"{DEFAULT}.onnx"))
         write_bytes(folder / "onnx" / f"{MOBILE}.ort", files.model)

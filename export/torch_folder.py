@@ -19,12 +19,17 @@ DENSE = "2_Dense"
 
 
 def write_torch_folder(
-    folder: Path, weights: TransformerWeights, tokenizer: bytes, opener_files: dict[str, Any]
+    folder: Path,
+    weights: TransformerWeights,
+    tokenizer: bytes,
+    opener_files: dict[str, Any],
+    per_token: bool = False,
 ) -> None:
     """Write the student into the new folder `folder`.
 
-    `opener_files` are those of the bundle (`export.bundle.opener_files`): name -> content. Raises `InputError` for a
-    student with learned token weights, which no module of sentence-transformers expresses.
+    `opener_files` are those of the bundle (`export.bundle.opener_files`): name -> content. With `per_token`
+    the projection stands before the pooling, as in the graphs; sentence-transformers reads that since 5.3, the usual
+    order always. Raises `InputError` for a student with learned token weights, which no module of sentence-transformers expresses.
     """
     from safetensors.numpy import save
 
@@ -37,16 +42,18 @@ def write_torch_folder(
     files = dict(opener_files)
     names = ["Transformer", "Pooling", "Normalize"]
     paths = ["", "1_Pooling", "3_Normalize"]
-    files["1_Pooling/config.json"] = files["1_Pooling/config.json"] | {"word_embedding_dimension": weights.hidden}
+    pooled = weights.dimension if per_token else weights.hidden
+    files["1_Pooling/config.json"] = files["1_Pooling/config.json"] | {"word_embedding_dimension": pooled}
     if projection is not None:
-        names.insert(2, "Dense")
-        paths.insert(2, DENSE)
+        place = 1 if per_token else 2
+        names.insert(place, "Dense")
+        paths.insert(place, DENSE)
         files[f"{DENSE}/config.json"] = {
             "in_features": weights.hidden,
             "out_features": weights.dimension,
             "bias": bias is not None,
             "activation_function": "torch.nn.modules.linear.Identity",
-        }
+        } | ({"module_input_name": "token_embeddings"} if per_token else {})
         dense = {"linear.weight": projection} | ({} if bias is None else {"linear.bias": bias})
         write_bytes(folder / DENSE / "model.safetensors", save(_contiguous(dense), {"format": "pt"}))
     files["modules.json"] = [

@@ -9,17 +9,21 @@ import numpy as np
 
 from ..export.bundle import (
     DEFAULT,
+    MOBILE,
     PROJECTION_NAME,
     REFERENCE,
     BundleFacts,
     assemble_candidate,
     describe,
     finish_bundle,
+    opener_files,
 )
 from ..export.parity import Parity, compare, require_exact, spread_texts
-from ..export.quantize import FP32
+from ..export.quantize import FP32, Plan
 from ..export.sensitivity import SENSITIVITY_NAME, write_sensitivity
-from ..export.weights import TransformerWeights, read_weights
+from ..export.tokenizer import compact_tokenizer
+from ..export.torch_folder import write_torch_folder
+from ..export.weights import TOKEN_WEIGHTS, TransformerWeights, read_weights
 from ..runtime.encoder import Encoder
 from ..runtime.errors import InputError
 from ..runtime.files import read_bytes, read_json, write_json
@@ -31,15 +35,17 @@ from .stage import StageContext
 from .teacher_graph import write_teacher
 from .teacher_model import load_teacher
 
+STUDENT = "student"
 PARITY_TEXTS = 256
 TEACHER_TEXTS = 8
 
 
 def run_export(context: StageContext) -> None:
-    """Write the candidate folder `bundle/`, the teacher's `teacher/model.onnx` beside it, and `parity.json`."""
+    """Write the candidate `bundle/`, and beside it `student/` for PyTorch, the graph of the teacher, `parity.json`."""
     student = context.inputs["distill"] / "student"
     weights = read_weights(student)
     projection = context.inputs["teacher"] / PROJECTION_NAME
+    tokenizer, length = read_bytes(context.inputs["vocabulary"] / "tokenizer.json"), max_length(context, weights)
     corpus = read_retrieval_set(context.inputs["corpus"])
     texts = parity_texts(corpus)
     bundle = context.output / "bundle"
@@ -51,11 +57,16 @@ def run_export(context: StageContext) -> None:
         bundle,
         weights,
         chosen.plan,
-        read_bytes(context.inputs["vocabulary"] / "tokenizer.json"),
+        tokenizer,
         projection if projection.exists() else None,
-        max_length(context, weights),
+        length,
         texts,
+        mobile="ort" in context.recipe.export.formats,
+        graphs=engine_graphs(context, weights, tokenizer, chosen.plan),
     )
+    if TOKEN_WEIGHTS not in weights.tensors:  # PyTorch's side of sentence-transformers has no place for them
+        files = opener_files(weights, compact_tokenizer(tokenizer), length)
+        write_torch_folder(context.output / STUDENT, weights, tokenizer, files)
     if chosen.sensitivity is not None:  # travels along, so that `pocketrank inspect` can name measured costs
         write_sensitivity(bundle / SENSITIVITY_NAME, chosen.sensitivity)
     comparisons = compare_variants(bundle, student, texts, context)
@@ -70,18 +81,33 @@ def run_bundle(context: StageContext) -> None:
     export = context.inputs["export"]
     evaluation = context.inputs["evaluate"] / "evaluation.json"
     candidate = export / "bundle"
+    quantization = {REFERENCE: describe(FP32), DEFAULT: read_json(export / "plan.json")["description"]}
+    if "ort" in context.recipe.export.formats:
+        quantization[MOBILE] = f"{quantization[DEFAULT]}, in ORT format"
     facts = BundleFacts(
         name=context.recipe.name,
         seed=context.recipe.seed,
         teacher=TeacherEntry(teacher["id"], teacher["sha256"], teacher["dimension"], teacher["revision"]),
         max_length=read_json(candidate / "tokenizer_config.json")["model_max_length"],
-        quantization={REFERENCE: describe(FP32), DEFAULT: read_json(export / "plan.json")["description"]},
+        quantization=quantization,
         licences=teacher["licences"],
         quality=quality_figures(read_json(evaluation)),
         parity=parity_figures(read_json(export / "parity.json")),
         prompts=Prompts(),
     )
     finish_bundle(candidate, context.output / "bundle", facts, recipe_toml(context.written))
+
+
+def engine_graphs(
+    context: StageContext, weights: TransformerWeights, tokenizer: bytes, plan: Plan
+) -> dict[str, bytes] | None:
+    """Return the graphs of the engine that the recipe names, or `None` for our own writer."""
+    if context.recipe.export.engine == "pocketrank":
+        return None
+    from .optimum_engine import optimum_graphs
+
+    context.progress.note("  tracing and quantizing with optimum")
+    return optimum_graphs(weights, tokenizer, max_length(context, weights), plan)
 
 
 def max_length(context: StageContext, weights: TransformerWeights) -> int:

@@ -30,6 +30,7 @@ from .stages import STAGES, Stage
 # What a user looks for at the top of the run's folder: name there -> stage that makes it.
 PUBLISHED = {
     "bundle": "bundle",
+    "student": "export",  # for PyTorch
     "index": "index",
     "report.json": "benchmark",
     "report.html": "gate",  # with the verdict in it

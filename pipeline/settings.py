@@ -135,6 +135,14 @@ class QuantizeSettings:
 
 
 @dataclass(frozen=True)
+class ExportSettings:
+    """How the graphs are written. `docs/openers.md` compares the engines."""
+
+    engine: Literal["pocketrank", "optimum"] = "pocketrank"
+    formats: tuple[Literal["ort"], ...] = ()  # of the quantized file, besides ONNX; ort: ONNX Runtime Mobile
+
+
+@dataclass(frozen=True)
 class EvaluateSettings:
     """What is measured on the shipped file."""
 
@@ -175,6 +183,7 @@ class Recipe:
     student: StudentSettings = field(default_factory=StudentSettings)
     distill: DistillSettings = field(default_factory=DistillSettings)
     quantize: QuantizeSettings = field(default_factory=QuantizeSettings)
+    export: ExportSettings = field(default_factory=ExportSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
     benchmark: BenchmarkSettings = field(default_factory=BenchmarkSettings)
     gate: GateSettings = field(default_factory=GateSettings)

@@ -63,7 +63,7 @@ STAGES = (
         "export",
         "export_stage:run_export",
         ("corpus", "queries", "vocabulary", "teacher", "distill"),
-        ("name", "teacher", "student", "quantize", "seed"),
+        ("name", "teacher", "student", "quantize", "export", "seed"),
         "graphs, quantized variants, compact tokenizer, parity",
         teacher_fingerprint,
     ),
@@ -79,7 +79,10 @@ STAGES = (
         "export_stage:run_bundle",
         ("corpus", "teacher", "export", "evaluate"),
         # The resolved recipe travels into the bundle, so every key counts but those that only judge it.
-        ("name", "seed", "corpus", "queries", "vocabulary", "teacher", "student", "distill", "quantize", "evaluate"),
+        (
+            *("name", "seed", "corpus", "queries", "vocabulary", "teacher", "student", "distill", "quantize"),
+            *("export", "evaluate"),
+        ),
         "the bundle with its manifest, recipe and card",
     ),
     Stage(

@@ -22,7 +22,9 @@ def test_another_architecture_with_a_dense_module_gives_the_teachers_vectors(tmp
     torch.manual_seed(0)
     config = DistilBertConfig(vocab_size=200, dim=32, n_layers=2, n_heads=2, hidden_dim=64, max_position_embeddings=64)
     DistilBertModel(config).save_pretrained(tmp_path / "plain")
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=small_tokenizer(), model_max_length=64, **ROLES)
+    names = ["input_ids", "attention_mask"]  # this architecture knows no token types
+    options = {"model_max_length": 64, "model_input_names": names, **ROLES}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=small_tokenizer(), **options)
     tokenizer.save_pretrained(tmp_path / "plain")
     parts = [modules.Transformer(str(tmp_path / "plain")), modules.Pooling(32, "mean"), modules.Dense(32, 16)]
     sentence_transformers.SentenceTransformer(modules=parts, device="cpu").save(str(tmp_path / "teacher"))
