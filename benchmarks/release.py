@@ -64,11 +64,16 @@ class Release:
             for path in paths:
                 require_runtime(path)
         models = [find_model(path) for path in (self.bundle, *self.others)]
-        settings = MeasureSettings(repetitions=self.repetitions or MeasureSettings.repetitions)
+        wanted = any(limit.metric.startswith("energy") for limit in self.budget.limits)
+        energy = "auto" if wanted else "none"
+        settings = MeasureSettings(repetitions=self.repetitions or MeasureSettings.repetitions, energy=energy)
         if len(paths) > len(models):
             models.append(find_model(paths[-1], BASELINE))
             settings = MeasureSettings(
-                repetitions=self.repetitions or PAIRS, min_seconds=_PAIR_SECONDS, min_queries=_PAIR_QUERIES
+                repetitions=self.repetitions or PAIRS,
+                min_seconds=_PAIR_SECONDS,
+                min_queries=_PAIR_QUERIES,
+                energy=energy,
             )
         return measure(
             models,
