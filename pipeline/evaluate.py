@@ -16,6 +16,7 @@ import numpy as np
 from ..runtime.encoder import Encoder
 from ..runtime.errors import InputError, UnavailableError
 from ..runtime.files import inside, read_json, read_toml, sha256_bytes, write_bytes, write_json
+from ..runtime.index import DocumentIndex
 from ..runtime.manifest import read_manifest
 from ..runtime.progress import Progress
 from ..runtime.projection import Projection, read_projection
@@ -92,7 +93,8 @@ def run_evaluate(context: StageContext) -> None:
     scores = teacher_scores(teacher_queries, teacher_documents)
     for variant, suffix in ((SHIPPED, ""), (REFERENCE, "_fp32")):
         encoder = Encoder.open(bundle, variant)
-        found = bundle_scores(encoder, retrieval_set, "test", context.progress, projection, teacher_documents)
+        own = indexed_documents(context.inputs["index"] / "index", encoder) if variant == SHIPPED else None
+        found = bundle_scores(encoder, retrieval_set, "test", context.progress, projection, teacher_documents, own=own)
         scores.update({f"{name}{suffix}": matrix for name, matrix in found.items()})
     add_baselines(scores, retrieval_set, "test", context.recipe.evaluate)
     figures = {name: evaluate_scores(scores[name], retrieval_set, "test") for name in METHODS if name in scores}
@@ -184,16 +186,19 @@ def bundle_scores(
     projection: Projection | None = None,
     teacher_documents: np.ndarray | None = None,
     symmetric: bool = True,
+    own: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the scores [scored queries of `split`, documents] of one file of a bundle.
 
-    `symmetric` encodes the documents with the bundle; `asymmetric` is there when the teacher's document vectors and
-    the projection are given.
+    `symmetric` takes the bundle's own vectors of the documents, `own` where they are at hand, encoded now otherwise;
+    `asymmetric` is there when the teacher's document vectors and the projection are given.
     """
     names = scored_queries(retrieval_set, split)
     queries = encoder.encode_queries([retrieval_set.queries[name] for name in names])
     scores: dict[str, np.ndarray] = {}
-    if symmetric:
+    if own is not None:
+        scores["symmetric"] = queries @ own.T
+    elif symmetric:
         # A graph without activations quantized on the fly computes the same in any batch, and faster.
         batch_tokens = 4096 if encoder.model_path.stem == REFERENCE else 0
         texts = list(retrieval_set.documents.values())
@@ -201,6 +206,13 @@ def bundle_scores(
     if projection is not None and teacher_documents is not None:
         scores["asymmetric"] = queries @ projection.apply(teacher_documents).T
     return scores
+
+
+def indexed_documents(folder: Path, encoder: Encoder) -> np.ndarray:
+    """Return the document vectors of an index that `encoder` made, float32 [documents, dimension]."""
+    index = DocumentIndex.open(folder)
+    index.check_encoder(encoder)
+    return index.vectors
 
 
 def add_baselines(

@@ -68,9 +68,16 @@ STAGES = (
         teacher_fingerprint,
     ),
     Stage(
+        "index",
+        "index_stage:run_index",
+        ("corpus", "export"),
+        (),
+        "the corpus, searchable with the shipped file",
+    ),
+    Stage(
         "evaluate",
         "evaluate:run_evaluate",
-        ("corpus", "teacher", "export"),
+        ("corpus", "teacher", "export", "index"),
         ("evaluate", "seed"),
         "quality of the shipped file",
     ),
@@ -84,13 +91,6 @@ STAGES = (
             *("export", "evaluate"),
         ),
         "the bundle with its manifest, recipe and card",
-    ),
-    Stage(
-        "index",
-        "index_stage:run_index",
-        ("corpus", "bundle"),
-        (),
-        "the corpus, searchable with the bundle",
     ),
     Stage(
         "benchmark",

@@ -156,6 +156,13 @@ class DocumentIndex:
                 "name the index's own bundle, or make the index again with `pocketrank index`"
             )
 
+    @property
+    def vectors(self) -> np.ndarray:
+        """The document vectors [n, d], mapped from disk; only an index of float32 vectors holds them whole."""
+        if self.manifest.vectors != "float32":
+            raise InputError(f"{self.folder} holds {self.manifest.vectors} vectors; make a float32 index for this")
+        return self._arrays["vectors"]
+
     def search(self, vector: np.ndarray, k: int = 10) -> list[Hit]:
         """Return the `k` best documents for the query `vector` [d], best first."""
         rows, scores = self.top(vector, k)

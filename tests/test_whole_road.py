@@ -20,9 +20,9 @@ STAGES = [
     "teacher",
     "distill",
     "export",
+    "index",
     "evaluate",
     "bundle",
-    "index",
     "benchmark",
     "gate",
 ]
