@@ -81,7 +81,9 @@ def scatter(
             label_y -= 15
         taken.append((x, label_y))
         side = "end" if to_left else "start"
-        parts.append(tag("text", one.label, x=x + (-11 if to_left else 11), y=label_y, class_=f"label {side}"))
+        parts.append(
+            tag("text", _short(one.label, 40), x=x + (-11 if to_left else 11), y=label_y, class_=f"label {side}")
+        )
     return _svg(height, f"{y_title} against {x_title}", parts)
 
 

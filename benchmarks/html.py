@@ -67,7 +67,8 @@ def _header(report: Report, verdict: Verdict | None) -> Markup:
 def _tiles(report: Report, verdict: Verdict | None) -> Markup:
     facts = {model.name: model for model in report.models}
     own, reference = facts[report.subject], facts.get(report.reference)
-    more = f"{shipped(reference) / shipped(own):.0f} times smaller than {reference.name}" if reference else ""
+    factor = shipped(reference) / shipped(own) if reference else 1.0
+    more = f"{factor:,.0f} times smaller than {reference.name}" if reference and factor >= 2 else ""
     tiles = [_tile("shipped bytes", format_quantity(shipped(own), "B"), more or "model and tokenizer")]
     quality = {one.metric: one for one in report.quality}
     kept = next(

@@ -29,7 +29,7 @@ min-width:0;break-inside:avoid}
 .scroll{overflow-x:auto;margin:12px 0}
 table{border-collapse:collapse;width:100%;font-size:13.5px}
 th,td{padding:6px 12px 6px 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--rule);
-overflow-wrap:anywhere}
+overflow-wrap:break-word}
 th{font-weight:600;color:var(--soft);font-size:12.5px;border-bottom-color:var(--faint);vertical-align:bottom}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;overflow-wrap:normal}
 tbody th{font-weight:500;color:var(--ink);font-size:13.5px;border-bottom-color:var(--rule);vertical-align:top}
@@ -60,9 +60,11 @@ footer{margin-top:48px;color:var(--faint);font-size:12.5px}
 --good:#0a7a33;--bad:#c02b2b;--open:#8a5a00;--good-back:#e6f4ea;--bad-back:#fbe9e9;--open-back:#fdf1d8}
 @page{margin:14mm}html{font-size:11px}body{max-width:none;padding:0;-webkit-print-color-adjust:exact;
 print-color-adjust:exact}
-h1{font-size:22px}h2{font-size:15px;margin-top:22px;break-after:avoid}table{font-size:10px}.tile .figure{font-size:18px}
-.tiles{grid-template-columns:repeat(5,1fr);gap:6px}.tile{padding:8px 10px;break-inside:avoid}
-.panels,.wide{grid-template-columns:1fr 1fr;gap:10px}td small,th small{font-size:8.5px}
+header p,p,.panel p{font-size:9.5px;margin:1px 0 5px}.badge{font-size:9px}.kind{font-size:8.5px}
+.legend{font-size:9px}h3{font-size:11px}.tile .name,.tile .more{font-size:8.5px}th{font-size:9.5px}
+h1{font-size:22px}h2{font-size:15px;margin-top:22px;break-after:avoid}table{font-size:10px}.tile .figure{font-size:15px}
+.tiles{grid-template-columns:repeat(auto-fit,minmax(84px,1fr));gap:5px}.tile{padding:8px 10px;break-inside:avoid}
+.panels,.wide{grid-template-columns:1fr 1fr;gap:10px}svg{font-size:13px}td small,th small{font-size:8.5px}
 tr{break-inside:avoid}.scroll{overflow:visible}thead{display:table-header-group}th,td{padding:3px 8px 3px 0}
 tbody th{font-size:10px}}
 """

@@ -73,9 +73,7 @@ def in_turns(new, old, metric="latency_p50", calibration=None):
     """A report in which the subject and a baseline bundle took turns."""
     runs = [report.Run(name, index, 0, "ok") for index in range(len(new)) for name in ("m", gate.BASELINE)]
     rows = [
-        Measurement(
-            metric, "s", "measured", "test", value=float(np.median(values)), model=name, processes=tuple(values)
-        )
+        dataclasses.replace(one(metric, float(np.median(values)), processes=tuple(values)), model=name)
         for name, values in (("m", new), (gate.BASELINE, old))
     ]
     base = make_report(*rows, runs=runs)
