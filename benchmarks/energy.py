@@ -262,7 +262,9 @@ def from_profile(profile: Profile, runs: Sequence[Run]) -> EnergyReading:
 
 
 def _is_pi5(target: Target) -> bool:
-    return target.profile.name == "raspberry-pi-5" or _board().startswith("Raspberry Pi 5")
+    return target.profile.title == "Raspberry Pi 5" or (
+        target.kind == "local" and _board().startswith("Raspberry Pi 5")
+    )
 
 
 def _board() -> str:

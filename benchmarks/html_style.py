@@ -33,6 +33,7 @@ overflow-wrap:break-word}
 th{font-weight:600;color:var(--soft);font-size:12.5px;border-bottom-color:var(--faint);vertical-align:bottom}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;overflow-wrap:normal}
 tbody th{font-weight:500;color:var(--ink);font-size:13.5px;border-bottom-color:var(--rule);vertical-align:top}
+td.n small{white-space:nowrap}
 td small,th small{display:block;color:var(--faint);font-size:11.5px;font-weight:400}
 td .why{color:var(--faint);font-size:12px}
 .badge{display:inline-block;border-radius:999px;padding:1px 9px;font-size:12px;font-weight:600;white-space:nowrap}
