@@ -100,7 +100,7 @@ class StudentSettings:
 class DistillSettings:
     """Training: losses, steps and checkpoints."""
 
-    steps: int = 3000
+    steps: int = 2000
     batch_texts: int = 64
     shards: int = 2  # parts of a batch computed side by side; part of the recipe, so that bytes do not depend on cores
     workers: int = 0  # processes that share the parts, at most; 0: one a core; the bytes do not depend on it
@@ -109,12 +109,12 @@ class DistillSettings:
     decay: Literal["linear", "cosine"] = "linear"  # of the learning rate, towards zero
     weight_decay: float = 0.01
     clip_norm: float = 1.0
-    document_share: float = 0.25  # share of documents in a batch; the rest are query-like texts
+    document_share: float = 0.1  # share of documents in a batch; the rest are query-like texts
     losses: dict[str, float] = field(default_factory=lambda: {"cosine": 1.0, "geometry": 1.0})
     validation_texts: int = 512  # held back from training, at most
     checkpoint_seconds: int = 30
     quantize_aware_steps: int = 0  # further steps whose weights are rounded as `[quantize]` will store them
-    quantize_aware_learning_rate: float = 5e-4  # at their start; falls linearly towards zero
+    quantize_aware_learning_rate: float = 3e-4  # at their start; falls linearly towards zero
 
 
 @dataclass(frozen=True)

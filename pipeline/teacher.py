@@ -1,6 +1,7 @@
 """Stage `teacher`: the teacher's vectors of documents, queries and training texts, and their reduction."""
 
 import json
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ class _Places:
 
     def __init__(self, path: Path, known: _KnownDocuments, same_prompt: bool) -> None:
         self._path = path
-        kinds, rows = bytearray(), []
+        kinds, rows = bytearray(), array("i")  # five bytes a text
         self.counts = {"document": 0, "query": 0, "known": 0}
         for value in _objects(path):
             role = "query" if value.get("role") == "query" else "document"
