@@ -6,6 +6,8 @@ throughput, not the time of one query. Every value is labelled as emulated.
 """
 
 import contextlib
+import dataclasses
+import json
 import os
 import shutil
 import tempfile
@@ -33,8 +35,14 @@ class Limits:
     """What a process may use."""
 
     cores: tuple[int, ...]
-    share: float  # of one core's time, times the number of cores; 1 means no quota
+    share: float  # of the time of a core; 1 means no quota
     memory: int | None  # bytes
+    threads: int = 1  # that compute: a quota is one sum for all cores, so it must not grow with idle ones
+
+    @property
+    def quota(self) -> float:
+        """Cores' worth of time for the whole group."""
+        return self.share * min(self.threads, len(self.cores))
 
 
 class Group(Protocol):
@@ -101,7 +109,7 @@ class VersionOne:
         if parent is not None:
             settings["cpuset"] = {"cpuset.cpus": _listed(limits.cores), "cpuset.mems": _read(parent / "cpuset.mems")}
         if limits.share < 1:
-            quota = round(_PERIOD * limits.share * len(limits.cores))
+            quota = round(_PERIOD * limits.quota)
             settings["cpu"] = {"cpu.cfs_period_us": str(_PERIOD), "cpu.cfs_quota_us": str(quota)}
         if limits.memory is not None:
             settings["memory"] = {
@@ -131,7 +139,7 @@ class VersionTwo:
         """Make the folder, write the limits, and remove the folder again."""
         files = {"cpuset.cpus": _listed(limits.cores)}
         if limits.share < 1:
-            files["cpu.max"] = f"{round(_PERIOD * limits.share * len(limits.cores))} {_PERIOD}"
+            files["cpu.max"] = f"{round(_PERIOD * limits.quota)} {_PERIOD}"
         if limits.memory is not None:
             files |= {"memory.max": str(limits.memory), "memory.swap.max": "0"}
         with _folder(self._parent) as folder:
@@ -163,7 +171,7 @@ class _Scope:
         if self._limits.memory is not None:
             properties += [f"MemoryMax={self._limits.memory}", "MemorySwapMax=0"]
         if self._limits.share < 1:
-            properties.append(f"CPUQuota={self._limits.share * len(self._limits.cores):.0%}")
+            properties.append(f"CPUQuota={self._limits.quota:.0%}")
         start = ["systemd-run", *(["--user"] if self._user else []), "--scope", "--quiet", "--collect"]
         options = [word for one in properties for word in ("-p", one)]
         return [*start, *options, "taskset", "-c", _listed(self._limits.cores), *words]
@@ -200,7 +208,8 @@ class CgroupTarget(LocalTarget):
         minutes before the kernel kills it.
         """
         words = [*self.command(), self.place(script), *arguments]
-        with self._mechanism.group(self._limits) as group:
+        limits = dataclasses.replace(self._limits, threads=_threads(request))
+        with self._mechanism.group(limits) as group:
             ended = run_process(group.command(words), request, timeout, {**os.environ, **ENVIRONMENT})
             observed = group.observe()
         killed = observed.get("oom_kill", 0) > 0
@@ -303,6 +312,16 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""
+
+
+def _threads(request: str) -> int:
+    """Return the threads that a request to the worker asks for; other scripts have one."""
+    try:
+        asked = json.loads(request)
+    except json.JSONDecodeError:
+        return 1
+    threads = asked.get("threads", 1) if isinstance(asked, dict) else 1
+    return max(threads, 1) if isinstance(threads, int) else 1
 
 
 def _listed(cores: Sequence[int]) -> str:

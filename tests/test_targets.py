@@ -93,17 +93,22 @@ def test_out_of_memory_is_found_by_the_kernels_counter(tmp_path):
     assert leftovers() == []
 
 
-def test_a_limited_process_sees_its_core_and_its_share(tmp_path):
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_limited_process_sees_its_cores_and_its_share(tmp_path, cores):
+    """One busy thread must not have the shares of idle cores as well."""
+    if cores > len(os.sched_getaffinity(0)):
+        pytest.skip("this machine has one core")
     code = (
         "import os, time, json\nbegin, cpu = time.monotonic(), time.process_time()\n"
         "while time.process_time() - cpu < 0.3: pass\n"
         "print(json.dumps([len(os.sched_getaffinity(0)), (time.process_time() - cpu) / (time.monotonic() - begin)]))"
     )
-    with limited(megahertz=0.2 * (cgroup.host_megahertz() or pytest.skip("clock unknown"))) as target:
+    clock = cgroup.host_megahertz() or pytest.skip("clock unknown")
+    with limited(megahertz=0.2 * clock, cores=cores) as target:
         done = target.run(script(tmp_path, code), "", timeout=60)
     assert target.share == pytest.approx(0.2)
-    cores, share = json.loads(done.output)
-    assert cores == 1
+    seen, share = json.loads(done.output)
+    assert seen == cores
     assert share < 0.3  # a fifth, and a little more for the period that was begun
     assert "20% of each core" in target.limits["quota"]
     assert leftovers() == []
@@ -142,7 +147,7 @@ def test_version_two_writes_its_own_names(tmp_path, monkeypatch):
     monkeypatch.setattr(cgroup, "_remove", lambda folder: seen.update(removed=folder))
     monkeypatch.setattr(cgroup, "_delegated", lambda place: place == root)
     mechanism = cgroup.find_mechanism(tmp_path / "mounts", tmp_path / "none")
-    with mechanism.group(cgroup.Limits((0, 1), 0.6, 512 << 20)) as group:
+    with mechanism.group(cgroup.Limits((0, 1), 0.6, 512 << 20, threads=2)) as group:
         (folder,) = root.glob("pocketrank-*")
         assert (folder / "cpu.max").read_text() == "120000 100000"
         assert (folder / "memory.max").read_text() == str(512 << 20)
@@ -156,7 +161,7 @@ def test_version_two_writes_its_own_names(tmp_path, monkeypatch):
 def test_systemd_gets_properties(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     mechanism = cgroup.find_mechanism(tmp_path / "mounts", tmp_path)
-    with mechanism.group(cgroup.Limits((0, 2), 0.5, 1000)) as group:
+    with mechanism.group(cgroup.Limits((0, 2), 0.5, 1000, threads=8)) as group:
         words = group.command(["python", "x.py"])
     assert words[0] == "systemd-run"
     assert words[words.index("taskset") :] == ["taskset", "-c", "0,2", "python", "x.py"]
