@@ -53,6 +53,7 @@ class BundleFacts:
     quality: Mapping[str, Figure] = field(default_factory=dict)
     parity: Mapping[str, Figure] = field(default_factory=dict)
     prompts: Prompts = field(default_factory=Prompts)
+    notes: Mapping[str, str] = field(default_factory=dict)  # variant -> its figures, for the card
 
 
 def describe(plan: Plan) -> str:

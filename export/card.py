@@ -89,8 +89,9 @@ def _figures(figures: Mapping[str, Figure], absent: str) -> str:
 def _files(facts: "BundleFacts", sizes: Mapping[str, int]) -> str:
     rows = []
     for name, size in sizes.items():
-        variant = name.removeprefix("onnx/").removesuffix(".onnx")
-        rows.append(f"| `{name}` | {size:,} | {facts.quantization.get(variant, '')} |")
+        variant = name.removeprefix("onnx/").removesuffix(".onnx").removesuffix(".ort")
+        words = (facts.quantization.get(variant, ""), facts.notes.get(variant, ""))
+        rows.append(f"| `{name}` | {size:,} | {'; '.join(part for part in words if part)} |")
     return "\n".join(["| file | bytes | |", "| --- | --- | --- |", *rows])
 
 

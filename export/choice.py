@@ -54,8 +54,10 @@ def choose_schemes(
     the 8-bit scheme of linear layers. Raises `InputError` for a target that no mix meets, naming the smallest.
     """
     rows = _candidates(sensitivity, pinned, eight)
-    now = {tensor: next(iter(schemes)) for tensor, schemes in rows.items()}
-    smallest = {tensor: min(schemes, key=lambda scheme: schemes[scheme].bytes) for tensor, schemes in rows.items()}
+    now: dict[str, Scheme] = {tensor: next(iter(schemes)) for tensor, schemes in rows.items()}
+    smallest: dict[str, Scheme] = {
+        tensor: min(schemes, key=lambda scheme: schemes[scheme].bytes) for tensor, schemes in rows.items()
+    }
     least = size(chosen_plan(smallest))
     if least > target:
         raise InputError(
@@ -72,7 +74,7 @@ def choose_schemes(
 
     length = size(chosen_plan(now))
     while length > target:
-        moves = [
+        moves: list[tuple[float, int, str, Scheme]] = [
             (max(0.0, row.cosine_loss - rows[tensor][now[tensor]].cosine_loss) / saved, -saved, tensor, scheme)
             for tensor, schemes in rows.items()
             for scheme, row in schemes.items()
@@ -107,8 +109,8 @@ def _candidates(
                 schemes[pinned[tensor]] = dataclasses.replace(schemes[START], scheme=pinned[tensor])
             rows[tensor] = {pinned[tensor]: schemes[pinned[tensor]]}
         else:
-            eight_bits = "int8" if tensor in ("table", "positions") else eight
-            kept = (START, eight_bits, "int4")
+            eight_bits: Scheme = "int8" if tensor in ("table", "positions") else eight
+            kept: tuple[Scheme, ...] = (START, eight_bits, "int4")
             rows[tensor] = {scheme: schemes[scheme] for scheme in kept if scheme in schemes}
     return rows
 

@@ -94,10 +94,7 @@ def measure_sensitivity(
     ranges = activation_ranges(weights, calibration)
     sizes = stored_bytes(weights)
     trials: list[tuple[str, Scheme]] = [
-        (tensor, scheme)
-        for tensor, kind in choosable(weights).items()
-        for scheme in (*_OFFERED[kind], *(item for item in extra if kind == "linear" and item not in _OFFERED[kind]))
-        if not (tensor == "table" and scheme == "int4" and weights.tensors[TABLE].shape[1] % 2)
+        (tensor, scheme) for tensor, kind in choosable(weights).items() for scheme in _schemes(weights, kind, extra)
     ]
     rows = []
     with progress.task("sensitivity", len(trials), "trials") as task:
@@ -119,6 +116,15 @@ def measure_sensitivity(
             task.advance()
     shown = {name: _rounded(value) for name, value in base.items()}
     return Sensitivity(len(ids), ranking_words if ranking else "", len(reference), shown, tuple(rows))
+
+
+def _schemes(weights: TransformerWeights, kind: str, extra: Sequence[Scheme]) -> list[Scheme]:
+    offered: list[Scheme] = []
+    for scheme in (*_OFFERED[kind], *(extra if kind == "linear" else ())):
+        narrow = kind == "table" and scheme == "int4" and weights.tensors[TABLE].shape[1] % 2
+        if scheme not in offered and scheme != "fp32" and not narrow:
+            offered.append(scheme)
+    return offered
 
 
 def write_sensitivity(path: Path, sensitivity: Sensitivity) -> None:

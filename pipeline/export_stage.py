@@ -34,6 +34,7 @@ from .recipe import recipe_toml
 from .stage import StageContext
 from .teacher_graph import write_teacher
 from .teacher_model import load_teacher
+from .variants import VARIANTS_NAME, card_notes, fact_line, fact_rows, measure_variants, read_facts, with_quality
 
 STUDENT = "student"
 PARITY_TEXTS = 256
@@ -70,6 +71,10 @@ def run_export(context: StageContext) -> None:
     if chosen.sensitivity is not None:  # travels along, so that `pocketrank inspect` can name measured costs
         write_sensitivity(bundle / SENSITIVITY_NAME, chosen.sensitivity)
     comparisons = compare_variants(bundle, student, texts, context)
+    facts = measure_variants(bundle, texts)
+    for fact in facts:
+        context.progress.note(fact_line(fact))
+    write_json(context.output / VARIANTS_NAME, fact_rows(facts))
     context.progress.note("  writing the teacher's graph")
     comparisons.append(export_teacher(context, corpus))
     write_json(context.output / "parity.json", [dataclasses.asdict(parity) for parity in comparisons])
@@ -84,6 +89,7 @@ def run_bundle(context: StageContext) -> None:
     quantization = {REFERENCE: describe(FP32), DEFAULT: read_json(export / "plan.json")["description"]}
     if "ort" in context.recipe.export.formats:
         quantization[MOBILE] = f"{quantization[DEFAULT]}, in ORT format"
+    variants = with_quality(read_facts(read_json(export / VARIANTS_NAME)), read_json(evaluation), DEFAULT)
     facts = BundleFacts(
         name=context.recipe.name,
         seed=context.recipe.seed,
@@ -94,7 +100,11 @@ def run_bundle(context: StageContext) -> None:
         quality=quality_figures(read_json(evaluation)),
         parity=parity_figures(read_json(export / "parity.json")),
         prompts=Prompts(),
+        notes=card_notes(variants),
     )
+    write_json(context.output / VARIANTS_NAME, fact_rows(variants))
+    for variant in variants:
+        context.progress.note(fact_line(variant))
     finish_bundle(candidate, context.output / "bundle", facts, recipe_toml(context.written))
 
 
