@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..devices.target import BoardOptions
 from ..runtime.errors import InputError
 from ..runtime.progress import Progress
 from .measure import MeasureSettings, ModelFiles, measure
@@ -19,18 +20,38 @@ _MIN_PAIRS = 5
 
 
 def calibrated(
-    report: Report, model: ModelFiles, pairs: int, settings: MeasureSettings, texts: Sequence[str], progress: Progress
+    report: Report,
+    model: ModelFiles,
+    names: Sequence[str],
+    pairs: int,
+    settings: MeasureSettings,
+    texts: Sequence[str],
+    progress: Progress,
+    options: BoardOptions | None = None,
 ) -> Report:
-    """Return the report with the noise of each of its devices, from `pairs` A/A pairs of `model` on each."""
+    """Return the report with the noise of each device whose seconds count, from `pairs` A/A pairs of `model` on each.
+
+    `names` are the devices as they were asked for, in order. Raises `InputError` for too few pairs.
+    """
+    check_pairs(pairs)
+    plain = {"energy": "none", "overhead": False, "sweeps": {}, "sustained_seconds": 0.0}
+    settings = dataclasses.replace(settings, repetitions=pairs, **plain)
+    twins = [dataclasses.replace(model, name="A"), dataclasses.replace(model, name="B")]
+    missing = {one.device for one in report.unavailable}
+    devices = []
+    for name, device in zip((name for name in names if name not in missing), report.devices, strict=True):
+        latency = device.find("latency_p50", report.subject)
+        if latency is not None and latency.value is not None:
+            found = measure(twins, [name], settings, texts, progress, options=options).devices[0]
+            device = dataclasses.replace(device, calibration=calibration_of(found, "A", "B"))
+        devices.append(device)
+    return dataclasses.replace(report, devices=tuple(devices))
+
+
+def check_pairs(pairs: int) -> None:
+    """Refuse too few pairs, before anything is measured."""
     if pairs < _MIN_PAIRS:
         raise InputError(f"--calibrate {pairs}: at least {_MIN_PAIRS} pairs are needed; 15 is a good number")
-    settings = dataclasses.replace(settings, repetitions=pairs, energy="none")
-    twins = [dataclasses.replace(model, name="A"), dataclasses.replace(model, name="B")]
-    devices = []
-    for device in report.devices:
-        found = measure(twins, [device.device], settings, texts, progress).devices[0]
-        devices.append(dataclasses.replace(device, calibration=calibration_of(found, "A", "B")))
-    return dataclasses.replace(report, devices=tuple(devices))
 
 
 def calibration_of(device: DeviceReport, first: str, second: str) -> Calibration:

@@ -93,7 +93,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from ..benchmarks.extra_tables import extra_tables
     from ..benchmarks.measure import MeasureSettings, measure
     from ..benchmarks.models import bundle_measurements, find_model, quality_measurements, require_runtime
-    from ..benchmarks.noise import calibrated
+    from ..benchmarks.noise import calibrated, check_pairs
     from ..benchmarks.render import device_table, markdown
     from ..benchmarks.report import write_report
     from ..benchmarks.sweep import parse_sweeps
@@ -107,6 +107,8 @@ def execute(arguments: argparse.Namespace) -> int:
     check_devices(devices)
     energy = f"meter:{arguments.meter}" if arguments.meter else arguments.energy
     check_source(energy)
+    if arguments.calibrate:
+        check_pairs(arguments.calibrate)
     if "host" in devices:
         for path in (arguments.model, *arguments.others):
             require_runtime(path)
@@ -126,6 +128,7 @@ def execute(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise InputError(f"{error}; mend the arguments") from None
     progress = make_progress(arguments.json)
+    options = BoardOptions(arguments.python, arguments.keep, arguments.ssh_config)
     report = measure(
         models,
         devices,
@@ -135,11 +138,11 @@ def execute(arguments: argparse.Namespace) -> int:
         text_source=arguments.texts.name if arguments.texts else "built-in questions",
         bundle=bundle_measurements(arguments.model),
         quality=quality_measurements(arguments.model),
-        options=BoardOptions(arguments.python, arguments.keep, arguments.ssh_config),
+        options=options,
     )
     interrupted = any(device.interrupted for device in report.devices)
     if arguments.calibrate and not interrupted:
-        report = calibrated(report, models[0], arguments.calibrate, settings, texts, progress)
+        report = calibrated(report, models[0], devices, arguments.calibrate, settings, texts, progress, options)
     if arguments.out:
         write_report(arguments.out, report)
     if arguments.html:

@@ -386,4 +386,4 @@ def test_an_old_bundle_brings_bytes_and_no_times(tmp_path):
 
 def test_too_few_pairs_are_no_calibration():
     with pytest.raises(InputError, match="at least 5 pairs"):
-        noise.calibrated(make_report(), None, 2, None, [], None)
+        noise.check_pairs(2)
