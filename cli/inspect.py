@@ -19,7 +19,7 @@ def execute(arguments: argparse.Namespace) -> int:
     import dataclasses
 
     from ..export.explain import explain_path
-    from ..export.savings import BASIS
+    from ..export.savings import BASIS, MEASURED_BASIS
     from .output import print_json, print_line, print_table
 
     explained = explain_path(arguments.path)
@@ -72,7 +72,8 @@ def execute(arguments: argparse.Namespace) -> int:
         print_table("files", ("file", "bytes"), files, shipped)
     if explained.savings:
         savings = [(item.what, f"{item.bytes:,}", item.cost) for item in explained.savings]
-        print_table("what would save more, the best first", ("change", "bytes saved", "cost"), savings, BASIS)
+        basis = MEASURED_BASIS if explained.costs_measured else BASIS
+        print_table("what would save more, the best first", ("change", "bytes saved", "cost"), savings, basis)
     else:
         print_line("Nothing is left to save by storing tensors in fewer bits.")
     return 0

@@ -91,7 +91,7 @@ class Saving:
     what: str
     bytes: int
     cost: str
-    relative_loss: float  # of nDCG@10, an estimate unless `cost` says otherwise
+    relative_loss: float  # of nDCG@10 where it is an estimate, of the cosine where it was measured
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ class BundleBytes:
     savings: tuple[Saving, ...]
     graph_name: str = ""
     total: int = field(default=0)
+    costs_measured: bool = False  # on this very student
 
 
 def explain_graph(data: bytes, name: str = "the file") -> GraphBytes:
@@ -273,6 +274,7 @@ def _json_size(value: Any) -> int:
 def explain_path(path: Path) -> BundleBytes:
     """Explain a bundle folder (its default graph, its tokenizer, all files) or a single ONNX file."""
     from .savings import find_savings
+    from .sensitivity import SENSITIVITY_NAME, read_sensitivity
 
     if path.is_file():
         graph = explain_graph(read_bytes(path), str(path))
@@ -286,7 +288,9 @@ def explain_path(path: Path) -> BundleBytes:
     graph = explain_graph(read_bytes(path / name), str(path / name))
     text = read_bytes(path / "tokenizer.json") if "tokenizer.json" in files else None
     tokenizer = explain_tokenizer(text, str(path / "tokenizer.json")) if text is not None else None
-    return BundleBytes(files, graph, tokenizer, find_savings(graph, text), name, sum(files.values()))
+    sensitivity = read_sensitivity(path / SENSITIVITY_NAME) if SENSITIVITY_NAME in files else None
+    savings = find_savings(graph, text, sensitivity)
+    return BundleBytes(files, graph, tokenizer, savings, name, sum(files.values()), sensitivity is not None)
 
 
 def _default_graph(folder: Path, files: Mapping[str, int]) -> str:

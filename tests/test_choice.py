@@ -1,11 +1,14 @@
 """What each tensor loses alone, and the mix of schemes that fits a number of bytes."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from pocketrank.export.calibrate import encode_ids
 from pocketrank.export.choice import choice_table, choose_schemes, chosen_plan
+from pocketrank.export.explain import explain_path
 from pocketrank.export.graph import write_graph
-from pocketrank.export.quantize import FP32, Plan
+from pocketrank.export.quantize import FP32, Plan, make_plan
 from pocketrank.export.sensitivity import (
     Sensitivity,
     choosable,
@@ -130,3 +133,26 @@ def test_the_training_subset_has_what_its_queries_ask_for_and_no_test_query():
     assert set(subset.queries) == {"q1", "q2"} and set(subset.qrels) == {"train"}
     assert {"d40", "d41", "d0"} <= set(subset.documents) and len(subset.documents) == 10
     assert list(subset.documents) == sorted(subset.documents, key=list(documents).index)
+
+
+@pytest.mark.parametrize(("table", "linear"), [("fp32", "fp32"), ("int8", "int7"), ("fp16", "int8"), ("int4", "int4")])
+def test_inspect_names_measured_savings_of_the_true_bytes(weights, sensitivity, tmp_path, table, linear):
+    plan = make_plan(table, linear)
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "model_quantized.onnx").write_bytes(write_graph(weights, plan))
+    assert not explain_path(tmp_path).costs_measured
+    write_sensitivity(tmp_path / "sensitivity.json", sensitivity)
+    explained = explain_path(tmp_path)
+    assert explained.costs_measured
+    now = len(write_graph(weights, plan))
+    for saving in explained.savings:
+        tensor, _, rest = saving.what.partition(" in ")
+        scheme, _, before = rest.partition(" instead of ")
+        assert before == plan.scheme(tensor, choosable(weights)[tensor])
+        assert "(measured)" in saving.cost
+        if scheme == "int7-static":
+            continue  # its ranges are not at hand here
+        smaller = write_graph(weights, dataclasses.replace(plan, tensors={tensor: scheme}))
+        assert now - len(smaller) == pytest.approx(saving.bytes, abs=50) and saving.bytes > 0
+    best = [saving.relative_loss / saving.bytes for saving in explained.savings[:1]]
+    assert bool(best) is (table != "int4") and all(value < 1e-5 for value in best)
