@@ -7,7 +7,7 @@ RUN = $(VENV)/bin
 # Asked only when the machine's own package sources do not have the CPU build of torch.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: setup demo test lint format device clean
+.PHONY: setup demo test openers test-openers optimum test-optimum lint format device clean
 
 setup: $(VENV)/.installed
 
@@ -27,6 +27,20 @@ demo: setup
 test: setup
 	$(RUN)/python -m pytest
 
+# Environments of the openers whose dependencies clash with the factory's (several minutes), and their tests.
+openers: setup
+	PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX) tests/openers/setup
+
+test-openers: openers
+	$(RUN)/python -m pytest -rs tests/test_openers.py tests/test_engines.py tests/test_mobile.py
+
+# The factory on the older set of dependencies, which optimum needs, and all tests there.
+optimum:
+	PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX) tests/openers/setup optimum
+
+test-optimum: optimum
+	.venv-optimum/bin/python -m pytest
+
 lint: setup
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
@@ -45,4 +59,4 @@ device: .venv-device/.installed
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-device build *.egg-info
+	rm -rf .venv .venv-device .venv-optimum .venv-openers tests/openers/node_modules build *.egg-info

@@ -27,9 +27,9 @@ def write_torch_folder(
 ) -> None:
     """Write the student into the new folder `folder`.
 
-    `opener_files` are those of the bundle (`export.bundle.opener_files`): name -> content. With `per_token`
-    the projection stands before the pooling, as in the graphs; sentence-transformers reads that since 5.3, the usual
-    order always. Raises `InputError` for a student with learned token weights, which no module of sentence-transformers expresses.
+    `opener_files` are those of the bundle (`export.bundle.opener_files`): name -> content. With `per_token` the
+    projection stands before the pooling, as in the graphs; sentence-transformers 5.7 reads that, older ones may only
+    know the usual order. Raises `InputError` for a student with learned token weights, which no module expresses.
     """
     from safetensors.numpy import save
 

@@ -58,10 +58,10 @@ def golden(tiny_bundle):
     return read_golden(tiny_bundle / "golden.json")
 
 
-def agree(golden, variant, found, rows=slice(None)):
+def agree(golden, variant, found, rows=slice(None), allowed=EXACT):
     """Hold `found` [n, d] to the golden vectors of `variant`."""
     expected = np.array(golden.variants[variant].vectors)[rows]
-    assert np.abs(expected - np.array(found)).max() < EXACT
+    assert np.abs(expected - np.array(found)).max() < allowed
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -102,10 +102,21 @@ def test_optimum(tiny_bundle, golden, variant):
     agree(golden, variant, run([python, OPENERS / "optimum_opener.py", tiny_bundle, f"{variant}.onnx"], golden.texts))
 
 
+def test_onnxruntime_mobile(tiny_bundle, golden, tmp_path):
+    from pocketrank.export.mobile import to_mobile
+
+    shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    for variant in VARIANTS:
+        graph = tmp_path / "bundle" / "onnx" / f"{variant}.onnx"
+        graph.with_suffix(".ort").write_bytes(to_mobile(graph.read_bytes()).model)
+        command = [sys.executable, OPENERS / "onnxruntime_opener.py", tmp_path / "bundle", f"onnx/{variant}.ort"]
+        agree(golden, variant, run(command, golden.texts)["sentence_embedding"])
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_fastembed(tiny_bundle, golden, variant):
     python = environment("openers")
-    dimension = len(golden.scores and golden.variants[variant].vectors[0])
+    dimension = len(golden.variants[variant].vectors[0])
     command = [python, OPENERS / "fastembed_opener.py", tiny_bundle, f"onnx/{variant}.onnx", dimension]
     agree(golden, variant, run(command, golden.texts))
 
@@ -124,6 +135,21 @@ def test_transformers_js(tiny_bundle, golden, variant, dtype):
             assert tuple(ids[:-1]) == expected[:-1]
     assert len(whole) > len(golden.texts) / 2
     agree(golden, variant, [found["pipeline"][row] for row in whole], whole)
+
+
+def test_the_tokenizer_operator_reads_english_alike_and_nothing_more(tiny_bundle, tiny_run, golden):
+    """Why no variant has its tokenizer inside: the operator differs on special tokens and beyond ASCII."""
+    command = [environment("openers"), OPENERS / "text_graph_opener.py", tiny_bundle, "onnx/model_quantized.onnx"]
+    lines = (tiny_run / "stages" / "corpus" / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
+    plain = [text for text in (json.loads(line)["text"] for line in lines) if text.isascii()]
+    plain += [f"a{chr(code)}b" for code in range(1, 127)]
+    assert run(command, plain)["ids"] == library_ids(tiny_bundle / "tokenizer.json", 64, plain)
+    found = run(command, golden.texts)
+    same = [row for row, ids in enumerate(found["ids"]) if tuple(ids) == golden.ids[row]]
+    agree(golden, "model_quantized", [found["vectors"][row] for row in same], same)
+    different = [text for row, text in enumerate(golden.texts) if row not in same]
+    assert different  # when this fails the operator has become exact: offer the variant
+    assert all(not text.isascii() or "[CLS]" in text for text in different)
 
 
 def page_ids(tokenizer, max_length, texts):
@@ -207,7 +233,8 @@ def test_onnxruntime_web_in_a_browser(page, tiny_run, golden, pocketrank):
     assert found["problems"] == []
     assert [request.partition(":")[0] for request in found["requests"]] == ["file", "blob"]
     assert [tuple(ids) for ids in found["ids"]] == list(golden.ids)
-    agree(golden, "model_quantized", found["vectors"])
+    # Other kernels than on the host, whose sums round differently: a rounded activation may differ by a step.
+    agree(golden, "model_quantized", found["vectors"], allowed=golden.tolerance["model_quantized"])
     assert found["checked"].startswith("as when it was made: ")
     done = pocketrank("search", tiny_run / "bundle", query, "--json")
     hits = json.loads(done.stdout)["hits"]
