@@ -58,7 +58,7 @@ def _check_plan(plan: Plan) -> None:
 
 def _trace(student: Path, output: Path, dimension: int) -> None:
     import onnx
-    from optimum.exporters.onnx import main_export
+    from optimum.exporters.onnx import main_export  # pyright: ignore[reportMissingImports]
 
     main_export(
         str(student), output, task="sentence-similarity", library_name="sentence_transformers", device="cpu",
@@ -96,8 +96,8 @@ def _rename(graph: Any, old: str, new: str) -> None:
 
 def _quantize(folder: Path, output: Path, plan: Plan) -> None:
     from onnxruntime.quantization import QuantFormat, QuantizationMode, QuantType
-    from optimum.onnxruntime import ORTQuantizer
-    from optimum.onnxruntime.configuration import QuantizationConfig
+    from optimum.onnxruntime import ORTQuantizer  # pyright: ignore[reportMissingImports]
+    from optimum.onnxruntime.configuration import QuantizationConfig  # pyright: ignore[reportMissingImports]
 
     signed = plan.linear == "int7"
     configuration = QuantizationConfig(

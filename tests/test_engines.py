@@ -3,6 +3,8 @@
 PyTorch's exporters run wherever the factory does, optimum in its own environment (`tests/openers/setup optimum`).
 """
 
+import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +21,6 @@ OPTIMUM = REPOSITORY / ".venv-optimum" / "bin" / "python"
 
 
 def test_files_for_mobile_are_part_of_a_verified_bundle(tiny_run, tiny_recipe, pocketrank, tmp_path):
-    import shutil
-
     shutil.copytree(tiny_run, tmp_path / "run")
     done = pocketrank(
         "run", tiny_recipe, "--out", tmp_path / "run", "--until", "bundle", "--set", 'export.formats=["ort"]'
@@ -63,33 +63,29 @@ def test_graphs_of_pytorch_give_the_same_vectors(tiny_run, dynamo, tmp_path):
 def test_a_run_with_optimum_gives_the_same_vectors(tiny_run, tiny_recipe, tmp_path):
     if not OPTIMUM.exists():
         pytest.skip("no environment .venv-optimum; make it: tests/openers/setup optimum")
-    import shutil
 
-    words = [OPTIMUM, "-m", "pocketrank.cli.main", "run", tiny_recipe, "--until", "bundle"]
-    words += ["--set", 'export.engine="optimum"', "--out"]
-    hashes = []
-    # The student is taken over, so that what differs is the engine alone; twice, because bytes must not change.
-    for name in ("one", "two"):
-        run = tmp_path / name
-        done = subprocess.run([*words, run], capture_output=True, text=True, check=False, timeout=400)
+    def export(run, engine, *more):
+        words = [OPTIMUM, "-m", "pocketrank.cli.main", "run", tiny_recipe, "--until", "bundle", "--out", run]
+        words += ["--set", f'export.engine="{engine}"', *more]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=400)
         assert done.returncode == 0, done.stderr[-2000:]
-        hashes.append(read_manifest(run / "bundle").manifest_sha256)
         assert all(check.passed for check in verify_bundle(run / "bundle"))
-    assert hashes[0] == hashes[1]
-    shutil.copytree(run, tmp_path / "ours")
-    words[words.index('export.engine="optimum"')] = 'export.engine="pocketrank"'
-    subprocess.run([*words, tmp_path / "ours"], check=True, capture_output=True, timeout=400)
-    texts = list(read_golden(run / "bundle" / "golden.json").texts)
-    theirs, ours = Encoder.open(run / "bundle", "model"), Encoder.open(tmp_path / "ours" / "bundle", "model")
+        return run / "bundle"
+
+    bundle = export(tmp_path / "run", "optimum")
+    shutil.copytree(tmp_path / "run", tmp_path / "again")
+    again = export(tmp_path / "again", "optimum", "--overwrite", "stage:export")
+    assert read_manifest(again).manifest_sha256 == read_manifest(bundle).manifest_sha256
+    shutil.copytree(tmp_path / "run", tmp_path / "ours")  # the same student
+    ours = Encoder.open(export(tmp_path / "ours", "pocketrank"), "model")
+    texts = list(read_golden(bundle / "golden.json").texts)
+    theirs = Encoder.open(bundle, "model")
     assert np.abs(theirs.encode(texts) - ours.encode(texts)).max() < 1e-5
-    quantized = Encoder.open(run / "bundle").encode(texts)
+    quantized = Encoder.open(bundle).encode(texts)
     assert (quantized * theirs.encode(texts)).sum(axis=1).min() > 0.99
 
 
 def test_optimum_is_asked_for_where_it_is_missing(tiny_run, tiny_recipe, pocketrank, tmp_path):
-    import importlib.util
-    import shutil
-
     if importlib.util.find_spec("optimum") is not None:
         pytest.skip("optimum is installed here")
     shutil.copytree(tiny_run, tmp_path / "run")
