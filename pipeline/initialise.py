@@ -15,6 +15,7 @@ import numpy as np
 from ..runtime.errors import InputError
 from .batches import TokenisedTexts
 from .reduction import fit_reduction
+from .spelling import spell_all
 from .student import TABLE, Student
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ def read_pieces(tokenizer_file: Path) -> list[str]:
 def composed_token_vectors(teacher: "LoadedTeacher", pieces: Sequence[str]) -> np.ndarray:
     """Return a teacher vector for every new piece, float32 [pieces, teacher hidden].
 
-    A piece that the teacher has too keeps its vector; any other gets the mean of the teacher pieces that spell it. A
-    continuation (`##…`) is spelled with continuations.
+    A piece that the teacher has too keeps its vector; any other gets the mean of the teacher pieces that spell it,
+    at the beginning of a word or inside one, whatever way either vocabulary marks that.
     """
     table = teacher.token_table()
     backend = getattr(teacher.model.tokenizer, "backend_tokenizer", None)
@@ -66,25 +67,8 @@ def composed_token_vectors(teacher: "LoadedTeacher", pieces: Sequence[str]) -> n
         raise InputError(f'{teacher.files.name} has no fast tokenizer; set student.initialise = "random"')
     backend.no_padding()
     backend.no_truncation()
-    known: dict[str, int] = backend.get_vocab()
-    continues = any(piece.startswith("##") for piece in known)
-    special = {"[PAD]": "<pad>", "[UNK]": "<unk>", "[CLS]": "<s>", "[SEP]": "</s>", "[MASK]": "<mask>"}
     middle = table.mean(0)
-    vectors = np.empty((len(pieces), table.shape[1]), np.float32)
-    for row, piece in enumerate(pieces):
-        inner = continues and piece.startswith("##") and len(piece) > 2
-        text = piece[2:] if piece.startswith("##") and len(piece) > 2 else piece.replace("\u2581", "")
-        if piece in known:
-            ids = [known[piece]]
-        elif piece in special:
-            ids = [known[special[piece]]] if special[piece] in known else []
-        else:
-            encoding = backend.encode(text, add_special_tokens=False)
-            ids = encoding.ids
-            if inner and ids:
-                ids = [known.get(f"##{encoding.tokens[0]}", ids[0]), *ids[1:]]
-        vectors[row] = table[ids].mean(0) if len(ids) else middle
-    return vectors
+    return np.stack([table[ids].mean(0) if ids else middle for ids in spell_all(backend, pieces)]).astype(np.float32)
 
 
 def reduce_width(vectors: np.ndarray, hidden: int) -> np.ndarray:

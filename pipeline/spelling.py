@@ -1,0 +1,81 @@
+"""How the pieces of one vocabulary are spelled in the pieces of another.
+
+Vocabularies mark where a word begins in three ways: WordPiece marks the pieces that do not begin one (`##ing`),
+Unigram and BPE of the SentencePiece family put `▁` before those that do, byte-level BPE (RoBERTa, GPT-2) puts `Ġ`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+_SPECIAL = {"[PAD]": "<pad>", "[UNK]": "<unk>", "[CLS]": "<s>", "[SEP]": "</s>", "[MASK]": "<mask>"}
+
+
+class Speller:
+    """Spells pieces with the ids of a fast tokenizer (the `tokenizers` object, without padding and truncation)."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._known: dict[str, int] = backend.get_vocab()
+        marks = [mark for mark in ("▁", "Ġ", "##") if any(piece.startswith(mark) for piece in self._known)]
+        self._mark = marks[0] if marks else ""
+
+    def spell(self, text: str, begins_word: bool) -> list[int]:
+        """Return the ids for `text` at the beginning of a word or inside one; empty where nothing spells it."""
+        whole = self._known.get(self._marked(text, begins_word))
+        if whole is not None:
+            return [whole]
+        # Byte-level tokenizers take the space before a word for its mark.
+        encoding = self._backend.encode(
+            f" {text}" if self._mark == "Ġ" and begins_word else text, add_special_tokens=False
+        )
+        ids, tokens = list(encoding.ids), list(encoding.tokens)
+        if not ids or begins_word:
+            return ids
+        if self._mark == "##":
+            return [self._known.get(f"##{tokens[0]}", ids[0]), *ids[1:]]
+        if self._mark and tokens[0].startswith(self._mark):  # the tokenizer put a space in front by itself
+            rest = tokens[0].removeprefix(self._mark)
+            return [self._known.get(rest, ids[0]), *ids[1:]] if rest else ids[1:] or ids
+        return ids
+
+    def special(self, piece: str) -> list[int] | None:
+        """Return the ids of a special token of ours, `None` for any other piece."""
+        if piece not in _SPECIAL:
+            return None
+        name = piece if piece in self._known else _SPECIAL[piece]
+        return [self._known[name]] if name in self._known else []
+
+    def _marked(self, text: str, begins_word: bool) -> str:
+        if self._mark == "##":
+            return text if begins_word else f"##{text}"
+        if self._mark == "Ġ":
+            text = byte_level(text)
+        return f"{self._mark}{text}" if begins_word else text
+
+
+def read_piece(piece: str, continues: bool) -> tuple[str, bool]:
+    """Return a piece's text and whether it begins a word; `continues`: its vocabulary marks what does not (`##`)."""
+    if piece.startswith("##") and len(piece) > 2:
+        return piece[2:], False
+    if piece.startswith("▁"):
+        return piece.replace("▁", " ").strip(), True
+    return piece, continues
+
+
+def spell_all(backend: Any, pieces: Sequence[str]) -> list[list[int]]:
+    """Return the ids that spell every piece, in order."""
+    speller = Speller(backend)
+    continues = any(piece.startswith("##") for piece in pieces) or not any(piece.startswith("▁") for piece in pieces)
+    spelled = []
+    for piece in pieces:
+        special = speller.special(piece)
+        spelled.append(speller.spell(*read_piece(piece, continues)) if special is None else special)
+    return spelled
+
+
+def byte_level(text: str) -> str:
+    """Return `text` in the alphabet of byte-level BPE, where every byte is one printable character."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    letters = {byte: chr(byte) for byte in printable} | {byte: chr(256 + place) for place, byte in enumerate(others)}
+    return "".join(letters[byte] for byte in text.encode("utf-8", "replace"))
