@@ -267,6 +267,6 @@ def test_an_unknown_command_gets_the_nearest_name(pocketrank: Command) -> None:
     done = pocketrank("serch", "x")
     assert done.returncode == 2
     assert done.stderr == (
-        "pocketrank: error: there is no command 'serch'; did you mean 'search'? (valid: benchmark, compare, devices, "
-        "evaluate, gate, index, inspect, run, search, verify)\n"
+        "pocketrank: error: there is no command 'serch'; did you mean 'search'? (valid: benchmark, compare, demo, "
+        "devices, evaluate, gate, index, inspect, run, search, verify)\n"
     )
