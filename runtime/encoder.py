@@ -57,8 +57,8 @@ class Encoder:
         """Open the folder `bundle`.
 
         `variant` names an ONNX file of the bundle; the default is the manifest's, else `model_quantized`. A folder
-        without manifest works too when it has `onnx/<variant>.onnx` (or `.ort`), `tokenizer.json` and `config.json`. Hashes are
-        not checked here (`verify_bundle` does that). Raises `InputError` for a folder that is no bundle and
+        without manifest works too when it has `onnx/<variant>.onnx` (or `.ort`), `tokenizer.json` and `config.json`.
+        Hashes are not checked here (`verify_bundle` does that). Raises `InputError` for a folder that is no bundle and
         `VerificationError` for files that do not open.
         """
         if (bundle / MANIFEST_NAME).exists():
