@@ -21,23 +21,26 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnxruntime.quantization import QuantType, quantize_dynamic
+from pocketrank.export.calibrate import calibrate
 from pocketrank.export.graph import write_graph
 from pocketrank.export.parity import compare, spread_texts
-from pocketrank.export.quantize import FP32, make_plan
+from pocketrank.export.quantize import FP32, Scheme, make_plan
 from pocketrank.export.weights import read_weights
 from tokenizers import Tokenizer
 
-PLANS = [("fp16", "fp16"), ("int8", "fp32"), ("int8", "int8"), ("int8", "int7"), ("int4", "int8"), ("int4", "int7")]
-PLANS += [("int4", "int4")]
+PLANS: list[tuple[Scheme, Scheme]] = [("fp16", "fp16"), ("int8", "fp32")]
+PLANS += [("int8", linear) for linear in ("int8", "int7", "int7-static", "int8-signed")]
+PLANS += [("int4", linear) for linear in ("int8", "int7", "int4")]
+CALIBRATION_TEXTS = 256
 
 
-def variants(student: Path) -> dict[str, bytes]:
+def variants(student: Path, calibration: list[list[int]]) -> dict[str, bytes]:
     """Return every variant of a student as an ONNX file, ours and those of onnxruntime's own quantizer."""
     weights = read_weights(student)
     made = {"fp32": write_graph(weights, FP32)}
-    made |= {
-        f"{table} table, {linear} linear": write_graph(weights, make_plan(table, linear)) for table, linear in PLANS
-    }
+    for table, linear in PLANS:
+        plan = calibrate(make_plan(table, linear), weights, calibration)
+        made[f"{table} table, {linear} linear"] = write_graph(weights, plan)
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(made["fp32"])
@@ -102,13 +105,13 @@ def main() -> None:
     tokenizer.no_padding()
     tokenizer.enable_truncation(limit)
 
-    def read(name: str) -> list[list[int]]:
-        lines = (stages / "corpus" / name).read_text(encoding="utf-8").splitlines()
+    def read(name: str, count: int = 128) -> list[list[int]]:
+        lines = (stages / name).read_text(encoding="utf-8").splitlines()
         texts = [json.loads(line)["text"] for line in lines]
-        return [tokenizer.encode(text).ids for text in spread_texts(texts, 128)]
+        return [tokenizer.encode(text).ids for text in spread_texts(texts, count)]
 
-    queries, documents = read("queries.jsonl"), read("corpus.jsonl")
-    files = variants(stages / "distill" / "student")
+    queries, documents = read("corpus/queries.jsonl"), read("corpus/corpus.jsonl")
+    files = variants(stages / "distill" / "student", read("queries/training.jsonl", CALIBRATION_TEXTS))
     opened = {name: session(data) for name, data in files.items()}
     texts = queries + documents
     vectors = {name: np.stack([run(one, ids) for ids in texts]) for name, one in opened.items()}
