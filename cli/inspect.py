@@ -1,6 +1,6 @@
 """Explain the bytes of a bundle or of an ONNX file: tensors, operators, tokenizer; every list adds up to the file.
 
-Example: pocketrank inspect runs/pydocs/bundle
+    pocketrank inspect runs/pydocs/bundle
 """
 
 import argparse
