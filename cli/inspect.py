@@ -1,6 +1,7 @@
 """Explain the bytes of a bundle or of an ONNX file: tensors, operators, tokenizer; every list adds up to the file.
 
-    pocketrank inspect runs/pydocs/bundle
+example:
+  pocketrank inspect runs/pydocs/bundle
 """
 
 import argparse

@@ -2,7 +2,8 @@
 
 Exit code 0 when every check passes, 1 when one fails, 2 when the folder is no bundle.
 
-example: pocketrank verify runs/pydocs/bundle
+example:
+  pocketrank verify runs/pydocs/bundle
 """
 
 import argparse
