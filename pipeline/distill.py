@@ -39,6 +39,14 @@ def run_distill(context: StageContext) -> None:
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # moments that fade to denormal numbers would slow the update
+    try:
+        _distill(context)
+    finally:
+        # The stages that follow must compute the same whether this one ran in their process or was kept.
+        torch.set_flush_denormal(False)
+
+
+def _distill(context: StageContext) -> None:
     recipe, inputs = context.recipe, context.inputs
     tokenizer_file = inputs["vocabulary"] / "tokenizer.json"
     texts = tokenise(inputs["queries"] / "training.jsonl", tokenizer_file, recipe.student.max_length)
