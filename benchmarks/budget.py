@@ -23,8 +23,8 @@ from ..devices.profile import profile_names
 from ..runtime.errors import InputError
 from ..runtime.files import read_text, read_toml
 from ..runtime.schema import from_mapping, nearest
+from ..runtime.units import parse_quantity
 from .measurement import METRICS
-from .units import parse_quantity
 
 _SECTIONS = ("bundle", "quality", "device", "regression")
 

@@ -10,12 +10,12 @@ import numpy as np
 from ..runtime.errors import InputError
 from ..runtime.files import read_json
 from ..runtime.manifest import MANIFEST_NAME
+from ..runtime.units import format_quantity
 from .difference import Difference, exact_difference, timed_difference
 from .measurement import METRICS, Measurement
 from .models import bundle_measurements, quality_measurements
 from .render import Table
 from .report import Report, read_report
-from .units import format_quantity
 
 _RESAMPLES = 2000
 _LEVEL = 0.95

@@ -1,9 +1,9 @@
 """Tables beside the main one: golden replay, sweeps, sustained runs, and what the harness itself costs."""
 
+from ..runtime.units import format_interval, format_quantity
 from .measurement import Measurement
 from .render import Table
 from .report import DeviceReport, SweepPoint
-from .units import format_interval, format_quantity
 
 _OVERHEAD = (
     ("latency_p50", "one query through the harness, with an empty model"),

@@ -10,11 +10,11 @@ from typing import Literal
 from ..runtime.errors import InputError
 from ..runtime.files import read_json, write_json
 from ..runtime.schema import from_mapping, nearest, to_mapping
+from ..runtime.units import format_quantity
 from .budget import Budget, Limit
 from .difference import Difference, exact_difference, pairs_of, timed_difference
 from .measurement import METRICS, Measurement
 from .report import DeviceReport, Report
-from .units import format_quantity
 
 SCHEMA = "pocketrank-verdict"
 VERSION = 1

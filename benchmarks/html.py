@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from ..runtime.units import format_quantity
 from .gate import Verdict
 from .html_cells import KINDS, badge, shipped, table, timed_device, value_cell
 from .html_sections import BytesPart, bytes_section, quality_section, sweep_section, time_section
@@ -9,7 +10,6 @@ from .html_style import STYLE
 from .markup import Markup, tag
 from .measurement import METRICS, Measurement
 from .report import DeviceReport, Report
-from .units import format_quantity
 
 _SIDE_BY_SIDE = (
     "latency_p50",

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from ..runtime.units import format_interval, format_quantity
 from .markup import Markup, tag
 from .measurement import Measurement
 from .report import DeviceReport, ModelFacts, Report
-from .units import format_interval, format_quantity
 
 KINDS = {"measured": "measured", "counted": "counted", "modelled": "estimate", "emulated": "emulated"}
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from ..runtime.units import format_quantity
 from . import charts
 from .charts import Point, Row
 from .html_cells import round_quantity, shipped, table, timed_device
 from .markup import Markup, tag
 from .measurement import Measurement
 from .report import DeviceReport, Report
-from .units import format_quantity
 
 _PHASES = ("interpreter", "import", "tokenizer", "session", "first")
 _PHASE_NAMES = ("start of Python", "importing libraries", "opening the tokenizer", "opening the model", "first vector")

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..runtime.units import format_interval, format_quantity
 from .gate import Verdict
 from .measurement import METRICS, Measurement
 from .report import DeviceReport, Report
-from .units import format_interval, format_quantity
 
 # The lines of the short table, in order.
 _SHORT = (

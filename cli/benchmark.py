@@ -2,10 +2,11 @@
 
 Every model runs in fresh processes; with --with, models take turns, so that ratios hold on a noisy machine.
 
-    pocketrank benchmark runs/pydocs/bundle --with teacher/model.onnx --out report.json
-    pocketrank benchmark runs/pydocs/bundle --device raspberry-pi-4           # emulated: same vectors, instructions
-    pocketrank benchmark runs/pydocs/bundle --device ssh://pi@192.168.1.20    # the board itself
-    pocketrank benchmark runs/pydocs/bundle --sweep length=8,32,128 --sweep threads=1,2
+examples:
+  pocketrank benchmark runs/pydocs/bundle --with teacher/model.onnx --out report.json
+  pocketrank benchmark runs/pydocs/bundle --device raspberry-pi-4           # emulated: same vectors, instructions
+  pocketrank benchmark runs/pydocs/bundle --device ssh://pi@192.168.1.20    # the board itself
+  pocketrank benchmark runs/pydocs/bundle --sweep length=8,32,128 --sweep threads=1,2
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """Put two reports or two bundles side by side: differences with intervals, and whether they can be told from noise.
 
-pocketrank compare last-release.json runs/pydocs/report.json
-pocketrank compare old/bundle runs/pydocs/bundle
+examples:
+  pocketrank compare last-release.json runs/pydocs/report.json
+  pocketrank compare old/bundle runs/pydocs/bundle
 """
 
 import argparse

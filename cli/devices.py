@@ -3,11 +3,12 @@
 A board is emulated by name, the way chosen by itself: ARM boards under qemu, x86 boards as this machine held to their
 limits. The way can be named, and a real board is reached by ssh:
 
-    pocketrank devices --setup qemu
-    pocketrank benchmark BUNDLE --device raspberry-pi-4            # the best way from here
-    pocketrank benchmark BUNDLE --device qemu:raspberry-pi-4       # runs? same vectors? how many instructions?
-    pocketrank benchmark BUNDLE --device cgroup:raspberry-pi-4     # this machine, held to cores, clock and memory
-    pocketrank benchmark BUNDLE --device ssh://pi@192.168.1.20     # the board itself
+examples:
+  pocketrank devices --setup qemu
+  pocketrank benchmark BUNDLE --device raspberry-pi-4            # the best way from here
+  pocketrank benchmark BUNDLE --device qemu:raspberry-pi-4       # runs? same vectors? how many instructions?
+  pocketrank benchmark BUNDLE --device cgroup:raspberry-pi-4     # this machine, held to cores, clock and memory
+  pocketrank benchmark BUNDLE --device ssh://pi@192.168.1.20     # the board itself
 """
 
 import argparse
@@ -24,9 +25,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print the profiles."""
-    from ..benchmarks.units import format_quantity
     from ..devices.profile import facts, profile_names, read_profile
     from ..devices.target import readiness
+    from ..runtime.units import format_quantity
 
     if arguments.setup:
         from ..devices.qemu_setup import set_up

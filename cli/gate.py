@@ -4,8 +4,9 @@ Without --report, the report beside the bundle is used when it is about these ve
 measured on every device that the budget names. With --baseline-bundle the older bundle is measured in the same run,
 taking turns with the new one: that is what makes a change of 15 % in times visible on a busy machine.
 
-    pocketrank gate runs/pydocs/bundle --budget budgets/pydocs.toml --baseline last-release.json --junit gate.xml
-    pocketrank gate runs/pydocs/bundle --budget budgets/pydocs.toml --baseline-bundle last-release/bundle
+examples:
+  pocketrank gate runs/pydocs/bundle --budget budgets/pydocs.toml --baseline last-release.json --junit gate.xml
+  pocketrank gate runs/pydocs/bundle --budget budgets/pydocs.toml --baseline-bundle last-release/bundle
 """
 
 import argparse

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..benchmarks.units import parse_quantity
 from ..export.bundle import describe
 from ..export.calibrate import calibrate, encode_ids
 from ..export.choice import Choice, choice_table, choose_schemes
@@ -21,6 +20,7 @@ from ..runtime.encoder import open_tokenizer
 from ..runtime.errors import InputError
 from ..runtime.files import read_bytes, write_bytes
 from ..runtime.projection import read_projection
+from ..runtime.units import parse_quantity
 from .beir import RetrievalSet, read_retrieval_set
 from .evaluate import read_vectors
 from .metrics import evaluate_scores, scored_queries

@@ -28,7 +28,8 @@ class Speller:
         encoding = self._backend.encode(
             f" {text}" if self._mark == "Ġ" and begins_word else text, add_special_tokens=False
         )
-        ids, tokens = list(encoding.ids), list(encoding.tokens)
+        ids: list[int] = list(encoding.ids)
+        tokens: list[str] = list(encoding.tokens)
         if not ids or begins_word:
             return ids
         if self._mark == "##":

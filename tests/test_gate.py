@@ -11,8 +11,8 @@ from miniature import write_bundle
 from pocketrank.benchmarks import budget as budgets
 from pocketrank.benchmarks import gate, junit, models, report
 from pocketrank.benchmarks.measurement import Measurement
-from pocketrank.benchmarks.units import format_quantity, parse_quantity
 from pocketrank.runtime.errors import InputError
+from pocketrank.runtime.units import format_quantity, parse_quantity
 
 
 def one(metric, value, unit="s", **more):

@@ -2,7 +2,7 @@
 
 import re
 
-from ..runtime.errors import InputError
+from .errors import InputError
 
 _SCALES = {
     "s": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0},
