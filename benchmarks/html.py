@@ -71,12 +71,11 @@ def _tiles(report: Report, verdict: Verdict | None) -> Markup:
     more = f"{factor:,.0f} times smaller than {reference.name}" if reference and factor >= 2 else ""
     tiles = [_tile("shipped bytes", format_quantity(shipped(own), "B"), more or "model and tokenizer")]
     quality = {one.metric: one for one in report.quality}
-    kept = next(
-        (quality[n] for n in ("ndcg10_retention_asymmetric", "ndcg10_retention_symmetric") if n in quality), None
-    )
-    if kept is not None and kept.value is not None:
-        bounds = f"{kept.low:.1%} … {kept.high:.1%}" if kept.low is not None and kept.high is not None else ""
-        tiles.append(_tile("of the teacher's nDCG@10", f"{kept.value:.1%}", bounds))
+    for way, whose in (("asymmetric", "teacher's documents"), ("symmetric", "own documents")):
+        kept = quality.get(f"ndcg10_retention_{way}")
+        if kept is not None and kept.value is not None:
+            bounds = f" ({kept.low:.1%} … {kept.high:.1%})" if kept.low is not None and kept.high is not None else ""
+            tiles.append(_tile("of the teacher's nDCG@10", f"{kept.value:.1%}", f"{whose}{bounds}"))
     device = timed_device(report)
     for metric, name in (
         ("latency_p50", "per query"),
