@@ -107,6 +107,9 @@ def _quality(old: Side, new: Side) -> Iterator[Compared]:
         if was is None or one.value is None or not was.value:
             continue
         system = one.metric.removeprefix("ndcg10_")
+        if change := _paired_retention(old, new, was, one):
+            yield _placed(change, "quality", one)
+            continue
         pair = old.per_query.get(system, {}), new.per_query.get(system, {})
         if one.metric.startswith("ndcg10_") and len(pair[0].keys() & pair[1].keys()) > 1:
             value, low, high, count = paired_quality(*pair)
@@ -118,6 +121,24 @@ def _quality(old: Side, new: Side) -> Iterator[Compared]:
         else:
             change = _from_intervals(was, one)
         yield _placed(change, "quality", one)
+
+
+def _paired_retention(old: Side, new: Side, was: Measurement, one: Measurement) -> Difference | None:
+    """Return the difference of two shares of the teacher, each side's teacher resampled with its queries."""
+    system = one.metric.removeprefix("ndcg10_retention_")
+    sides = [(side.per_query.get(system, {}), side.per_query.get("teacher", {})) for side in (old, new)]
+    queries = sorted(set.intersection(*(set(found) for side in sides for found in side)))
+    if system == one.metric or len(queries) < 2 or not was.value or one.value is None:
+        return None
+    figures = np.array([[found[query] for query in queries] for side in sides for found in side])
+    dice = np.random.default_rng(1)
+    means = np.array([figures[:, dice.integers(0, len(queries), len(queries))].mean(1) for _ in range(_RESAMPLES)])
+    means = means[(means[:, [1, 3]] > 0).all(1)]
+    shares = means[:, 2] / means[:, 3] - means[:, 0] / means[:, 1]
+    low, high = (float(end) / was.value for end in np.quantile(shares, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]))
+    method = f"{len(queries)} queries that both were asked, paired bootstrap of both shares"
+    value = one.value / was.value - 1
+    return Difference(one.metric, was.value, one.value, value, low, high, (high - low) / 2, method)
 
 
 def _from_intervals(old: Measurement, new: Measurement) -> Difference:

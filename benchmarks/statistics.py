@@ -4,6 +4,7 @@ Order statistics follow David and Nagaraja, *Order Statistics*, 3rd edition, sec
 the true quantile q is binomial, so a pair of ranks brackets it with a known confidence whatever the distribution.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,6 +89,7 @@ def student_cdf(t: float, degrees: int) -> float:
     return 0.5 + inside / 2
 
 
+@functools.cache
 def student_quantile(probability: float, degrees: int) -> float:
     """Return t with P(T <= t) = probability, by bisection."""
     low, high = -1e6, 1e6

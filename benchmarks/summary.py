@@ -37,7 +37,7 @@ def summarize(
     found = []
     if timed:
         found += _times(good, model, device, share)
-        found += _cold_start(good, model, device)
+        found += _cold_start(good, model, device, share)
     else:
         reason = "the seconds of an emulated processor say nothing about the real one"
         found += [_absent(name, model, device, "emulation", reason) for name in ("latency_p50", "cold_start")]
@@ -51,9 +51,7 @@ def _times(runs: Sequence[Run], model: str, device: str, share: float) -> list[M
     samples = [unpack(run.latency_ns) / 1e9 for run in runs]
     pooled = np.sort(np.concatenate(samples))
     medians = [statistics.quantile(np.sort(sample), 0.5) for sample in samples]
-    verdict = statistics.stability(
-        medians, [statistics.drift(sample) for sample in samples], [run.cpu / run.wall / share for run in runs]
-    )
+    verdict = statistics.stability(medians, [statistics.drift(sample) for sample in samples], _cpu_shares(runs, share))
     disturbed = disturbances(runs)
     if disturbed:
         verdict = "; ".join([f"throttled: {', '.join(disturbed)}", *([] if verdict == "stable" else [verdict])])
@@ -77,11 +75,17 @@ def _times(runs: Sequence[Run], model: str, device: str, share: float) -> list[M
     values = [run.count / run.wall for run in runs]
     found.append(_from_processes("throughput", values, model, device, "queries over wall time, one thread", verdict))
     values = [run.cpu / run.count for run in runs]
-    found.append(_from_processes("cpu_per_query", values, model, device, "CPU time of the process over queries"))
+    found.append(
+        _from_processes("cpu_per_query", values, model, device, "CPU time of the process over queries", verdict)
+    )
     return found
 
 
-def _cold_start(runs: Sequence[Run], model: str, device: str) -> list[Measurement]:
+def _cpu_shares(runs: Sequence[Run], share: float) -> list[float]:
+    return [run.cpu / run.wall / share for run in runs]
+
+
+def _cold_start(runs: Sequence[Run], model: str, device: str, share: float) -> list[Measurement]:
     method = "fresh process, files in the page cache; reading the request is not counted"
     found = []
     for phase in _PHASES:
@@ -97,7 +101,11 @@ def _cold_start(runs: Sequence[Run], model: str, device: str) -> list[Measuremen
     else:
         sums = [sum(run.phases[phase] for phase in _PHASES) for run in runs]
         spread = statistics.relative_spread(sums)
-        verdict = "stable" if spread <= statistics.MAX_SPREAD else f"noisy: processes differ by {spread:.0%}"
+        # What kept the processor from the queries kept it from the start that came just before.
+        verdict = statistics.stability([], [], _cpu_shares(runs, share))
+        if spread > statistics.MAX_SPREAD:
+            noisy = f"noisy: processes differ by {spread:.0%}"
+            verdict = noisy if verdict == "stable" else f"{verdict}; {noisy}"
         total = _from_processes("cold_start", sums, model, device, method, verdict)
     return [total, *found]
 

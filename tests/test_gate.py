@@ -174,6 +174,14 @@ def timed(processes, metric="latency_p50", factor=1.0, unit="s"):
         (timed(QUIET, factor=1.10), timed(QUIET), "10 %", "inconclusive", "crosses the limit"),
         (timed(QUIET), timed(QUIET), "0.5 %", "inconclusive", "tighter than the noise"),
         (timed(NOISY), timed(NOISY), "10 %", "inconclusive", "the smallest change that these runs can tell apart is"),
+        # Against a stored report, interference in one of the two would look like a change.
+        (
+            dataclasses.replace(timed(QUIET, factor=1.15), stability="contended: 20%"),
+            timed(QUIET),
+            "10 %",
+            "inconclusive",
+            "not stable",
+        ),
         # A limit tighter than the noise still fails when the change is far beyond both.
         (timed(QUIET, factor=2.0), timed(QUIET), "0.5 %", "fail", "beyond"),
         (timed(QUIET[:1]), timed(QUIET), "10 %", "inconclusive", "one process says nothing"),

@@ -1,177 +1,169 @@
-"""How often does the gate raise a false alarm on times, and how often does it catch a real slowdown?
+"""How often does the gate raise a false alarm, and how often does it catch what really is slower or larger?
 
-    python benchmarks/scripts/gate_power.py BUNDLE --pairs 120 --samples samples.json
+    python benchmarks/scripts/gate_power.py --folder gate_power
+    python benchmarks/scripts/gate_power.py --recorded docs/data/gate_power_samples.json
 
-Records processes of one and the same bundle in pairs, taking turns as `pocketrank gate --baseline-bundle` does, and
-keeps them in the samples file (an existing one is used again). Then it plays the gate on them thousands of times: on
-pairs as they are (every alarm is false), and with every sample of the new one made 15 % slower. Each play takes a run
-of neighbouring pairs, so that the weather of the machine stays in, tosses a coin per pair for which of the two is
-the new one, and, where a broken limit on time is confirmed, another such run. All verdicts are those of
-`benchmarks/gate.py`. Prints Markdown tables.
+The first command makes real bundles (`power_bundles.py`): a plain one, a copy of it and one that is truly slower in
+its queries and its start; records them in turns, a fresh process each (`power_recording.py`); plays the gate on the
+recording (`power_evaluation.py`); and gates pairs of bundles whose files differ by 0, 0.9 and 2 % (`power_growth.py`).
+It prints Markdown and writes results.json and samples.json into the folder; interrupted, it goes on where it stopped.
+The second one plays the gate on samples that somebody recorded.
 """
 
 import argparse
-import math
-import random
-from collections.abc import Sequence
-from dataclasses import replace
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from pocketrank.benchmarks import statistics
-from pocketrank.benchmarks.budget import Budget, Limit
-from pocketrank.benchmarks.gate import BASELINE, judge
-from pocketrank.benchmarks.measure import MeasureSettings, measure
-from pocketrank.benchmarks.measurement import Measurement
-from pocketrank.benchmarks.models import find_model
-from pocketrank.benchmarks.report import Report, Run, read_report, unpack, write_report
-from pocketrank.benchmarks.summary import counted
-from pocketrank.benchmarks.texts import BUILT_IN
+from pocketrank.benchmarks.report import Report
 from pocketrank.cli.output import Lines
+from pocketrank.runtime.files import read_json, write_bytes, write_json
+from power_evaluation import Player, Values, cells, compact, describe_values, played
+from power_growth import gate_growths
+from power_recording import make_bundles, read_recording, record
 
-SLOWDOWN = 1.15
-GROWTH = 1.02
-METRICS = ("latency_p50", "cpu_per_query", "cold_start")
-
-
-def record(bundle: Path, pairs: int, seconds: float, samples: Path) -> Report:
-    """Measure the bundle beside itself, or read what an earlier call recorded."""
-    if samples.is_file():
-        return read_report(samples)
-    files = find_model(bundle, "new")
-    settings = MeasureSettings(repetitions=pairs, min_seconds=seconds, min_queries=100, energy="none", idle_seconds=0)
-    report = measure([files, replace(files, name=BASELINE)], ["host"], settings, BUILT_IN, Lines())
-    write_report(samples, report)
-    return report
+REPETITIONS = {"in turns": (40, 25, 15, 7), "stored": (40, 7)}
 
 
-def values_of(run: Run, metric: str, factor: float) -> float:
-    """Return what `benchmarks/summary.py` keeps of one process, its recorded samples scaled by `factor`."""
-    if metric == "latency_p50":
-        return statistics.quantile(np.sort(unpack(run.latency_ns) * factor), 0.5) / 1e9
-    if metric == "cpu_per_query":
-        return run.cpu * factor / run.count
-    return sum(run.phases.values()) * factor
+def circumstances(reports: Sequence[Report]) -> dict[str, Any]:
+    """Return what the machine was and how busy it was while these reports were made."""
+    runs = [run for report in reports for run in report.devices[0].runs]
+    loads = [run.conditions["after"]["load"] for run in runs if run.outcome == "ok"]
+    shares = [run.cpu / run.wall for run in runs if run.outcome == "ok"]
+    return {
+        "machine": reports[0].devices[0].machine,
+        "code": reports[0].code,
+        "settings": {**reports[0].settings, "repetitions": len({run.repetition for run in runs}) * len(reports)},
+        "models": {model.name: model.model_bytes + model.tokenizer_bytes for model in reports[0].models},
+        "processes": len(runs),
+        "failed": sum(run.outcome != "ok" for run in runs),
+        "load": [round(float(np.quantile(loads, q)), 2) for q in (0, 0.5, 1)],
+        "cpu_share": [round(float(np.quantile(shares, q)), 3) for q in (0, 0.01, 0.05, 0.5)],
+    }
 
 
-class Play:
-    """Plays the gate on recorded pairs of processes; every verdict is the gate's own."""
-
-    def __init__(self, samples: Report, metric: str, allowed: float, paired: bool) -> None:
-        runs = {(run.model, run.repetition): run for run in samples.devices[0].runs if run.outcome == "ok"}
-        pairs = samples.settings["repetitions"]
-        whole = [one for one in range(pairs) if ("new", one) in runs and (BASELINE, one) in runs]
-        self.recorded = [
-            {
-                factor: tuple(values_of(runs[model, one], metric, factor) for model in ("new", BASELINE))
-                for factor in (1.0, SLOWDOWN)
-            }
-            for one in whole
-        ]
-        self.samples, self.metric, self.paired = samples, metric, paired
-        limit = Limit("regression", metric, allowed, "lower", "1", f"simulated.toml, line 2: regression.{metric}")
-        self.budget = Budget(Path("simulated.toml"), (limit,))
-
-    def verdict(self, count: int, factor: float, dice: random.Random) -> str:
-        """Return the verdict of one gate with `count` repetitions on a new model slower by `factor`."""
-        report, old = self._reports(count, factor, dice)
-
-        def again() -> Report:
-            return self._reports(count, factor, dice, old)[0]
-
-        return judge(report, self.budget, old, confirm=again).verdict
-
-    def _reports(
-        self, count: int, factor: float, dice: random.Random, known: Report | None = None
-    ) -> tuple[Report, Report]:
-        """Return the new report and the baseline; unpaired ones are of different moments, a stored baseline stays."""
-        if self.paired:
-            new, old = self._draw(count, factor, dice), ()
-            return self._report(new), self._report(old)
-        new = [(one[0], 0.0) for one in self._draw(count, factor, dice)]
-        stored = known or self._report([(one[1], 0.0) for one in self._draw(count, factor, dice)])
-        return self._report(new), stored
-
-    def _draw(self, count: int, factor: float, dice: random.Random) -> list[tuple[float, float]]:
-        begin = dice.randrange(len(self.recorded))
-        drawn = []
-        for step in range(count):
-            pair = self.recorded[(begin + step) % len(self.recorded)]
-            slow, plain = pair[factor], pair[1.0]
-            drawn.append((slow[0], plain[1]) if dice.random() < 0.5 else (slow[1], plain[0]))
-        return drawn
-
-    def _report(self, pairs: Sequence[tuple[float, float]]) -> Report:
-        template = self.samples.devices[0]
-        rows, runs = [], []
-        for position, model in enumerate(("new", BASELINE) if self.paired else ("new",)):
-            values = tuple(pair[position] for pair in pairs)
-            if values:
-                row = Measurement(self.metric, "s", "measured", "recorded", value=float(np.median(values)), model=model)
-                rows.append(replace(row, processes=values))
-            runs += [Run(model, repetition, 0, "ok") for repetition in range(len(values))]
-        device = replace(template, runs=tuple(runs), measurements=tuple(rows))
-        if not self.paired:
-            return replace(self.samples, models=self.samples.models[:1], devices=(device,))
-        return replace(self.samples, subject="new" if pairs else BASELINE, devices=(device,) if pairs else ())
+def play_all(
+    values: Values, gates: int, resamples: int, gates_each: int, jobs: int, kept: Path | None
+) -> list[dict[str, Any]]:
+    """Return all cells of the table, in their order; those that the file `kept` holds already are not played again."""
+    known = read_json(kept) if kept and kept.is_file() else []
+    asked = cells(REPETITIONS)
+    missing = [cell for cell in asked if not any(asdict(cell).items() <= one.items() for one in known)]
+    play = partial(played, Player(values), gates=gates, resamples=resamples, gates_each=gates_each)
+    with ProcessPoolExecutor(jobs) as pool, Lines().task("playing gates", len(missing), "cells") as task:
+        for cell in pool.map(play, missing):
+            known.append(cell)
+            if kept:
+                write_json(kept, known)
+            task.advance()
+    return known
 
 
-def bytes_table(samples: Report, plays: int) -> list[str]:
-    """Return the same for shipped bytes, which have no noise: a limit of 1 %, a growth of 2 %."""
-    limit = Limit("regression", "shipped_bytes", 0.01, "lower", "1", "simulated.toml")
-    budget = Budget(Path("simulated.toml"), (limit,))
-    facts = samples.models[0]
-    size = facts.model_bytes + facts.tokenizer_bytes
-    dice, counts = random.Random(1), {1.0: 0, GROWTH: 0}
-    for factor in counts:
-        for _ in range(plays):
-            old = dice.randrange(size // 2, size * 100)
-            rows = [counted("shipped_bytes", value, "simulated size") for value in (math.ceil(old * factor), old)]
-            new, base = (replace(samples, bundle=(row,), devices=()) for row in rows)
-            counts[factor] += judge(new, budget, base).verdict == "fail"
-    return [
-        f"shipped_bytes, at most 1 % more: false alarms {counts[1.0] / plays:.2%}, "
-        f"growth of 2 % caught {counts[GROWTH] / plays:.2%} ({plays} sizes each)"
+def describe_lines(described: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return in Markdown what was really recorded."""
+    lines = [
+        "| metric | plain bundle | really slower by | copy differs by | one process varies | ratio of a pair varies "
+        "| ratios of neighbours alike (by chance up to) | sizes of their scatter alike |",
+        "| --- " * 8 + "|",
     ]
+    for metric, row in described.items():
+        lags = ", ".join(f"{row[name]:+.2f}" for name in ("lag1_equal", "lag1_slower"))
+        lines.append(
+            f"| {metric} | {row['median_seconds'] * 1e3:.3g} ms "
+            f"| {row['slowdown']:.1%} ({row['slowdown_low']:.1%} … {row['slowdown_high']:.1%}) "
+            f"| {row['equal']:+.2%} ({row['equal_low']:+.2%} … {row['equal_high']:+.2%}) "
+            f"| {row['process_deviation']:.1%} | {row['pair_deviation']:.1%} | {lags} (±{row['chance']:.2f}) "
+            f"| {row['lag1_size']:+.2f} |"
+        )
+    return lines
+
+
+def table_lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the verdicts in Markdown: a row is a gate, once on equal bundles and once on a slower one."""
+    lines = [
+        "| metric | allowed | baseline | repetitions | false alarms, independent | false alarms, drawn | equal, "
+        "inconclusive | caught, independent | caught, drawn | slower, passed |",
+        "| --- " * 10 + "|",
+    ]
+    rows: dict[tuple[Any, ...], dict[str, Mapping[str, Any]]] = {}
+    for one in found:
+        key = (one["metric"], one["allowed"], one["baseline"], one["repetitions"])
+        rows.setdefault(key, {})[one["case"]] = one
+    for (metric, allowed, baseline, count), row in rows.items():
+        equal, slower = row["equal"], row["slower"]
+        missed = slower["drawn"]["gates"] - slower["drawn"]["fail"] - slower["drawn"]["inconclusive"]
+        values = [
+            *(metric, f"{allowed:.0%}", baseline, str(count)),
+            *(_few(equal["independent"]), _many(equal["drawn"])),
+            f"{equal['drawn']['inconclusive'] / equal['drawn']['gates']:.1%}",
+            *(_few(slower["independent"]), _many(slower["drawn"])),
+            f"{missed / slower['drawn']['gates']:.1%}",
+        ]
+        lines.append("| " + " | ".join(values) + " |")
+    return lines
+
+
+def _few(counts: Mapping[str, Any]) -> str:
+    return f"{counts['fail']} of {counts['gates']} ({counts['low']:.1%} … {counts['high']:.1%})"
+
+
+def _many(counts: Mapping[str, Any]) -> str:
+    interval = "" if counts["low"] is None else f" ({counts['low']:.1%} … {counts['high']:.1%})"
+    return f"{counts['fail'] / counts['gates']:.1%}{interval}"
+
+
+def growth_lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the verdicts on bytes in Markdown."""
+    lines = ["| growth, really | pairs | pass | fail | inconclusive |", "| --- " * 5 + "|"]
+    for kind in dict.fromkeys(one["kind"] for one in found):
+        own = [one for one in found if one["kind"] == kind]
+        words = [one["verdict"] for one in own]
+        least, most = min(one["growth"] for one in own), max(one["growth"] for one in own)
+        counts = " | ".join(str(words.count(word)) for word in ("pass", "fail", "inconclusive"))
+        lines.append(f"| {least:.2%} … {most:.2%} | {len(own)} | {counts} |")
+    sizes = [one["bytes"] for one in found]
+    return [*lines, "", f"The bundles that grow ship {min(sizes):,} to {max(sizes):,} bytes."]
 
 
 def main() -> None:
-    """Record, play, print."""
+    """Make, record, play, gate, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("--pairs", type=int, default=120)
-    parser.add_argument("--seconds", type=float, default=0.5, help="timed region of a process")
-    parser.add_argument("--samples", type=Path, default=Path("gate_samples.json"))
-    parser.add_argument("--plays", type=int, default=2000, help="gates in each cell of the tables")
+    parser.add_argument("--folder", type=Path, default=Path("gate_power"), help="bundles, recording and results")
+    parser.add_argument("--repetitions", type=int, default=1440, help="of the recording; about 1.3 s each")
+    parser.add_argument("--seconds", type=float, default=0.25, help="timed region of a process")
+    parser.add_argument("--recorded", type=Path, metavar="FILE", help="samples.json of an earlier recording")
+    parser.add_argument("--gates", type=int, default=1000, help="drawn gates in each cell of the table")
+    parser.add_argument("--resamples", type=int, default=60, help="of the bootstrap")
+    parser.add_argument("--gates-each", type=int, default=50, help="gates played on each of them")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that play")
     arguments = parser.parse_args()
-    samples = record(arguments.bundle, arguments.pairs, arguments.seconds, arguments.samples)
-    print(f"{samples.settings['repetitions']} pairs of processes, timed for {samples.settings['min_seconds']} s each")
-    for metric in METRICS:
-        play = Play(samples, metric, 0.05, paired=True)
-        logs = np.log([pair[1.0] for pair in play.recorded])
-        print(
-            f"{metric}: one process varies by {logs.std(ddof=1):.1%}, the ratio of a pair by "
-            f"{(logs[:, 0] - logs[:, 1]).std(ddof=1):.1%} (standard deviations)"
-        )
-    print(
-        "\n| metric | allowed | baseline | repetitions | A/A: fail | A/A: inconclusive | A/A: pass "
-        "| +15 %: fail | +15 %: inconclusive | +15 %: pass |"
+    results: dict[str, Any] = {}
+    kept = None if arguments.recorded else arguments.folder / "gates.json"
+    if arguments.recorded:
+        values = read_json(arguments.recorded)
+    else:
+        folder = arguments.folder
+        bundles = make_bundles(folder / "bundles")
+        record(bundles, folder / "recording", arguments.repetitions, arguments.seconds, Lines())
+        reports = read_recording(folder / "recording")
+        results["circumstances"] = circumstances(reports)
+        values = compact(reports)
+        write_bytes(folder / "samples.json", json.dumps(values, separators=(",", ":")).encode())
+    results["recorded"] = describe_values(values)
+    print("\n".join(describe_lines(results["recorded"])), flush=True)
+    results["gates"] = play_all(
+        values, arguments.gates, arguments.resamples, arguments.gates_each, arguments.jobs, kept
     )
-    print("| --- " * 10 + "|")
-    for metric in METRICS:
-        for allowed in (0.05, 0.1):
-            for paired in (False, True):
-                play = Play(samples, metric, allowed, paired)
-                for count in (7, 15, 25, 40):
-                    cells = []
-                    for factor in (1.0, SLOWDOWN):
-                        dice = random.Random(f"{metric} {allowed} {paired} {count} {factor}")
-                        found = [play.verdict(count, factor, dice) for _ in range(arguments.plays)]
-                        cells += [f"{found.count(word) / len(found):.1%}" for word in ("fail", "inconclusive", "pass")]
-                    how = "same run" if paired else "stored report"
-                    print(f"| {metric} | {allowed:.0%} | {how} | {count} | " + " | ".join(cells) + " |", flush=True)
-    print()
-    print("\n".join(bytes_table(samples, arguments.plays)))
+    print("\n" + "\n".join(table_lines(results["gates"])), flush=True)
+    if not arguments.recorded:
+        results["growth"] = gate_growths(folder / "growth")
+        print("\n" + "\n".join(growth_lines(results["growth"])))
+        write_json(folder / "results.json", results)
 
 
 if __name__ == "__main__":
