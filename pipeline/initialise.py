@@ -1,22 +1,22 @@
 """The student's first weights.
 
-`teacher`: a vector for every piece of the new vocabulary is composed from the teacher's own token vectors (fast
-vocabulary transfer, Gee et al., arXiv 2402.09977) and reduced to the student's width by PCA. `random`: as BERT does.
-Either way the projection starts as the best linear map from the student's pooled outputs to the teacher's vectors,
-fitted by least squares on some training texts.
+`general`: from a student that was pretrained on plain English (`general.py`). `teacher`: token vectors and layers come
+from the teacher. `random`: as BERT does. Whichever it is, the projection starts as the best linear map from the
+student's pooled outputs to the teacher's vectors, fitted by least squares on some training texts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..export.weights import POSITIONS, TABLE, TABLE_FACTOR, TOKEN_WEIGHTS
 from ..runtime.errors import InputError
 from .batches import TokenisedTexts
+from .carry import TrainedEncoder, can_carry, carried_tensors, composed_rows
 from .reduction import fit_reduction
-from .spelling import spell_all
-from .student import TABLE, Student
+from .student import Student, StudentShape
 
 if TYPE_CHECKING:
     import torch
@@ -35,12 +35,14 @@ def random_weights(tensors: "dict[str, torch.Tensor]", seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, tensor in tensors.items():
-            if name.endswith("LayerNorm.weight"):
+            if name.endswith("LayerNorm.weight") or name == TOKEN_WEIGHTS:
                 tensor.fill_(1.0)
             elif tensor.dim() == 1:
                 tensor.zero_()
             else:
-                tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.02)
+                # The product of a table's two factors is to spread like a table.
+                spread = tensor.shape[1] ** -0.5 if name == TABLE_FACTOR else 0.02
+                tensor.copy_(torch.randn(tensor.shape, generator=generator) * spread)
         tensors[TABLE][0].zero_()
 
 
@@ -56,19 +58,14 @@ def read_pieces(tokenizer_file: Path) -> list[str]:
 
 
 def composed_token_vectors(teacher: "LoadedTeacher", pieces: Sequence[str]) -> np.ndarray:
-    """Return a teacher vector for every new piece, float32 [pieces, teacher hidden].
-
-    A piece that the teacher has too keeps its vector; any other gets the mean of the teacher pieces that spell it,
-    at the beginning of a word or inside one, whatever way either vocabulary marks that.
-    """
+    """Return a teacher vector for every new piece, float32 [pieces, teacher hidden]; see `carry.composed_rows`."""
     table = teacher.token_table()
     backend = getattr(teacher.model.tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise InputError(f'{teacher.files.name} has no fast tokenizer; set student.initialise = "random"')
     backend.no_padding()
     backend.no_truncation()
-    middle = table.mean(0)
-    return np.stack([table[ids].mean(0) if ids else middle for ids in spell_all(backend, pieces)]).astype(np.float32)
+    return composed_rows(table, backend, pieces)
 
 
 def reduce_width(vectors: np.ndarray, hidden: int) -> np.ndarray:
@@ -81,53 +78,77 @@ def reduce_width(vectors: np.ndarray, hidden: int) -> np.ndarray:
 
 
 def teacher_weights(
-    tensors: "dict[str, torch.Tensor]", teacher: "LoadedTeacher", pieces: Sequence[str], seed: int
+    tensors: "dict[str, torch.Tensor]",
+    shape: StudentShape,
+    teacher: "LoadedTeacher",
+    pieces: Sequence[str],
+    seed: int,
+    texts: TokenisedTexts,
+    rows: np.ndarray,
 ) -> None:
-    """Fill the tensors from the teacher where shapes allow, and as `random_weights` elsewhere.
+    """Fill the tensors from the teacher, all but the projection.
 
-    A student as wide as its BERT teacher takes over token vectors, positions and layers as they are, half of the
-    layers from the teacher's bottom and half from its top (QED, arXiv 2306.11550). A narrower one takes the token
-    vectors, reduced.
+    A student of a BERT teacher takes over token vectors, positions and layers (`carry.py`), fitted on some of the
+    training texts `rows` when it is narrower. One that is wider in any way, or whose teacher is of another
+    architecture, takes the token vectors alone, reduced.
+    """
+    random_weights(tensors, seed)
+    vectors = composed_token_vectors(teacher, pieces)
+    encoder = teacher_encoder(teacher)
+    if encoder is not None and can_carry(encoder.shape, shape):
+        fill_tensors(tensors, carried_tensors(encoder, vectors, shape, texts, rows))
+    else:
+        fill_tensors(tensors, {TABLE: reduce_width(vectors, shape.hidden)})
+
+
+def teacher_encoder(teacher: "LoadedTeacher") -> TrainedEncoder | None:
+    """Return the teacher's transformer when it is a BERT as the student is one, else `None`."""
+    tensors = teacher.bert_tensors()
+    if POSITIONS not in tensors:
+        return None
+    transformer: Any = teacher.model[0]
+    config: Any = transformer.auto_model.config
+    if config.hidden_act != "gelu" or tensors[TABLE].shape[1] != config.hidden_size:
+        return None
+    shape = StudentShape(
+        vocabulary=len(tensors[TABLE]),
+        layers=config.num_hidden_layers,
+        hidden=config.hidden_size,
+        heads=config.num_attention_heads,
+        intermediate=config.intermediate_size,
+        positions=len(tensors[POSITIONS]),
+        dimension=teacher.dimension,
+    )
+    return TrainedEncoder(shape, tensors)
+
+
+def fill_tensors(tensors: "dict[str, torch.Tensor]", values: "Mapping[str, torch.Tensor | np.ndarray]") -> None:
+    """Set some of a student's tensors; the table is given in full width."""
+    import torch
+
+    with torch.no_grad():
+        for name, value in values.items():
+            if name == TABLE:
+                fill_table(tensors, np.asarray(value))
+            else:
+                tensors[name].copy_(torch.as_tensor(value))
+
+
+def fill_table(tensors: "dict[str, torch.Tensor]", vectors: np.ndarray) -> None:
+    """Set the token table to `vectors` [pieces, hidden], the row of [PAD] to zero.
+
+    A table of low rank gets the nearest product of two factors (singular value decomposition, Eckart and Young 1936);
+    the second factor's columns have length one.
     """
     import torch
 
-    random_weights(tensors, seed)
-    table = tensors[TABLE]
-    vectors = composed_token_vectors(teacher, pieces)
-    inherited = inherited_tensors(tensors, teacher)
-    if not inherited:
-        vectors = reduce_width(vectors, table.shape[1])
     with torch.no_grad():
-        table.copy_(torch.from_numpy(vectors))
-        table[0].zero_()
-        for name, tensor in inherited.items():
-            tensors[name].copy_(tensor)
-
-
-def inherited_tensors(tensors: "dict[str, torch.Tensor]", teacher: "LoadedTeacher") -> "dict[str, torch.Tensor]":
-    """Return the teacher's tensors, besides its table, that fit the student's shapes; none unless all layers fit."""
-    theirs = teacher.bert_tensors()
-    ours = 1 + max((int(name.split(".")[2]) for name in tensors if name.startswith("encoder.layer.")), default=-1)
-    depth = 1 + max((int(name.split(".")[2]) for name in theirs if name.startswith("encoder.layer.")), default=-1)
-    if not ours or ours > depth:
-        return {}
-    bottom = (ours + 1) // 2
-    layer_of = {layer: layer if layer < bottom else depth - ours + layer for layer in range(ours)}
-    found: dict[str, torch.Tensor] = {}
-    for name, tensor in tensors.items():
-        if name == TABLE or name.startswith("projection."):
-            continue
-        source = name
-        if name.startswith("encoder.layer."):
-            layer, _, rest = name.removeprefix("encoder.layer.").partition(".")
-            source = f"encoder.layer.{layer_of[int(layer)]}.{rest}"
-        given = theirs.get(source)
-        if given is not None and name.startswith("embeddings.") and tensor.dim() == 2:
-            given = given[: len(tensor)]  # as many positions as the student has, and the one token type
-        if given is None or given.shape != tensor.shape:
-            return {}
-        found[name] = given
-    return found
+        if TABLE_FACTOR in tensors:
+            axes = fit_reduction([vectors], tensors[TABLE_FACTOR].shape[1]).matrix
+            tensors[TABLE_FACTOR].copy_(torch.from_numpy(np.ascontiguousarray(axes)))
+            vectors = vectors @ axes
+        tensors[TABLE].copy_(torch.from_numpy(vectors))
+        tensors[TABLE][0].zero_()
 
 
 def fit_projection(student: Student, texts: TokenisedTexts, targets: np.ndarray, rows: np.ndarray) -> None:
