@@ -6,16 +6,20 @@ document a line, or a folder of .txt and .md files. The index is written beside 
 examples:
   pocketrank index runs/pydocs/bundle notes/ --out notes-index
   pocketrank index runs/pydocs/bundle corpus.jsonl --vectors int8
+  pocketrank index general-english notes/ --out notes-index
+  pocketrank index runs/pydocs/bundle corpus.jsonl --hybrid
   pocketrank index runs/pydocs/bundle corpus.jsonl --vectors-from teacher-documents.npy
 """
 
 import argparse
 from pathlib import Path
 
+from ..runtime.packaged import bundle_path, is_packaged
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `index`."""
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle")
+    parser.add_argument("bundle", type=bundle_path, metavar="BUNDLE", help="folder of the bundle, or general-english")
     parser.add_argument("corpus", type=Path, metavar="CORPUS", help="the documents: a file or a folder")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the index (default: index/ beside BUNDLE)")
     parser.add_argument(
@@ -23,6 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("float32", "int8", "binary"),
         default="float32",
         help="how vectors are kept: 4 bytes, 1 byte, or 1 byte and 1 bit per dimension (default: float32)",
+    )
+    parser.add_argument(
+        "--hybrid", action="store_true", help="index the words too, for `pocketrank search --hybrid` (needs bm25s)"
     )
     parser.add_argument("--variant", default="", help="ONNX file of the bundle to encode with (default: the bundle's)")
     parser.add_argument(
@@ -38,10 +45,13 @@ def execute(arguments: argparse.Namespace) -> int:
     """Make the index and say what it weighs."""
     from ..runtime.corpus import Corpus
     from ..runtime.encoder import Encoder
+    from ..runtime.errors import InputError
     from ..runtime.index import DocumentIndex, build_index, open_array
     from ..runtime.projection import bundle_projection
     from .output import make_progress, print_json, print_line
 
+    if arguments.out is None and is_packaged(arguments.bundle):
+        raise InputError("the folder beside general-english belongs to the package; name one for the index by --out")
     encoder = Encoder.open(arguments.bundle, arguments.variant)
     corpus = Corpus(arguments.corpus)
     folder = arguments.out or arguments.bundle.absolute().parent / "index"
@@ -54,15 +64,19 @@ def execute(arguments: argparse.Namespace) -> int:
         open_array(arguments.vectors_from) if imported else None,
         bundle_projection(arguments.bundle) if imported else None,
         make_progress(),
+        arguments.hybrid,
     )
     manifest = DocumentIndex.open(folder).manifest
     size = sum(manifest.files.values())
+    words = sum(size for name, size in manifest.files.items() if name.startswith("bm25/"))
     if arguments.json:
         keys = ("count", "dimension", "vectors", "documents_by")
-        print_json({"index": str(folder), "bytes": size, **{key: getattr(manifest, key) for key in keys}})
+        sizes = {"bytes": size, "bm25_bytes": words}
+        print_json({"index": str(folder), **sizes, **{key: getattr(manifest, key) for key in keys}})
     else:
+        part = f", {words:,} of them for BM25" if words else ""
         print_line(
-            f"{manifest.count:,} documents, {manifest.dimension} dimensions in {manifest.vectors}: {size:,} bytes"
+            f"{manifest.count:,} documents, {manifest.dimension} dimensions in {manifest.vectors}: {size:,} bytes{part}"
         )
         print_line(f"search it: pocketrank search {folder} 'your query'")
     return 0

@@ -1,32 +1,70 @@
 """Find the documents that answer a query.
 
 PATH is an index made by `pocketrank index`, or a bundle: then its index is the folder index/ beside it, or the corpus
-that --corpus names is encoded on the spot. An index finds its bundle in the folder bundle/ beside it, or by --bundle.
+that --corpus names is encoded on the spot, by the bundle general-english, which comes with the package, when no bundle
+is named. An index finds its bundle in the folder bundle/ beside it, or by --bundle.
 QUERY is one argument; - reads it from standard input.
 
 examples:
+  pocketrank search --corpus notes/ "how do I renew the certificate"
   pocketrank search runs/pydocs/bundle "merge two sorted lists"
+  pocketrank search notes-index "error E4711" --hybrid
   pocketrank search notes-index "how do I renew the certificate" --bundle runs/pydocs/bundle -k 3
 """
 
 import argparse
+import math
 import sys
 import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+from ..runtime.packaged import GENERAL, bundle_path
 
 MAX_QUERY_CHARACTERS = 100_000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `search`."""
-    parser.add_argument("path", type=Path, metavar="INDEX|BUNDLE", help="folder of an index or of a bundle")
+    parser.add_argument(
+        "path",
+        type=bundle_path,
+        nargs="?",
+        metavar="INDEX|BUNDLE",
+        help="folder of an index or of a bundle (with --corpus, default: general-english, which comes with pocketrank)",
+    )
     parser.add_argument("query", metavar="QUERY", help="what to look for; - reads standard input")
     parser.add_argument("-k", type=int, default=10, help="how many results (default: 10)")
-    parser.add_argument("--bundle", type=Path, help="the bundle that the index was made with, when not beside it")
+    parser.add_argument(
+        "--bundle", type=bundle_path, help="the bundle that the index was made with, when not beside it"
+    )
     parser.add_argument("--corpus", type=Path, help="encode and search this corpus instead of a saved index")
+    parser.add_argument("--hybrid", action="store_true", help="rank by the vectors and BM25 together (needs bm25s)")
+    parser.add_argument(
+        "--words-weight",
+        type=float,
+        default=0.4,
+        metavar="W",
+        help="of BM25 in --hybrid, beside the vectors (default: 0.4)",
+    )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    _allow_options_between(parser)
+
+
+def _allow_options_between(parser: argparse.ArgumentParser) -> None:
+    """Let options stand between PATH and QUERY although PATH may be left out, which argparse takes for its absence."""
+    plain = parser.parse_known_args
+
+    def intermixed(args: Any = None, namespace: Any = None) -> Any:
+        parser.parse_known_args = plain  # type: ignore[method-assign]  # intermixed parsing may call it
+        try:
+            return parser.parse_known_intermixed_args(args, namespace)
+        finally:
+            parser.parse_known_args = intermixed  # type: ignore[method-assign]
+
+    parser.parse_known_args = intermixed  # type: ignore[method-assign]
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -37,6 +75,12 @@ def execute(arguments: argparse.Namespace) -> int:
     query = _read_query(arguments.query)
     if arguments.k < 1:
         raise InputError(f"-k {arguments.k}: at least 1 result is needed; give a larger number")
+    if arguments.path is None:
+        if arguments.corpus is None:
+            raise InputError(
+                f"there is nothing to search; name an index or a bundle, or a corpus by --corpus for {GENERAL}"
+            )
+        arguments.path = bundle_path(GENERAL)
     path: Path = arguments.path
     if not path.is_dir():
         raise InputError(f"{path} is no folder; name an index made by `pocketrank index`, or a bundle")
@@ -67,22 +111,33 @@ def _search_corpus(arguments: argparse.Namespace, query: str) -> int:
 
     encoder = Encoder.open(arguments.path)
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as folder:
-        index = build_index(encoder, Corpus(arguments.corpus), Path(folder) / "index", progress=make_progress())
+        index = build_index(
+            encoder,
+            Corpus(arguments.corpus),
+            Path(folder) / "index",
+            progress=make_progress(),
+            hybrid=arguments.hybrid,
+        )
         return _search(arguments, query, index, arguments.path)
 
 
 def _search(arguments: argparse.Namespace, query: str, index_folder: Path, bundle: Path) -> int:
     from ..runtime.encoder import Encoder
+    from ..runtime.errors import InputError
+    from ..runtime.hybrid import HybridIndex
     from ..runtime.index import DocumentIndex
     from .output import print_json, print_line
 
     index = DocumentIndex.open(index_folder)
     encoder = Encoder.open(bundle, index.manifest.variant)
     index.check_encoder(encoder)
+    if not 0 <= arguments.words_weight < math.inf:
+        raise InputError(f"--words-weight {arguments.words_weight}: a number from 0 is needed; 0.4 is the default")
+    both = HybridIndex(index, arguments.words_weight) if arguments.hybrid else None
     started = time.perf_counter()
     vector = encoder.encode_query(query)
     encoded = time.perf_counter()
-    hits = index.search(vector, arguments.k)
+    hits = both.search(vector, query, arguments.k) if both else index.search(vector, arguments.k)
     finished = time.perf_counter()
     milliseconds = {"encode": round((encoded - started) * 1e3, 3), "search": round((finished - encoded) * 1e3, 3)}
     if arguments.json:

@@ -6,6 +6,7 @@
     vectors.npy       float32 [n, d]                                   vectors = "float32"
     codes.npy         int8 [n, d] and scales.npy, float32 [n]          vectors = "int8": vector = code * scale
     bits.npy          uint64 [n, ceil(d / 64)], signs of the vectors   vectors = "binary", besides codes and scales
+    bm25/             which words are in which documents               only with `hybrid`, see `runtime/bm25.py`
 
 `binary` first ranks all documents by the bits that differ from the query's (numpy counts 64 at a time), then the
 best candidates by their int8 vectors. Every search is exact within its kind of vectors, goes through the file in
@@ -20,6 +21,10 @@ from typing import Literal
 
 import numpy as np
 
+from .arrays import open_array
+from .bm25 import FOLDER as BM25_FOLDER
+from .bm25 import NAMES as BM25_NAMES
+from .bm25 import Bm25Settings, write_bm25
 from .corpus import Documents
 from .encoder import Encoder
 from .errors import InputError
@@ -53,6 +58,7 @@ class IndexManifest:
     documents_by: Literal["bundle", "teacher"]  # whose vectors: the bundle's own, or the teacher's after projection
     files: dict[str, int]  # name -> bytes
     schema_version: int = SCHEMA_VERSION
+    bm25: Bm25Settings | None = None  # the part of hybrid search; absent without it
 
     def __post_init__(self) -> None:
         """Refuse what no index can have."""
@@ -83,13 +89,15 @@ def build_index(
     teacher_vectors: np.ndarray | None = None,
     projection: Projection | None = None,
     progress: Progress | None = None,
+    hybrid: bool = False,
 ) -> Path:
     """Encode `documents` and save them as an index in `folder`, whole or not at all; return `folder`.
 
     With `teacher_vectors` [n, D], in the order of the documents, nothing is encoded: they enter the bundle's space
     through `projection`. Documents are gone through twice and never held together, so memory does not grow with their
-    number.
-    Raises `InputError` when there is no document, or when the teacher's vectors do not fit.
+    number. `hybrid` adds a BM25 index, for which memory does grow with the number of words.
+    Raises `InputError` when there is no document, or when the teacher's vectors do not fit, and `UnavailableError`
+    when `hybrid` needs a library that is not installed.
     """
     if not len(documents):
         raise InputError("there is no document to index; name a corpus with text in it")
@@ -97,7 +105,10 @@ def build_index(
         raise InputError(f"{folder} is not empty and no index, it would be lost; choose another folder")
     if teacher_vectors is not None:
         _check_teacher_vectors(teacher_vectors, len(documents), encoder, projection)
+    bm25 = Bm25Settings() if hybrid else None
     with whole_folder(folder) as partial:
+        if bm25 is not None:  # first: what it lacks shows before anything is encoded
+            write_bm25(partial / BM25_FOLDER, (document.full_text for document in documents), bm25)
         _write_documents(partial, documents)
         writer = _VectorWriter(partial, vectors, len(documents), encoder.dimension)
         with (progress or Silent()).task("index", len(documents), "documents") as task:
@@ -113,7 +124,8 @@ def build_index(
             model_sha256=encoder.model_sha256,
             tokenizer_sha256=encoder.tokenizer_sha256,
             documents_by="bundle" if teacher_vectors is None else "teacher",
-            files={path.name: path.stat().st_size for path in sorted(partial.iterdir())},
+            files=_sizes(partial),
+            bm25=bm25,
         )
         write_json(partial / INDEX_NAME, to_mapping(manifest))
     return folder
@@ -135,7 +147,9 @@ class DocumentIndex:
         if not (folder / INDEX_NAME).is_file():
             raise InputError(f"{folder} is no index: it has no {INDEX_NAME}; make one with `pocketrank index`")
         manifest = from_mapping(IndexManifest, read_json(folder / INDEX_NAME), str(folder / INDEX_NAME))
-        for name in ("documents.jsonl", "offsets.npy", *(f"{array}.npy" for array in _ARRAYS[manifest.vectors])):
+        names = ["documents.jsonl", "offsets.npy", *(f"{array}.npy" for array in _ARRAYS[manifest.vectors])]
+        names += [f"{BM25_FOLDER}/{name}" for name in BM25_NAMES] if manifest.bm25 else []
+        for name in names:
             path = folder / name
             if name not in manifest.files or not path.is_file() or path.stat().st_size != manifest.files[name]:
                 raise InputError(f"{path} is missing or not whole; make the index again with `pocketrank index`")
@@ -182,6 +196,13 @@ class DocumentIndex:
         candidates, _ = _best(self._agreements(query), max(RESCORED * k, RESCORED_MIN))
         return _best(iter([self._rescored(query, np.sort(candidates))]), k)
 
+    def scores_of(self, vector: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the scores [m] of the documents at the positions `rows` [m] for the query `vector` [d]."""
+        query = vector.astype(np.float32)
+        if self.manifest.vectors == "float32":
+            return self._arrays["vectors"][rows] @ query
+        return self._rescored(query, rows)[1]
+
     def hit(self, rank: int, row: int, score: float) -> Hit:
         """Return the document at position `row` as a result."""
         with (self.folder / "documents.jsonl").open("rb") as stream:
@@ -212,7 +233,7 @@ class DocumentIndex:
         return rows, (codes @ query) * self._arrays["scales"][rows]
 
     def _agreements(self, query: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        bits = _pack_signs(query[None])
+        bits = pack_signs(query[None])
         for start in self._starts():
             block = self._arrays["bits"][start : start + BLOCK_ROWS]
             differing = np.bitwise_count(block ^ bits).sum(axis=1, dtype=np.int32)
@@ -226,16 +247,6 @@ class DocumentIndex:
         return array
 
 
-def open_array(path: Path) -> np.ndarray:
-    """Map a .npy file of plain numbers from disk; raise `InputError` when it is none."""
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; check the path") from None
-    except (ValueError, EOFError, OSError, SyntaxError) as error:
-        raise InputError(f"{path} is not a .npy file of numbers: {error}; write it with numpy.save") from None
-
-
 def quantize_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (codes int8 [n, d], scales float32 [n]) with vector ≈ code * scale; zero vectors get scale 0."""
     scales = np.abs(vectors).max(axis=1) / np.float32(127)
@@ -243,7 +254,13 @@ def quantize_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return codes, scales.astype(np.float32)
 
 
-def _pack_signs(vectors: np.ndarray) -> np.ndarray:
+def _sizes(folder: Path) -> dict[str, int]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+
+def pack_signs(vectors: np.ndarray) -> np.ndarray:
+    """Return one bit a dimension, set where it is positive: uint64 [n, ceil(d / 64)]."""
     packed = np.packbits(vectors > 0, axis=1)
     missing = -packed.shape[1] % 8
     return np.pad(packed, ((0, 0), (0, missing))).view("<u8")
@@ -300,7 +317,7 @@ class _VectorWriter:
             return
         self._arrays["codes"][rows], self._arrays["scales"][rows] = quantize_rows(block)
         if "bits" in self._arrays:
-            self._arrays["bits"][rows] = _pack_signs(block)
+            self._arrays["bits"][rows] = pack_signs(block)
 
     def close(self) -> None:
         if self._row != self._count:
