@@ -1,0 +1,75 @@
+"""Fine-tune the default teacher on the training queries of one set: a second bi-encoder for `[[teacher.further]]`.
+
+Each query learns to be nearer to its judged document than to the other documents of its batch (multiple negatives
+ranking, as in sentence-transformers). Test queries are never trained on. The licence of the set is that of the result.
+
+    python benchmarks/scripts/train_bi_encoder.py data/tldr --out finetuned --minutes 3
+"""
+
+import argparse
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from pocketrank.pipeline.beir import read_retrieval_set
+from pocketrank.pipeline.metrics import scored_queries
+from pocketrank.pipeline.settings import TeacherSettings
+from pocketrank.pipeline.teacher_model import load_teacher
+from torch.nn import functional
+
+SCALE = 20.0  # of the cosines, as in sentence-transformers' MultipleNegativesRankingLoss
+
+
+def main() -> None:
+    """Train and write a sentence-transformers folder."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("data", type=Path, help="a folder in BEIR layout with qrels/train.tsv")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=3.0, help="of processor time")
+    parser.add_argument("--pairs", type=int, default=24, help="in a step")
+    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--learning-rate", type=float, default=3e-5)
+    arguments = parser.parse_args()
+    torch.manual_seed(1)
+    data = read_retrieval_set(arguments.data)
+    names, judged = scored_queries(data, "train"), data.judgements("train")
+    teacher = load_teacher(TeacherSettings())
+    model, place = teacher.model, teacher.model[0].auto_model
+    model.max_seq_length = arguments.max_length
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.01)
+    draw = np.random.default_rng(1)
+    order = draw.permutation(len(names))
+    started, step, running = time.process_time(), 0, []
+    while (left := 1 - (time.process_time() - started) / (60 * arguments.minutes)) > 0:
+        for group in optimiser.param_groups:
+            group["lr"] = arguments.learning_rate * min((step + 1) / 10, left)
+        chosen = [names[order[(step * arguments.pairs + number) % len(order)]] for number in range(arguments.pairs)]
+        relevant = [[name for name, grade in judged[query].items() if grade > 0] for query in chosen]
+        answers = [candidates[draw.integers(len(candidates))] for candidates in relevant]
+        with torch.autocast("cpu", torch.bfloat16):
+            queries = model(model.preprocess([data.queries[query] for query in chosen]))["sentence_embedding"].float()
+            documents = model(model.preprocess([data.documents[name] for name in answers]))[
+                "sentence_embedding"
+            ].float()
+        scores = SCALE * functional.normalize(queries, dim=1) @ functional.normalize(documents, dim=1).T
+        # Another query's document that is relevant for this one too is no negative.
+        also = torch.tensor([[name in judged[query] for name in answers] for query in chosen])
+        scores = scores.masked_fill(also & ~torch.eye(len(chosen), dtype=torch.bool), -1e4)
+        loss = functional.cross_entropy(scores, torch.arange(len(chosen)))
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+        running.append(float(loss.detach()))
+        if step % 10 == 0:
+            print(f"step {step}: loss {np.mean(running[-10:]):.3f}, {time.process_time() - started:.0f} s", flush=True)
+    shutil.copytree(teacher.files.folder, arguments.out, dirs_exist_ok=True)
+    place.save_pretrained(arguments.out)
+    print(f"{step} steps, written to {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
