@@ -33,6 +33,8 @@ def activation_ranges(
     if not ids:
         raise InputError("no training texts to measure the ranges of activations on; run the stage queries again")
     graph, names = write_observed_graph(weights)
+    if not names:  # a static table
+        return {}
     session = open_graph(graph)
     shown = [output.name for output in session.get_outputs()][2:]
     ranges = {name: (0.0, 0.0) for name in names}

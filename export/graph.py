@@ -198,7 +198,7 @@ def write_observed_graph(weights: TransformerWeights) -> tuple[bytes, list[str]]
 
 
 def _write(builder: GraphBuilder, weights: TransformerWeights, pooling: Pooling, observed: bool = False) -> bytes:
-    integer_mask = builder.node("Cast", ["attention_mask"], to=TensorProto.INT32)
+    integer_mask = "" if weights.static else builder.node("Cast", ["attention_mask"], to=TensorProto.INT32)
     hidden = _embed(builder, weights)
     for layer in range(weights.layers):
         hidden = _layer(builder, weights, layer, hidden, integer_mask)
@@ -211,6 +211,8 @@ def _embed(builder: GraphBuilder, weights: TransformerWeights) -> str:
     words = builder.rows("table", tensors[TABLE], "input_ids")
     if TABLE_FACTOR in tensors:
         words = builder.linear("table_factor", words, tensors[TABLE_FACTOR])
+    if weights.static:
+        return words
     length = builder.node("Shape", ["input_ids"], start=1, end=2)
     zero = builder.constant("zero", np.array([0], np.int64))
     positions = builder.node("Slice", [builder.table("positions", weights.positions()), zero, length, zero])

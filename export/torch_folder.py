@@ -12,6 +12,7 @@ import numpy as np
 from ..runtime.errors import InputError
 from ..runtime.files import json_bytes, write_bytes
 from ..runtime.manifest import TOKENIZER_NAME
+from .static import write_static_folder
 from .tokenizer import compact_tokenizer
 from .weights import PROJECTION, PROJECTION_BIAS, TABLE, TABLE_FACTOR, TOKEN_WEIGHTS, TransformerWeights
 
@@ -29,12 +30,16 @@ def write_torch_folder(
 
     `opener_files` are those of the bundle (`export.bundle.opener_files`): name -> content. With `per_token` the
     projection stands before the pooling, as in the graphs; sentence-transformers 5.7 reads that, older ones may only
-    know the usual order. Raises `InputError` for a student with learned token weights, which no module expresses.
+    know the usual order. A static student becomes a StaticEmbedding (`export/static.py`), its token weights folded in
+    beforehand. Raises `InputError` for a student with learned token weights, which no module expresses.
     """
     from safetensors.numpy import save
 
     if TOKEN_WEIGHTS in weights.tensors:
         raise InputError("the student has learned token weights, which sentence-transformers cannot load; use the ONNX")
+    if weights.static:
+        write_static_folder(folder, weights, compact_tokenizer(tokenizer), opener_files)
+        return
     tensors = dict(weights.tensors)
     projection, bias = tensors.pop(PROJECTION, None), tensors.pop(PROJECTION_BIAS, None)
     if TABLE_FACTOR in tensors:

@@ -31,7 +31,7 @@ class TransformerWeights:
     Tensors carry the names of `BertModel` without a prefix, as float32. Linear layers are [out, in]. Optional:
     `projection.weight` [d, hidden] and `projection.bias` [d] (applied to every token output before pooling),
     `token_weights` [V] (weight of a token in the mean), and `embeddings.word_factor.weight` [hidden, r] when the
-    token table is factored.
+    token table is factored. Without layers and positions the encoder is static: a token's output is its row.
     """
 
     config: dict[str, Any]
@@ -41,6 +41,16 @@ class TransformerWeights:
     def layers(self) -> int:
         """Number of transformer layers."""
         return int(self.config["num_hidden_layers"])
+
+    @property
+    def static(self) -> bool:
+        """Whether a token's output is its row of the table, whatever stands around it."""
+        return POSITIONS not in self.tensors
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest text that it reads."""
+        return int(self.config["max_position_embeddings"]) if self.static else len(self.positions())
 
     @property
     def hidden(self) -> int:
@@ -118,7 +128,9 @@ def _plain_name(name: str) -> str:
 
 def _check(weights: TransformerWeights, path: Path) -> None:
     tensors, hidden = weights.tensors, weights.hidden
-    for name in (TABLE, POSITIONS, "embeddings.LayerNorm.weight", "embeddings.LayerNorm.bias"):
+    static = not weights.layers and weights.static
+    needed = (TABLE,) if static else (TABLE, POSITIONS, "embeddings.LayerNorm.weight", "embeddings.LayerNorm.bias")
+    for name in needed:
         if name not in tensors:
             raise InputError(f"{path}: the tensor {name} is missing; the file does not hold a BERT encoder")
     inner = int(weights.config.get("intermediate_size", 4 * hidden))

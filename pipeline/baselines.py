@@ -4,6 +4,8 @@ A baseline is a function from a retrieval set and a split to a score matrix [sco
 better, so that every baseline is measured by `metrics.evaluate_scores` and can be fused with any other.
 """
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from ..runtime.errors import UnavailableError
@@ -17,25 +19,26 @@ def bm25_scores(retrieval_set: RetrievalSet, split: str) -> np.ndarray:
     BM25 as in Robertson and Zaragoza (2009) through `bm25s` with its defaults (Lucene's variant, k1 1.5, b 0.75) and
     its English stop words. Raises `UnavailableError` when `bm25s` is not installed.
     """
+    queries = [retrieval_set.queries[query] for query in scored_queries(retrieval_set, split)]
+    scores = np.zeros((len(queries), len(retrieval_set.documents)), dtype=np.float32)
+    for row, found in enumerate(bm25_rows(list(retrieval_set.documents.values()), queries)):
+        scores[row] = found
+    return scores
+
+
+def bm25_rows(documents: Sequence[str], queries: Sequence[str]) -> Iterator[np.ndarray]:
+    """Yield the scores of all documents, float32 [documents], for one query after the other; see `bm25_scores`."""
     try:
         import bm25s
     except ImportError:
         raise UnavailableError("BM25 needs the package bm25s; pip install 'pocketrank[build]'") from None
-    queries = [retrieval_set.queries[query] for query in scored_queries(retrieval_set, split)]
-    scores = np.zeros((len(queries), len(retrieval_set.documents)), dtype=np.float32)
-    corpus = bm25s.tokenize(
-        list(retrieval_set.documents.values()), stopwords="en", show_progress=False, return_ids=False
-    )
-    if not any(corpus):
-        return scores
+    corpus = bm25s.tokenize(list(documents), stopwords="en", show_progress=False, return_ids=False)
     model = bm25s.BM25()
-    model.index(corpus, show_progress=False)
-    tokens = bm25s.tokenize(queries, stopwords="en", show_progress=False, return_ids=False)
-    for row, words in enumerate(tokens):
-        known = [str(word) for word in words if word in model.vocab_dict]
-        if known:
-            scores[row] = model.get_scores(known)
-    return scores
+    if has_words := any(corpus):
+        model.index(corpus, show_progress=False)
+    for words in bm25s.tokenize(list(queries), stopwords="en", show_progress=False, return_ids=False):
+        known = [str(word) for word in words if has_words and word in model.vocab_dict]
+        yield model.get_scores(known) if known else np.zeros(len(documents), np.float32)
 
 
 def fuse(*matrices: np.ndarray) -> np.ndarray:

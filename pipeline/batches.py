@@ -6,12 +6,14 @@ pairs see both; its texts are sorted by length and split into parts of about equ
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from ..runtime.errors import InputError
 from ..runtime.files import read_json_lines
+from .score_lists import ABSENT, ScoreLists
 
 _WINDOW_BATCHES = 32  # texts of this many batches are sorted by length together: little padding, still random
 
@@ -27,7 +29,7 @@ class TokenisedTexts:
     def __len__(self) -> int:
         return len(self.is_document)
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """Tokens of each text, int64 [texts]."""
         return np.diff(self.starts)
@@ -107,12 +109,41 @@ class _Pool:
         return [batches[index] for index in order]
 
 
+@dataclass(frozen=True)
+class BatchLists:
+    """Which texts of a batch make up its score lists."""
+
+    places: np.ndarray  # int64 [lists, 1 + documents]: query and documents by their places in the batch; -1: absent
+    scores: np.ndarray  # float32 [lists, documents]
+
+
 class BatchPlan:
     """The batches of a training run."""
 
     def __init__(
-        self, texts: TokenisedTexts, excluded: np.ndarray, batch_texts: int, document_share: float, seed: int
+        self,
+        texts: TokenisedTexts,
+        excluded: np.ndarray,
+        batch_texts: int,
+        document_share: float,
+        seed: int,
+        lists: ScoreLists | None = None,
+        batch_lists: int = 0,
     ) -> None:
+        """Plan batches of `batch_texts` texts, among them those of `batch_lists` of the lists."""
+        self._lists = lists.without(excluded) if lists is not None else None
+        if lists is not None and self._lists is not None:
+            room = batch_texts - batch_lists * lists.width
+            if batch_lists < 1 or room < 1 or not len(self._lists):
+                raise InputError(
+                    f"distill.batch_lists = {batch_lists} lists of {lists.width} texts each do not fit into "
+                    f"distill.batch_texts = {batch_texts} beside other texts, or no list is left "
+                    f"({len(self._lists)}); change these or cross_encoder.candidates"
+                )
+            batch_texts = room
+            self._list_pool = _Pool(
+                np.arange(len(self._lists)), np.ones(len(self._lists), np.int64), batch_lists, (seed, 3)
+            )
         usable = np.setdiff1d(np.arange(len(texts)), excluded)
         if not len(usable):
             raise InputError("no training texts are left; add texts to the corpus or raise queries.max_texts")
@@ -126,8 +157,28 @@ class BatchPlan:
 
     def rows(self, step: int) -> np.ndarray:
         """Return the rows of the batch of `step`, shortest first."""
-        rows = np.concatenate([self._others.batch(step), self._documents.batch(step)]).astype(np.int64)
+        rows = self._drawn(step)
         return rows[np.argsort(self._texts.lengths[rows], kind="stable")]
+
+    def lists(self, step: int) -> BatchLists | None:
+        """Return the score lists of the batch of `step`, whose places count along `rows`."""
+        if self._lists is None:
+            return None
+        chosen = self._list_pool.batch(step)
+        rows = self._drawn(step)
+        new_place = np.empty(len(rows), np.int64)
+        new_place[np.argsort(self._texts.lengths[rows], kind="stable")] = np.arange(len(rows))
+        present = self._lists.rows[chosen] != ABSENT
+        places = np.full(present.shape, ABSENT, np.int64)
+        places[present] = new_place[len(rows) - int(present.sum()) :]
+        return BatchLists(places, self._lists.scores[chosen])
+
+    def _drawn(self, step: int) -> np.ndarray:
+        parts = [self._others.batch(step), self._documents.batch(step)]
+        if self._lists is not None:
+            listed = self._lists.rows[self._list_pool.batch(step)]
+            parts.append(listed[listed != ABSENT])
+        return np.concatenate(parts).astype(np.int64)
 
     def parts(self, step: int, count: int) -> list[np.ndarray]:
         """Return the batch split into at most `count` runs of rows whose padded sizes are about equal."""

@@ -80,7 +80,7 @@ def choose_plan(context: StageContext, weights: TransformerWeights) -> ChosenPla
     if not (settings.sensitivity or settings.target_bytes or STATIC in plan.schemes):
         return ChosenPlan(plan)
     tokenizer_file = context.inputs["vocabulary"] / "tokenizer.json"
-    limit = min(context.recipe.student.max_length, len(weights.positions()))
+    limit = min(context.recipe.student.max_length, weights.longest)
     texts = _training_texts(context.inputs["queries"] / "training.jsonl")
     tokens = Tokens(tokenizer_file, limit)
     calibration = tokens.ids(spread_texts(texts, max(settings.calibration_texts, 1)))

@@ -18,14 +18,19 @@ from ..runtime.files import write_json
 from ..runtime.progress import Progress
 from .batches import BatchPlan, TokenisedTexts, held_back, tokenise
 from .checkpoint import TrainingState, read_checkpoint, write_checkpoint
+from .chosen_teacher import chosen_teacher
+from .general import general_folder, general_weights, read_general
 from .initialise import fit_projection, random_weights, read_pieces, teacher_weights
+from .judged_pairs import judged_pairs
 from .losses import WeightedLosses
 from .quantization_plan import trained_plan
 from .quantize_aware import RoundedCopy
 from .reduction import read_reduction
+from .score_lists import ScoreLists, read_lists
 from .settings import DistillSettings
 from .shards import VectorReader
 from .stage import StageContext
+from .static_start import start_static
 from .step_engine import StepEngine
 from .student import FlatParameters, Student, save_student, shape_of
 
@@ -54,24 +59,43 @@ def _distill(context: StageContext) -> None:
     pieces = read_pieces(tokenizer_file)
     parameters = FlatParameters(shape_of(recipe.student, len(pieces), targets.shape[1]))
     plan = trained_plan(recipe.quantize) if recipe.distill.quantize_aware_steps else None
-    trainer = Trainer(recipe.distill, recipe.seed, parameters, texts, targets, plan)
+    lists = read_lists(inputs["cross_encoder"], len(texts)) if "cross_encoder" in inputs else None
+    losses = WeightedLosses(recipe.distill.losses)
+    if lists is None and losses.read_lists and not losses.read_scores:
+        lists = judged_pairs(inputs["corpus"], inputs["queries"] / "training.jsonl")
+    trainer = Trainer(recipe.distill, recipe.seed, parameters, texts, targets, plan, lists)
     state = read_checkpoint(context.work / "checkpoint.safetensors")
     if state is not None and trainer.fits(state):
         context.progress.note(f"  going on from step {state.step:,}")
         trainer.restore(state)
-    elif recipe.student.initialise == "teacher":
-        from .teacher_model import load_teacher
-
-        context.progress.note("  composing the first weights from the teacher")
-        teacher_weights(trainer.student.tensors, load_teacher(recipe.teacher), pieces, recipe.seed)
-        fit_projection(trainer.student, texts, targets, trainer.trained)
+    elif parameters.shape.static:
+        start_static(context, trainer.student.tensors, pieces, texts, targets, trainer.trained)
     else:
-        random_weights(trainer.student.tensors, recipe.seed)
+        _initialise(context, trainer.student, pieces, texts, trainer.trained)
         fit_projection(trainer.student, texts, targets, trainer.trained)
     trainer.train(context)
     save_student(context.output / "student", parameters.shape, trainer.student.tensors)
     write_json(context.output / "log.json", {"texts": len(texts), "steps": trainer.steps, "points": trainer.log})
     write_json(context.output / "speed.json", trainer.speed())
+
+
+def _initialise(
+    context: StageContext, student: Student, pieces: list[str], texts: TokenisedTexts, rows: np.ndarray
+) -> None:
+    """Fill all of a transformer student but the projection, as `student.initialise` says."""
+    recipe = context.recipe
+    if recipe.student.initialise == "random":
+        random_weights(student.tensors, recipe.seed)
+    elif recipe.student.initialise == "general":
+        folder = general_folder(recipe.student)
+        context.progress.note(f"  composing the first weights from the general student in {folder}")
+        general_weights(student.tensors, student.shape, read_general(folder), pieces, recipe.seed, texts, rows)
+    else:
+        from .teacher_model import load_teacher
+
+        context.progress.note("  composing the first weights from the teacher")
+        teacher = load_teacher(chosen_teacher(context))
+        teacher_weights(student.tensors, student.shape, teacher, pieces, recipe.seed, texts, rows)
 
 
 def reduced_targets(teacher: Path, count: int) -> np.ndarray:
@@ -101,8 +125,9 @@ class Trainer:
         texts: TokenisedTexts,
         targets: np.ndarray,
         plan: Plan | None = None,
+        lists: ScoreLists | None = None,
     ) -> None:
-        """Prepare a run; `plan` is what the `quantize_aware_steps` round the weights to."""
+        """Prepare a run; `plan` is what the `quantize_aware_steps` round the weights to, `lists` is for list losses."""
         import torch
 
         _check(settings)
@@ -111,9 +136,24 @@ class Trainer:
         self.settings, self._texts, self._targets = settings, texts, targets
         self._validation = held_back(len(texts), seed, settings.validation_texts)
         self.trained = np.setdiff1d(np.arange(len(texts)), self._validation)
-        batches = BatchPlan(texts, self._validation, settings.batch_texts, settings.document_share, seed)
         losses = WeightedLosses(settings.losses)
-        self._engine = StepEngine(parameters, texts, targets, batches, losses, settings.batch_texts, settings.shards)
+        if losses.read_lists and lists is None:
+            raise InputError(
+                "distill.losses names a list loss, and there are neither scores of a cross-encoder nor judged training "
+                'queries or titles; set cross_encoder.model and cross_encoder.use = ["scores"], or take the loss out'
+            )
+        batches = BatchPlan(
+            texts,
+            self._validation,
+            settings.batch_texts,
+            settings.document_share,
+            seed,
+            lists if losses.read_lists else None,
+            settings.batch_lists,
+        )
+        self._engine = StepEngine(
+            parameters, texts, targets, batches, losses, settings.batch_texts, settings.shards, settings.precision
+        )
         self.student = Student(parameters, self._engine.flat)
         # What the optimiser changes: the student's own weights, or those before rounding.
         self._weights = torch.zeros(parameters.length) if self._rounded else self._engine.flat

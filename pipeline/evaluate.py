@@ -1,15 +1,14 @@
-"""The stage `evaluate`: ranking quality of the file that is shipped, beside the teacher and BM25.
+"""The stage `evaluate`: ranking quality of the file that is shipped, beside the teacher, BM25 and rivals.
 
 Queries are always encoded by the bundle. Documents are encoded by the bundle too (symmetric), or by the teacher and
 brought into the bundle's space by its projection (asymmetric).
 """
 
-import dataclasses
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,10 +22,14 @@ from ..runtime.projection import Projection, read_projection
 from ..runtime.schema import from_mapping, to_mapping
 from .baselines import bm25_scores, fuse
 from .beir import RetrievalSet, read_retrieval_set
+from .chosen_teacher import bundle_teacher, chosen_teacher
+from .fusion import fuse_as_device, fuse_by_rank
 from .metrics import METRICS, Interval, QualityFigures, bootstrap_ratio, evaluate_scores, scored_queries, scored_rows
+from .rivals import RivalFigures, measure_rivals
 from .settings import EvaluateSettings, Recipe, TeacherSettings
 from .shards import encode_texts
 from .stage import StageContext
+from .stored_vectors import stored_scores
 from .teacher_model import Role
 
 SCHEMA_VERSION = 1
@@ -37,6 +40,9 @@ LEVEL = 0.95
 METHODS = {
     "symmetric": "bundle encodes queries and documents",
     "asymmetric": "bundle encodes queries, teacher documents through the projection",
+    "symmetric_int8": "bundle encodes queries and documents, document vectors kept in int8",
+    "symmetric_binary": "bundle encodes queries and documents, vectors kept in bits, the best 500 ranked anew in int8",
+    "symmetric_binary_unrescored": "bundle encodes queries and documents, vectors kept in bits alone",
     "symmetric_fp32": "fp32 file encodes queries and documents",
     "asymmetric_fp32": "fp32 file encodes queries, teacher documents through the projection",
     "teacher": "teacher encodes queries and documents",
@@ -44,6 +50,8 @@ METHODS = {
     "fusion_symmetric": "bundle alone and BM25, sum of z-scores per query",
     "fusion_asymmetric": "bundle with teacher documents and BM25, sum of z-scores per query",
     "fusion_teacher": "teacher and BM25, sum of z-scores per query",
+    "hybrid_symmetric": "bundle alone and BM25 as on the device, z-scores over the candidates of both",
+    "hybrid_ranks": "bundle alone and BM25, reciprocal rank fusion",
 }
 
 
@@ -60,8 +68,28 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Size:
+    """What a rival weighs where it is shipped."""
+
+    value: int
+    method: str = "model file and tokenizer.json"
+    unit: Literal["B"] = "B"
+
+
+@dataclass(frozen=True)
+class RivalEntry:
+    """One rival: what it weighs, and how well it ranks."""
+
+    bytes: Size
+    ndcg10: Entry
+    mrr10: Entry
+    recall100: Entry
+    ndcg10_retention: Entry | None = None
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """The whole of `evaluation.json`: figures by system, the systems being the keys of `METHODS`."""
+    """The whole of `evaluation.json`: figures by system, the systems being the keys of `METHODS`; then the rivals."""
 
     schema_version: int
     split: str
@@ -71,6 +99,7 @@ class Evaluation:
     mrr10: dict[str, Entry]
     recall100: dict[str, Entry]
     ndcg10_retention: dict[str, Entry]  # share of the teacher's nDCG@10
+    rivals: dict[str, RivalEntry] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a file of another version."""
@@ -83,6 +112,7 @@ def run_evaluate(context: StageContext) -> None:
 
     Raises `InputError` when the teacher's vectors do not belong to the corpus.
     """
+    settings = context.recipe.evaluate
     retrieval_set = read_retrieval_set(context.inputs["corpus"])
     teacher, bundle = context.inputs["teacher"], context.inputs["export"] / "bundle"
     teacher_documents = read_vectors(teacher / "documents.npy", len(retrieval_set.documents))
@@ -91,20 +121,34 @@ def run_evaluate(context: StageContext) -> None:
     )
     projection = read_projection(teacher / "projection.safetensors")
     scores = teacher_scores(teacher_queries, teacher_documents)
-    for variant, suffix in ((SHIPPED, ""), (REFERENCE, "_fp32")):
+    for variant, suffix in ((SHIPPED, ""), (REFERENCE, "_fp32"))[: 2 if settings.reference else 1]:
         encoder = Encoder.open(bundle, variant)
         own = indexed_documents(context.inputs["index"] / "index", encoder) if variant == SHIPPED else None
-        found = bundle_scores(encoder, retrieval_set, "test", context.progress, projection, teacher_documents, own=own)
+        stored = settings.stored_vectors and variant == SHIPPED
+        found = bundle_scores(
+            encoder, retrieval_set, "test", context.progress, projection, teacher_documents, own=own, stored=stored
+        )
         scores.update({f"{name}{suffix}": matrix for name, matrix in found.items()})
-    add_baselines(scores, retrieval_set, "test", context.recipe.evaluate)
+    add_baselines(scores, retrieval_set, "test", settings)
     figures = {name: evaluate_scores(scores[name], retrieval_set, "test") for name in METHODS if name in scores}
+    # Rivals do not depend on the student: what is measured of them outlives the stage's key.
+    cache = context.work.parent / ".rivals"
+    rivals = measure_rivals(
+        settings.baselines,
+        settings.model2vec,
+        chosen_teacher(context),
+        retrieval_set,
+        "test",
+        cache,
+        context.progress,
+    )
     evaluation = summarise(
-        figures, "test", len(retrieval_set.documents), context.recipe.evaluate.bootstrap, context.recipe.seed
+        figures, "test", len(retrieval_set.documents), settings.bootstrap, context.recipe.seed, rivals
     )
     write_json(context.output / "evaluation.json", to_mapping(evaluation))
-    write_json(context.output / "per_query.json", per_query(figures))
-    for name, entry in evaluation.ndcg10.items():
-        context.progress.note(f"  nDCG@10 {entry.value:.4f} [{entry.low:.4f}, {entry.high:.4f}]  {METHODS[name]}")
+    write_json(context.output / "per_query.json", per_query(figures | {one.name: one.figures() for one in rivals}))
+    for entry in (*evaluation.ndcg10.values(), *(one.ndcg10 for one in evaluation.rivals.values())):
+        context.progress.note(f"  nDCG@10 {entry.value:.4f} [{entry.low:.4f}, {entry.high:.4f}]  {entry.method}")
 
 
 def evaluate_bundle(
@@ -117,14 +161,17 @@ def evaluate_bundle(
     cache: Path | None = None,
     resamples: int = 1000,
     seed: int = 1,
+    settings: EvaluateSettings | None = None,
 ) -> Evaluation:
     """Return the quality of the shipped file of a finished `bundle` on the retrieval set in the folder `data`.
 
     Without the teacher the documents are encoded by the bundle (`symmetric`); with it they are encoded by the
     teacher that the manifest names (`asymmetric`), and the teacher itself is measured too. `teacher` says where it
-    is when not where the recipe found it; its weights must be those of the manifest. Its vectors are kept in
-    `cache` when that is given. BM25 and fusions are left out when `bm25s` is not installed.
+    is when not where the recipe found it; its weights must be those of the manifest. Its vectors, and the figures of
+    rivals, are kept in `cache` when that is given. `settings` says what stands beside the bundle; BM25 and fusions are
+    left out when `bm25s` is not installed.
     """
+    settings = settings or EvaluateSettings()
     manifest = read_manifest(bundle)
     retrieval_set = read_retrieval_set(data)
     names = scored_queries(retrieval_set, split)
@@ -137,30 +184,45 @@ def evaluate_bundle(
         if not manifest.pairing.projection:
             raise InputError(f"{bundle} has no projection for teacher documents; use the documents of the student")
         projection = read_projection(inside(bundle, manifest.pairing.projection))
-        settings = teacher_settings(bundle, teacher, manifest.teacher.sha256)
+        large = teacher_settings(bundle, teacher, manifest.teacher.sha256)
         queries = [retrieval_set.queries[name] for name in names]
-        documents = cached_vectors(settings, list(retrieval_set.documents.values()), "document", cache, progress)
-        scores |= teacher_scores(cached_vectors(settings, queries, "query", cache, progress), documents)
-    scores |= bundle_scores(encoder, retrieval_set, split, progress, projection, documents, symmetric=not with_teacher)
+        documents = cached_vectors(large, list(retrieval_set.documents.values()), "document", cache, progress)
+        scores |= teacher_scores(cached_vectors(large, queries, "query", cache, progress), documents)
+    scores |= bundle_scores(
+        encoder,
+        retrieval_set,
+        split,
+        progress,
+        projection,
+        documents,
+        symmetric=not with_teacher,
+        stored=settings.stored_vectors,
+    )
     try:
-        add_baselines(scores, retrieval_set, split, EvaluateSettings())
+        add_baselines(scores, retrieval_set, split, settings)
     except UnavailableError as error:
         progress.note(f"  {error}")
+    rivals: list[RivalFigures] = []
+    if {"teacher-int8", "model2vec"} & set(settings.baselines):
+        large = teacher_settings(bundle, teacher, manifest.teacher.sha256)
+        rivals = measure_rivals(settings.baselines, settings.model2vec, large, retrieval_set, split, cache, progress)
     figures = {name: evaluate_scores(scores[name], retrieval_set, split) for name in METHODS if name in scores}
-    return summarise(figures, split, len(retrieval_set.documents), resamples, seed)
+    return summarise(figures, split, len(retrieval_set.documents), resamples, seed, rivals)
 
 
 def teacher_settings(bundle: Path, model: str, sha256: str) -> TeacherSettings:
     """Return the teacher section of the bundle's recipe, held to the weights that the manifest names."""
     recipe = from_mapping(Recipe, read_toml(inside(bundle, "recipe.toml")), str(bundle / "recipe.toml"))
-    return dataclasses.replace(recipe.teacher, sha256=sha256, **({"model": model} if model else {}))
+    return bundle_teacher(recipe, model, sha256, str(bundle))
 
 
 def cached_vectors(
     settings: TeacherSettings, texts: Sequence[str], role: Role, cache: Path | None, progress: Progress
 ) -> np.ndarray:
     """Return the teacher's vectors of `texts`; from `cache` when they are there, else encoded and put there."""
-    parts = (settings.sha256, settings.query_prompt, settings.document_prompt, str(settings.max_length), role, *texts)
+    several = [repr((settings.weight, settings.further))] if settings.further else []
+    reading = (settings.sha256, settings.query_prompt, settings.document_prompt, str(settings.max_length), *several)
+    parts = (*reading, role, *texts)
     key = sha256_bytes("\0".join(parts).encode("utf-8"))
     path = cache / f"{role}-{key[:32]}.npy" if cache else None
     if path and path.is_file():
@@ -187,22 +249,26 @@ def bundle_scores(
     teacher_documents: np.ndarray | None = None,
     symmetric: bool = True,
     own: np.ndarray | None = None,
+    stored: bool = False,
 ) -> dict[str, np.ndarray]:
     """Return the scores [scored queries of `split`, documents] of one file of a bundle.
 
     `symmetric` takes the bundle's own vectors of the documents, `own` where they are at hand, encoded now otherwise;
-    `asymmetric` is there when the teacher's document vectors and the projection are given.
+    with `stored` it is computed too as indexes of int8 and binary vectors do. `asymmetric` is there when the teacher's
+    document vectors and the projection are given.
     """
     names = scored_queries(retrieval_set, split)
     queries = encoder.encode_queries([retrieval_set.queries[name] for name in names])
     scores: dict[str, np.ndarray] = {}
-    if own is not None:
-        scores["symmetric"] = queries @ own.T
-    elif symmetric:
+    if own is None and symmetric:
         # A graph without activations quantized on the fly computes the same in any batch, and faster.
         batch_tokens = 4096 if encoder.model_path.stem == REFERENCE else 0
         texts = list(retrieval_set.documents.values())
-        scores["symmetric"] = queries @ encoder.encode_documents(texts, batch_tokens, progress).T
+        own = encoder.encode_documents(texts, batch_tokens, progress)
+    if own is not None:
+        scores["symmetric"] = queries @ own.T
+    if own is not None and stored:
+        scores |= {f"symmetric_{name}": matrix for name, matrix in stored_scores(queries, own).items()}
     if projection is not None and teacher_documents is not None:
         scores["asymmetric"] = queries @ projection.apply(teacher_documents).T
     return scores
@@ -219,7 +285,7 @@ def add_baselines(
     scores: dict[str, np.ndarray], retrieval_set: RetrievalSet, split: str, settings: EvaluateSettings
 ) -> None:
     """Add the score matrices of `settings.baselines` to those of the bundle and the teacher."""
-    if not {"bm25", "fusion"} & set(settings.baselines):
+    if not {"bm25", "fusion", "hybrid"} & set(settings.baselines):
         return
     bm25 = bm25_scores(retrieval_set, split)
     if "bm25" in settings.baselines:
@@ -228,26 +294,55 @@ def add_baselines(
         for name in ("symmetric", "asymmetric", "teacher"):
             if name in scores:
                 scores[f"fusion_{name}"] = fuse(scores[name], bm25)
+    if "hybrid" in settings.baselines and "symmetric" in scores:
+        scores["hybrid_symmetric"] = fuse_as_device(scores["symmetric"], bm25)
+        scores["hybrid_ranks"] = fuse_by_rank(scores["symmetric"], bm25)
 
 
 def summarise(
-    figures: Mapping[str, QualityFigures], split: str, documents: int, resamples: int, seed: int
+    figures: Mapping[str, QualityFigures],
+    split: str,
+    documents: int,
+    resamples: int,
+    seed: int,
+    rivals: Sequence[RivalFigures] = (),
 ) -> Evaluation:
     """Return means and intervals of all systems, and what each keeps of the teacher's nDCG@10 when it is there."""
     count = len(next(iter(figures.values())).query_ids)
     if not count:
         raise InputError(f"no query of the split {split!r} has a relevant document; choose another split")
     tables: dict[str, dict[str, Entry]] = {metric: {} for metric in METRICS}
-    for name, values in figures.items():
-        for metric, interval in values.summary(resamples, seed).items():
-            tables[metric][name] = _entry(interval, count, METHODS[name])
     retention: dict[str, Entry] = {}
-    if "teacher" in figures and figures["teacher"].ndcg10.any():
-        for name, values in figures.items():
-            if name != "teacher":
-                interval = bootstrap_ratio(values.ndcg10, figures["teacher"].ndcg10, resamples, seed, LEVEL)
-                retention[name] = _entry(interval, count, f"{METHODS[name]}; relative to the teacher alone")
-    return Evaluation(SCHEMA_VERSION, split, documents, count, **tables, ndcg10_retention=retention)
+    teacher = figures.get("teacher")
+    for name, values in figures.items():
+        for metric, entry in _entries(values, METHODS[name], resamples, seed).items():
+            tables[metric][name] = entry
+        kept = _retention(values, teacher, METHODS[name], resamples, seed)
+        if kept is not None:
+            retention[name] = kept
+    others = {
+        one.name: RivalEntry(
+            Size(one.bytes),
+            **_entries(one.figures(), one.method, resamples, seed),
+            ndcg10_retention=_retention(one.figures(), teacher, one.method, resamples, seed),
+        )
+        for one in rivals
+    }
+    return Evaluation(SCHEMA_VERSION, split, documents, count, **tables, ndcg10_retention=retention, rivals=others)
+
+
+def _entries(values: QualityFigures, method: str, resamples: int, seed: int) -> dict[str, Entry]:
+    count = len(values.query_ids)
+    return {metric: _entry(found, count, method) for metric, found in values.summary(resamples, seed).items()}
+
+
+def _retention(
+    values: QualityFigures, teacher: QualityFigures | None, method: str, resamples: int, seed: int
+) -> Entry | None:
+    if teacher is None or values is teacher or not teacher.ndcg10.any():
+        return None
+    interval = bootstrap_ratio(values.ndcg10, teacher.ndcg10, resamples, seed, LEVEL)
+    return _entry(interval, len(values.query_ids), f"{method}; relative to the teacher alone")
 
 
 def per_query(figures: Mapping[str, QualityFigures]) -> dict[str, Any]:

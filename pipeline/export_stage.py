@@ -21,15 +21,17 @@ from ..export.bundle import (
 from ..export.parity import Parity, compare, require_exact, spread_texts
 from ..export.quantize import FP32, Plan
 from ..export.sensitivity import SENSITIVITY_NAME, write_sensitivity
+from ..export.static import fold_token_weights
 from ..export.tokenizer import compact_tokenizer
 from ..export.torch_folder import write_torch_folder
-from ..export.weights import TOKEN_WEIGHTS, TransformerWeights, read_weights
+from ..export.weights import TransformerWeights, read_weights
 from ..runtime.encoder import Encoder
 from ..runtime.errors import InputError
 from ..runtime.files import read_bytes, read_json, write_json
 from ..runtime.manifest import Figure, Prompts, TeacherEntry
 from .beir import RetrievalSet, read_retrieval_set
 from .choose_plan import choose_plan
+from .chosen_teacher import chosen_teacher
 from .recipe import recipe_toml
 from .stage import StageContext
 from .teacher_graph import write_teacher
@@ -44,7 +46,7 @@ TEACHER_TEXTS = 8
 def run_export(context: StageContext) -> None:
     """Write the candidate `bundle/`, and beside it `student/` for PyTorch, the graph of the teacher, `parity.json`."""
     student = context.inputs["distill"] / "student"
-    weights = read_weights(student)
+    weights = fold_token_weights(read_weights(student))
     projection = context.inputs["teacher"] / PROJECTION_NAME
     tokenizer, length = read_bytes(context.inputs["vocabulary"] / "tokenizer.json"), max_length(context, weights)
     corpus = read_retrieval_set(context.inputs["corpus"])
@@ -65,9 +67,8 @@ def run_export(context: StageContext) -> None:
         mobile="ort" in context.recipe.export.formats,
         graphs=engine_graphs(context, weights, tokenizer, chosen.plan),
     )
-    if TOKEN_WEIGHTS not in weights.tensors:  # PyTorch's side of sentence-transformers has no place for them
-        files = opener_files(weights, compact_tokenizer(tokenizer), length)
-        write_torch_folder(context.output / STUDENT, weights, tokenizer, files)
+    files = opener_files(weights, compact_tokenizer(tokenizer), length)
+    write_torch_folder(context.output / STUDENT, weights, tokenizer, files)
     if chosen.sensitivity is not None:  # travels along, so that `pocketrank inspect` can name measured costs
         write_sensitivity(bundle / SENSITIVITY_NAME, chosen.sensitivity)
     comparisons = compare_variants(bundle, student, texts, context)
@@ -122,7 +123,7 @@ def engine_graphs(
 
 def max_length(context: StageContext, weights: TransformerWeights) -> int:
     """Return the longest text in tokens: what the recipe asks for, at most what the student has positions for."""
-    return min(context.recipe.student.max_length, len(weights.positions()))
+    return min(context.recipe.student.max_length, weights.longest)
 
 
 def parity_texts(corpus: RetrievalSet, count: int = PARITY_TEXTS) -> list[str]:
@@ -163,7 +164,10 @@ def student_vectors(folder: Path, ids: list[list[int]]) -> np.ndarray:
 
 def export_teacher(context: StageContext, corpus: RetrievalSet) -> Parity:
     """Write the teacher's graph and hold it against the vectors that the student was trained on."""
-    teacher = load_teacher(context.recipe.teacher)
+    teacher = load_teacher(chosen_teacher(context))
+    if teacher.parts:
+        context.progress.note(f"  of several teachers, the graph is that of the first: {teacher.first.files.name}")
+    teacher = teacher.first
     folder = context.output / "teacher"
     writer = write_teacher(teacher, folder)
     limit = teacher.max_length or 512
@@ -177,7 +181,9 @@ def export_teacher(context: StageContext, corpus: RetrievalSet) -> Parity:
         raise InputError(f"{len(vectors)} teacher vectors for {len(texts)} documents; run the teacher stage again")
     rows = [index * len(texts) // TEACHER_TEXTS for index in range(min(TEACHER_TEXTS, len(texts)))]
     found = encoder.encode_documents([texts[row] for row in rows])
-    return compare(f"teacher by {writer}", found, "the teacher's own vectors", np.asarray(vectors[rows]))
+    own = np.asarray(vectors[rows])[:, : teacher.dimension]
+    own = own / np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-12)  # of several teachers, the first's part
+    return compare(f"teacher by {writer}", found, "the teacher's own vectors", own)
 
 
 def quality_figures(evaluation: Mapping[str, Any]) -> dict[str, Figure]:
@@ -193,7 +199,8 @@ def quality_figures(evaluation: Mapping[str, Any]) -> dict[str, Figure]:
             found[name] = Figure(float(number), method, unit)
             return
         for key, item in value.items():
-            walk(item, f"{name}_{key}" if name else str(key))
+            if key != "rivals":  # what else could be shipped says nothing about this bundle
+                walk(item, f"{name}_{key}" if name else str(key))
 
     walk(evaluation, "")
     return found

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from ..runtime.errors import InputError
 from ..runtime.files import sha256_bytes, sha256_file
+from .general import general_fingerprint
+from .losses import LIST_LOSSES
 from .settings import Recipe
 
 _LIBRARIES = ("numpy", "tokenizers", "onnxruntime", "onnx", "torch", "transformers", "sentence-transformers", "bm25s")
@@ -60,21 +62,55 @@ def corpus_fingerprint(recipe: Recipe) -> dict[str, str]:
     return {str(file.relative_to(root.parent)): sha256_file(file) for file in _data_files(root)}
 
 
+def queries_fingerprint(recipe: Recipe) -> dict[str, str]:
+    """Return the hashes of the files of texts to train on."""
+    missing = [name for name in recipe.queries.files if not Path(name).is_file()]
+    if missing:
+        raise InputError(f"queries.files: {missing[0]!r} is not a file; name a text file with one text a line")
+    return {name: sha256_file(Path(name)) for name in recipe.queries.files}
+
+
 def teacher_fingerprint(recipe: Recipe) -> dict[str, str]:
     """Return the hash of a local teacher's weights, the version of a packaged one, or the revision of a hub one."""
-    model = recipe.teacher.model
+    found = _model_fingerprint(recipe.teacher.model, recipe.teacher.revision)
+    for number, further in enumerate(recipe.teacher.further):
+        files = _model_fingerprint(further.model, further.revision)
+        found |= {f"further {number}: {name}": value for name, value in files.items()}
+    return found
+
+
+def cross_encoder_fingerprint(recipe: Recipe) -> dict[str, str]:
+    """Return the hash of a local cross-encoder, or the revision of a hub one.
+
+    Raises `InputError` for a recipe that lets it score and then has no loss for the scores, before it does.
+    """
+    settings = recipe.cross_encoder
+    if not settings.model:
+        return {}
+    named = [name for name in LIST_LOSSES if recipe.distill.losses.get(name)]
+    if "scores" in settings.use and not named:
+        raise InputError(
+            f'cross_encoder.use has "scores", but distill.losses names no list loss; '
+            f"add one of {', '.join(sorted(LIST_LOSSES))} with a weight, such as list_scores = 0.5"
+        )
+    return _model_fingerprint(settings.model, settings.revision)
+
+
+def _model_fingerprint(model: str, revision: str) -> dict[str, str]:
     if model.startswith("package:"):
         return {model: _package_version(model.removeprefix("package:"))}
     folder = Path(model)
     if folder.is_dir():
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         return {str(path.relative_to(folder)): sha256_file(path) for path in files}
-    return {model: recipe.teacher.revision}
+    return {model: revision}
 
 
 def distill_fingerprint(recipe: Recipe) -> dict[str, str]:
-    """Return the teacher's fingerprint, and the quantization where training rounds its weights."""
+    """Return the fingerprints of what a student starts from, and the quantization where training rounds its weights."""
     found = teacher_fingerprint(recipe)
+    if recipe.student.initialise == "general" and recipe.student.kind == "transformer":
+        found |= general_fingerprint(recipe.student)
     return found | {"quantize": repr(recipe.quantize)} if recipe.distill.quantize_aware_steps else found
 
 

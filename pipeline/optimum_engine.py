@@ -28,6 +28,10 @@ def optimum_graphs(weights: TransformerWeights, tokenizer: bytes, max_length: in
     `plan` may be int8 (unsigned) or int7 (signed, half range, per channel) in its linear layers and int8 or fp32 in
     its table. Raises `UnavailableError` where optimum is not installed, `InputError` for another plan.
     """
+    if weights.static:
+        raise InputError(
+            "export.engine = 'optimum' writes transformers; use export.engine = 'pocketrank' for a static student"
+        )
     if importlib.util.find_spec("optimum") is None or importlib.util.find_spec("optimum.onnxruntime") is None:
         raise UnavailableError(
             "export.engine = 'optimum' needs optimum-onnx, which is not installed; run `make optimum` and use "

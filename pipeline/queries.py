@@ -3,22 +3,24 @@
 The student has to agree with the teacher where real queries will fall, so that documents alone are not enough
 (Kim et al., "EmbedDistill", 2023, train on generated queries for the same reason). From every document come its
 title, sentences, crops (runs of words) and keyword queries (its words of largest tf-idf weight); the training
-queries come in as they are. Held-out queries, and whatever nearly repeats one, never enter.
+queries and the lines of files of texts come in as they are. Held-out queries, and whatever nearly repeats one, never
+enter.
 """
 
 import math
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..runtime.errors import InputError
-from ..runtime.files import read_json_lines, write_bytes, write_json
+from ..runtime.files import read_json_lines, read_text, write_bytes, write_json
 from .beir import RetrievalSet, json_lines, read_retrieval_set
 from .near_duplicates import ShingleIndex, character_shingles, normalise
+from .noise import noisy, without_punctuation
 from .settings import QueriesSettings
 from .stage import StageContext
 
@@ -27,7 +29,13 @@ SAME_QUERY = 0.6  # Jaccard similarity of runs of four characters
 CROP_WORDS = (3, 20)
 SENTENCE_WORDS = range(3, 41)
 KEYWORD_COUNT = (2, 5)
+PHRASE_WORDS = (1, 3)
+COMMON_SHARE = 0.05  # of the documents: what more of them hold says little about one
+FRAMED_SENTENCE_WORDS = 12  # at most, cut behind: people ask in short sentences
 MAX_TEXT_CHARACTERS = 2000  # of a generated text; documents stay as they are
+
+FRAME_PARTS = ("title", "sentence", "phrase")
+_REAL = ("query", "file")  # texts that people wrote are taken as they are
 
 Item = TypeVar("Item")
 
@@ -37,19 +45,27 @@ _KEYWORD = re.compile(r"[^\W\d_][^\W_]+")
 
 @dataclass(frozen=True)
 class TrainingText:
-    """One text to train on: `role` says on which side of the search it stands, `form` how it was made."""
+    """One text to train on: `role` says on which side of the search it stands, `form` how it was made.
+
+    `target` is the text whose teacher vector the student is to give, where that is not the text's own.
+    """
 
     text: str
     role: str
     form: str
+    target: str = ""
+
+    def record(self) -> dict[str, str]:
+        """Return the line of `training.jsonl`; the target is left out where there is none."""
+        line = {"text": self.text, "role": self.role, "form": self.form}
+        return line | {"target": self.target} if self.target else line
 
 
 def run_queries(context: StageContext) -> None:
     """Write `training.jsonl` and `report.json`: counts by form, and what was left out because it repeats a test."""
     retrieval_set = read_retrieval_set(context.inputs["corpus"])
     texts, report = training_texts(retrieval_set, context.recipe.queries, context.recipe.seed)
-    records = ({"text": text.text, "role": text.role, "form": text.form} for text in texts)
-    write_bytes(context.output / "training.jsonl", json_lines(records))
+    write_bytes(context.output / "training.jsonl", json_lines(text.record() for text in texts))
     write_json(context.output / "report.json", report)
     counts = ", ".join(f"{count:,} {form}" for form, count in report["texts"].items())
     context.progress.note(f"  {len(texts):,} training texts: {counts}")
@@ -59,7 +75,9 @@ def read_training_texts(path: Path) -> list[TrainingText]:
     """Read `training.jsonl`; raise `InputError` for a line without text, role and form."""
     texts = []
     for number, record in read_json_lines(path):
-        if set(record) != {"text", "role", "form"} or not all(isinstance(value, str) for value in record.values()):
+        if set(record) - {"target"} != {"text", "role", "form"} or not all(
+            isinstance(value, str) for value in record.values()
+        ):
             raise InputError(f"{path}, line {number}: text, role and form are needed; run the stage 'queries' again")
         texts.append(TrainingText(**record))
     return texts
@@ -80,26 +98,31 @@ def training_texts(
     documents = _sample(documents, cap, random.Random(f"{seed} document"))
     makers: dict[str, Callable[[random.Random], Iterator[str]]] = {
         "query": lambda _: iter(retrieval_set.split_queries("train").values()),
+        "file": lambda _: _lines(settings.files),
         "title": lambda _: (title for title in retrieval_set.titles.values() if title),
         "sentence": lambda draw: _sentences(retrieval_set, settings.per_document, draw),
         "crop": lambda draw: _crops(retrieval_set, settings.per_document, draw),
         "keywords": lambda draw: _keywords(retrieval_set, settings.per_document, draw),
+        "framed": lambda draw: _framed(retrieval_set, settings, draw),
     }
     seen = {text.text for text in documents}
     candidates: dict[str, list[TrainingText]] = {}
     dropped: Counter[str] = Counter()
-    for form in settings.forms:
+    further = {"file": settings.files, "framed": settings.frames}
+    for form in (*settings.forms, *(form for form, given in further.items() if given)):
         draw = random.Random(f"{seed} {form}")
         candidates[form] = []
         for clean in makers[form](draw):
-            text = clean if form == "query" else _disturbed(clean, settings, draw)
+            whole = clean if form in _REAL else " ".join(clean[:MAX_TEXT_CHARACTERS].split())
+            text = whole if form in _REAL else _disturbed(whole, settings, draw)
             if not text or text in seen:
                 continue
             seen.add(text)
             if held_out.repeats(text) or (text != clean and held_out.repeats(clean)):
                 dropped[form] += 1
             else:
-                candidates[form].append(TrainingText(text, "query", form))
+                target = whole if text != whole and settings.noise_target == "clean" else ""
+                candidates[form].append(TrainingText(text, "query", form, target))
     shares = fair_shares({form: len(texts) for form, texts in candidates.items()}, settings.max_texts - len(documents))
     chosen = [
         text
@@ -165,6 +188,11 @@ def fair_shares(available: dict[str, int], room: int) -> dict[str, int]:
     return shares
 
 
+def _lines(files: Sequence[str]) -> Iterator[str]:
+    for name in files:
+        yield from filter(None, (" ".join(line.split()) for line in read_text(Path(name)).splitlines()))
+
+
 def _sentences(retrieval_set: RetrievalSet, count: int, draw: random.Random) -> Iterator[str]:
     for document in retrieval_set.documents:
         sentences = [part.strip() for part in _SENTENCE.split(retrieval_set.body(document))]
@@ -183,14 +211,7 @@ def _crops(retrieval_set: RetrievalSet, count: int, draw: random.Random) -> Iter
 
 
 def _keywords(retrieval_set: RetrievalSet, count: int, draw: random.Random) -> Iterator[str]:
-    bags = [Counter(_KEYWORD.findall(text.lower())) for text in retrieval_set.documents.values()]
-    frequency = Counter(word for bag in bags for word in bag)
-    for bag in bags:
-        # tf-idf with a dampened term frequency (Salton and Buckley 1988)
-        weights = {
-            word: (1 + math.log(times)) * math.log(len(bags) / frequency[word] + 1) for word, times in bag.items()
-        }
-        best = sorted(weights, key=lambda word: (-weights[word], word))[: 2 * KEYWORD_COUNT[1]]
+    for best in _best_words(_bags(retrieval_set)).values():
         for _ in range(count):
             chosen = _sample(best, draw.randint(*KEYWORD_COUNT), draw)
             draw.shuffle(chosen)
@@ -198,30 +219,76 @@ def _keywords(retrieval_set: RetrievalSet, count: int, draw: random.Random) -> I
                 yield " ".join(chosen)
 
 
+def _bags(retrieval_set: RetrievalSet) -> dict[str, Counter[str]]:
+    return {name: Counter(_KEYWORD.findall(text.lower())) for name, text in retrieval_set.documents.items()}
+
+
+def _best_words(bags: Mapping[str, Counter[str]]) -> dict[str, list[str]]:
+    """Return the ten words of each document that tell most about it, the best first."""
+    frequency = Counter(word for bag in bags.values() for word in bag)
+    found = {}
+    for name, bag in bags.items():
+        # tf-idf with a dampened term frequency (Salton and Buckley 1988)
+        weights = {
+            word: (1 + math.log(times)) * math.log(len(bags) / frequency[word] + 1) for word, times in bag.items()
+        }
+        found[name] = sorted(weights, key=lambda word: (-weights[word], word))[: 2 * KEYWORD_COUNT[1]]
+    return found
+
+
+def _framed(retrieval_set: RetrievalSet, settings: QueriesSettings, draw: random.Random) -> Iterator[str]:
+    """Put parts of every document into the recipe's frames, each frame with its own kind of part."""
+    frames = [(frame, _placeholder(frame)) for frame in settings.frames]
+    bags = _bags(retrieval_set)
+    frequency = Counter(word for bag in bags.values() for word in bag)
+    common = {word for word, times in frequency.items() if times > COMMON_SHARE * len(bags)}
+    for document, best in _best_words(bags).items():
+        body = retrieval_set.body(document)
+        cleaned = [without_punctuation(part) for part in _SENTENCE.split(body)]
+        parts = {
+            "title": [retrieval_set.titles.get(document, "")],
+            "sentence": [" ".join(part.split()[:FRAMED_SENTENCE_WORDS]) for part in cleaned if len(part.split()) > 2],
+            "phrase": _phrases(body, best[: KEYWORD_COUNT[1]], common, draw),
+        }
+        for frame, kind in _sample(frames, settings.per_document, draw):
+            part = draw.choice(parts[kind]) if parts[kind] else ""
+            if part:
+                yield frame.replace(f"{{{kind}}}", part.lower() if kind == "sentence" else part)
+
+
+def _placeholder(frame: str) -> str:
+    found = re.findall(r"{(\w*)}", frame)
+    if len(found) != 1 or found[0] not in FRAME_PARTS:
+        raise InputError(
+            f"queries.frames: {frame!r} needs exactly one of {{title}}, {{sentence}}, {{phrase}}; mend the frame"
+        )
+    return found[0]
+
+
+def _phrases(body: str, best: Sequence[str], common: set[str], draw: random.Random) -> list[str]:
+    """Return runs of a few words as they stand in a text, around its best words, without common words at the ends."""
+    words = re.findall(r"\w[\w'-]*", body)
+    places = [place for place, word in enumerate(words) if word.lower() in best]
+    runs = []
+    for place in _sample(places, 4, draw):
+        length = draw.randint(*PHRASE_WORDS)
+        start = max(0, place - draw.randrange(length))
+        run = words[start : start + length]
+        while run and run[0].lower() in common:
+            run = run[1:]
+        while run and run[-1].lower() in common:
+            run = run[:-1]
+        if run:
+            runs.append(" ".join(run))
+    return runs
+
+
 def _disturbed(text: str, settings: QueriesSettings, draw: random.Random) -> str:
-    text = text[:MAX_TEXT_CHARACTERS]
     if settings.term_dropout:
         words = text.split()
         kept = [word for word in words if draw.random() >= settings.term_dropout]
         text = " ".join(kept or words)
-    if settings.noise and draw.random() < settings.noise:
-        text = draw.choice((str.upper, str.lower, str.title, _without_punctuation, _mistyper(draw)))(text)
-    return " ".join(text.split())
-
-
-def _without_punctuation(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text))
-
-
-def _mistyper(draw: random.Random) -> Callable[[str], str]:
-    def mistype(text: str) -> str:
-        if len(text) < 4:
-            return text
-        place = draw.randrange(1, len(text) - 1)
-        swapped = text[:place] + text[place + 1] + text[place] + text[place + 2 :]
-        return draw.choice((swapped, text[:place] + text[place + 1 :], text[:place] + text[place] + text[place:]))
-
-    return mistype
+    return " ".join(noisy(text, settings.noise, draw).split())
 
 
 def _sample(items: Sequence[Item], count: int, draw: random.Random) -> list[Item]:

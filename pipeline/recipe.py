@@ -14,7 +14,15 @@ from ..runtime.schema import from_mapping, nearest, to_mapping
 from .settings import Recipe
 
 # Keys whose values are paths, relative to the folder of the recipe that names them.
-_PATHS = (("corpus", "path"), ("gate", "budget"), ("gate", "baseline"), ("teacher", "model"))
+_PATHS = (
+    ("corpus", "path"),
+    ("queries", "files"),
+    ("gate", "budget"),
+    ("gate", "baseline"),
+    ("teacher", "model"),
+    ("cross_encoder", "model"),
+    ("student", "general"),
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,12 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> ResolvedRecipe:
     for section, key in _PATHS:
         base = Path.cwd() if (section, key) in overridden else path.parent
         resolved = _resolve_path(resolved, section, key, base)
+    base = Path.cwd() if ("teacher", "further") in overridden else path.parent
+    further = tuple(
+        dataclasses.replace(one, model=_absolute(base, one.model)) if _is_folder_name(one.model) else one
+        for one in resolved.teacher.further
+    )
+    resolved = dataclasses.replace(resolved, teacher=dataclasses.replace(resolved.teacher, further=further))
     return ResolvedRecipe(resolved, to_mapping(recipe))
 
 
@@ -69,6 +83,8 @@ def _apply_override(mapping: dict[str, Any], override: str) -> tuple[str, str]:
     *tables, last = key.split(".")
     for table in tables:
         target = target.setdefault(table, {})
+        if not isinstance(target, dict):
+            raise InputError(f"--set {override}: {table!r} is no table; write --set {section}.{table}=value")
     target[last] = value
     return section, key
 
@@ -82,14 +98,24 @@ def _parse_value(text: str) -> Any:
 
 def _resolve_path(recipe: Recipe, section: str, key: str, base: Path) -> Recipe:
     settings = getattr(recipe, section)
-    value: str = getattr(settings, key)
+    value: str | tuple[str, ...] = getattr(settings, key)
+    if isinstance(value, tuple):
+        paths = tuple(_absolute(base, one) for one in value)
+        return dataclasses.replace(recipe, **{section: dataclasses.replace(settings, **{key: paths})})
     # A corpus path is a data set id for `hub`; a teacher is a folder only when it looks like one.
     is_path = bool(value)
     if section == "corpus":
         is_path = is_path and settings.source in ("beir", "texts")
-    if section == "teacher":
-        is_path = value.startswith((".", "/", "~"))
+    if section in ("teacher", "cross_encoder"):
+        is_path = _is_folder_name(value)
     if not is_path:
         return recipe
-    absolute = str((base / Path(value).expanduser()).resolve())
-    return dataclasses.replace(recipe, **{section: dataclasses.replace(settings, **{key: absolute})})
+    return dataclasses.replace(recipe, **{section: dataclasses.replace(settings, **{key: _absolute(base, value)})})
+
+
+def _is_folder_name(model: str) -> bool:
+    return model.startswith((".", "/", "~"))
+
+
+def _absolute(base: Path, path: str) -> str:
+    return str((base / Path(path).expanduser()).resolve())

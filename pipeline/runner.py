@@ -31,6 +31,7 @@ from .stages import STAGES, Stage
 PUBLISHED = {
     "bundle": "bundle",
     "student": "export",  # for PyTorch
+    "dual-teacher": "cross_encoder",  # where there is one
     "index": "index",
     "report.json": "benchmark",
     "report.html": "gate",  # with the verdict in it

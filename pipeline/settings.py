@@ -49,10 +49,15 @@ class QueriesSettings:
         "keywords",
         "query",
     )
+    # Patterns that people ask in, with one of {title}, {sentence}, {phrase}: parts of documents are put into them.
+    frames: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()  # more texts to train on, one a line, such as a log of queries
     per_document: int = 3  # generated texts per document and form, at most
     max_texts: int = 40_000  # training texts in all, documents included
     term_dropout: float = 0.0  # chance that a word of a generated query is left out
-    noise: float = 0.0  # chance that a generated text gets a changed case, punctuation or a typing error
+    noise: float = 0.0  # chance that a generated text gets another case, loses its punctuation or gets typing errors
+    # Whose teacher vector a text with words left out or with noise is trained towards: the clean text's or its own
+    noise_target: Literal["clean", "own"] = "clean"
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,19 @@ class VocabularySettings:
 
 
 @dataclass(frozen=True)
+class FurtherTeacher:
+    """One more bi-encoder beside the teacher: `[[teacher.further]]`. `docs/teachers.md` says what it is good for."""
+
+    model: str  # as `teacher.model`
+    revision: str = ""
+    sha256: str = ""
+    query_prompt: str = ""
+    document_prompt: str = ""
+    max_length: int = 0
+    weight: float = 1.0  # of its cosine in the mean of the cosines; the teacher's own is `teacher.weight`
+
+
+@dataclass(frozen=True)
 class TeacherSettings:
     """The large ranker, and how its vectors are made."""
 
@@ -79,21 +97,55 @@ class TeacherSettings:
     max_length: int = 0  # 0: the teacher's own
     dimension: int = 192  # after PCA; 0: the teacher's own
     centre: bool = False  # subtract the mean before the PCA
+    # In which numbers the teacher computes. bf16 is several times faster on processors that multiply bfloat16 (AMX,
+    # AVX-512 BF16) and slower on others; mixed: bf16 for generated texts, fp32 for whole documents and test queries
+    precision: Literal["fp32", "mixed", "bf16"] = "fp32"
     batch_tokens: int = 4096
     shard_texts: int = 512
     workers: int = 0  # encoding processes of one thread each; 0: one a core
+    weight: float = 1.0  # beside further teachers
+    further: tuple[FurtherTeacher, ...] = ()
+
+
+@dataclass(frozen=True)
+class CrossEncoderSettings:
+    """A ranker that reads query and document together, as a second teacher. `docs/teachers.md` compares its uses."""
+
+    model: str = ""  # none; or a local folder or a hub id: BERT-like, one output, safetensors
+    revision: str = ""  # hub id: a commit of 40 hexadecimal digits
+    sha256: str = ""  # of model.safetensors
+    # scores: its score lists are matched by the list losses of `[distill.losses]`; embeddings: it is made dual-pooled
+    # and takes the place of the teacher
+    use: tuple[Literal["scores", "embeddings"], ...] = ("scores",)
+    max_length: int = 0  # of query and document together; 0: the cross-encoder's own
+    temperature: float = 1.0  # its scores are divided by it
+    precision: Literal["fp32", "bf16"] = "fp32"
+    batch_tokens: int = 4096
+    workers: int = 0  # scoring processes of one thread each; 0: one a core
+    queries: int = 4000  # training queries that get a list of documents, at most; real ones first
+    candidates: int = 8  # documents of a list
+    drawn_candidates: int = 2  # of them drawn by lot; the others are the best of BM25
+    dual_pooling_steps: int = 200
+    dual_pooling_queries: int = 4  # lists in a step
+    dual_pooling_learning_rate: float = 5e-5
 
 
 @dataclass(frozen=True)
 class StudentSettings:
-    """The shape of the small encoder."""
+    """The shape of the small encoder. `docs/students.md` compares the kinds."""
 
+    # static: a table of token vectors with learned weights; `hidden` is its width, `layers`, `heads` and `intermediate`
+    # are not used
+    kind: Literal["transformer", "static"] = "transformer"
     layers: int = 2
     hidden: int = 192
     heads: int = 6
     intermediate: int = 768
+    table_rank: int = 0  # above 0: the token table is a product of two trained factors, pieces x rank and rank x hidden
     max_length: int = 256
-    initialise: Literal["teacher", "random"] = "teacher"
+    # general: from a student pretrained on plain English; teacher: from the teacher's token vectors and layers
+    initialise: Literal["general", "teacher", "random"] = "general"
+    general: str = ""  # folder of the general student and its tokenizer.json; none: the one of the package
 
 
 @dataclass(frozen=True)
@@ -107,9 +159,12 @@ class DistillSettings:
     learning_rate: float = 2e-3
     warmup_steps: int = 100
     decay: Literal["linear", "cosine"] = "linear"  # of the learning rate, towards zero
+    # bf16: layers multiply matrices in bfloat16, about twice as fast on processors that do (AMX), slower on others
+    precision: Literal["fp32", "bf16"] = "fp32"
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     document_share: float = 0.1  # share of documents in a batch; the rest are query-like texts
+    batch_lists: int = 4  # score lists of a cross-encoder in a batch; their texts count among `batch_texts`
     losses: dict[str, float] = field(default_factory=lambda: {"cosine": 1.0, "geometry": 1.0})
     validation_texts: int = 512  # held back from training, at most
     checkpoint_seconds: int = 30
@@ -143,10 +198,30 @@ class ExportSettings:
 
 
 @dataclass(frozen=True)
+class Model2vecSettings:
+    """`[evaluate.model2vec]`: the static embeddings that stand beside the bundle; each combination is measured."""
+
+    dimensions: tuple[int, ...] = (256, 128, 64)
+    storage: tuple[Literal["float32", "float16", "int8"], ...] = ("float16", "int8")
+    # The teacher's own, with the words of the corpus added, or only the tokens that the corpus uses
+    vocabularies: tuple[Literal["teacher", "corpus", "pruned"], ...] = ("teacher", "corpus", "pruned")
+    clusters: tuple[int, ...] = ()  # vocabulary quantization of the largest dimension in int8; minutes of k-means
+
+
+@dataclass(frozen=True)
 class EvaluateSettings:
     """What is measured on the shipped file."""
 
-    baselines: tuple[Literal["bm25", "fusion"], ...] = ("bm25", "fusion")
+    # hybrid: bundle and BM25 as `pocketrank search --hybrid` fuses them, and by ranks. Expensive, and measured once for
+    # a teacher and a corpus: teacher-int8, which encodes the corpus again, and model2vec, which distils the teacher
+    baselines: tuple[Literal["bm25", "fusion", "hybrid", "teacher-int8", "model2vec"], ...] = (
+        "bm25",
+        "fusion",
+        "hybrid",
+    )
+    model2vec: Model2vecSettings = field(default_factory=Model2vecSettings)
+    reference: bool = True  # measure the fp32 graph too, which encodes the corpus once more
+    stored_vectors: bool = True  # rank by document vectors in int8 and in bits too
     bootstrap: int = 1000  # resamples for the intervals
 
 
@@ -180,6 +255,7 @@ class Recipe:
     queries: QueriesSettings = field(default_factory=QueriesSettings)
     vocabulary: VocabularySettings = field(default_factory=VocabularySettings)
     teacher: TeacherSettings = field(default_factory=TeacherSettings)
+    cross_encoder: CrossEncoderSettings = field(default_factory=CrossEncoderSettings)
     student: StudentSettings = field(default_factory=StudentSettings)
     distill: DistillSettings = field(default_factory=DistillSettings)
     quantize: QuantizeSettings = field(default_factory=QuantizeSettings)

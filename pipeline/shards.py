@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -23,9 +24,23 @@ from ..runtime.files import disk_errors, sha256_bytes, write_bytes
 from ..runtime.progress import Progress, Task
 from .processes import Worker, available_cores, receive_from_parent
 from .settings import TeacherSettings
-from .teacher_model import LoadedTeacher, Role, load_teacher, reading_fingerprint
+from .teacher_model import Precision, Role, load_teacher, reading_fingerprint
 
 _SHARD_CHARACTERS = 400_000  # a shard of long texts holds fewer of them, so that workers finish together
+
+
+class Ranker(Protocol):
+    """What turns texts into rows of numbers: a teacher, or a cross-encoder whose texts are pairs."""
+
+    dimension: int  # numbers of a row
+
+    def lengths(self, texts: Sequence[str], role: Role, /) -> list[int]:
+        """Return how many tokens it reads of each text."""
+        ...
+
+    def encode(self, texts: Sequence[str], role: Role, precision: Precision, /) -> np.ndarray:
+        """Return float32 [texts, dimension]; the same texts give the same bytes."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,7 @@ class Shard:
     texts: tuple[str, ...]
     role: Role
     path: Path
+    precision: Precision = "fp32"
 
 
 @dataclass
@@ -47,12 +63,19 @@ class Encoded:
     resumed: int = 0  # taken from shards of an earlier run
 
 
-def cut_shards(texts: Iterable[str], role: Role, fingerprint: str, folder: Path, shard_texts: int) -> Iterator[Shard]:
+def cut_shards(
+    texts: Iterable[str],
+    role: Role,
+    fingerprint: str,
+    folder: Path,
+    shard_texts: int,
+    precision: Precision = "fp32",
+) -> Iterator[Shard]:
     """Yield the texts in shards of at most `shard_texts` texts and about 400,000 characters."""
 
     def shard(batch: list[str]) -> Shard:
-        content = json.dumps([fingerprint, role, batch], ensure_ascii=True).encode()
-        return Shard(tuple(batch), role, folder / f"{sha256_bytes(content)[:40]}.f32")
+        content = json.dumps([fingerprint, role, precision, batch], ensure_ascii=True).encode()
+        return Shard(tuple(batch), role, folder / f"{sha256_bytes(content)[:40]}.f32", precision)
 
     batch: list[str] = []
     characters = 0
@@ -67,10 +90,12 @@ def cut_shards(texts: Iterable[str], role: Role, fingerprint: str, folder: Path,
 
 
 def encode_shards(
-    teacher: LoadedTeacher,
+    teacher: Ranker,
     sources: Sequence[Callable[[], Iterator[Shard]]],
     workers: int,
     progress: Progress,
+    title: str = "teacher",
+    unit: str = "texts",
 ) -> tuple[list[list[Path]], Encoded]:
     """Encode every shard that has no file yet; return the shard files of each source in order.
 
@@ -96,7 +121,7 @@ def encode_shards(
     # The processes are forked before a progress bar starts its thread.
     with (
         _encoders(teacher, count) as encoders,
-        progress.task("teacher", total, "texts", done=result.resumed) as task,
+        progress.task(title, total, unit, done=result.resumed) as task,
     ):
         if encoders:
             _encode_in_workers(encoders, shards, task, result)
@@ -109,14 +134,14 @@ def encode_shards(
     return paths, result
 
 
-def _encode_one(teacher: LoadedTeacher, shard: Shard) -> int:
+def _encode_one(teacher: Ranker, shard: Shard) -> int:
     tokens = sum(teacher.lengths(shard.texts, shard.role))
-    write_bytes(shard.path, teacher.encode(shard.texts, shard.role).tobytes())
+    write_bytes(shard.path, teacher.encode(shard.texts, shard.role, shard.precision).tobytes())
     return tokens
 
 
 @contextmanager
-def _encoders(teacher: LoadedTeacher, count: int) -> Iterator[list[Worker]]:
+def _encoders(teacher: Ranker, count: int) -> Iterator[list[Worker]]:
     """Fork `count` encoding processes; none where one process is enough."""
     encoders = [Worker(_serve, teacher, os.getpid()) for _ in range(count)] if count > 1 else []
     try:
@@ -126,7 +151,7 @@ def _encoders(teacher: LoadedTeacher, count: int) -> Iterator[list[Worker]]:
             encoder.stop()
 
 
-def _serve(channel: Connection, teacher: LoadedTeacher, parent: int) -> None:
+def _serve(channel: Connection, teacher: Ranker, parent: int) -> None:
     while True:
         shard: Shard = receive_from_parent(channel, parent)
         channel.send((len(shard.texts), _encode_one(teacher, shard)))

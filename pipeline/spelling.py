@@ -74,6 +74,11 @@ def spell_all(backend: Any, pieces: Sequence[str]) -> list[list[int]]:
     return spelled
 
 
+def piece_texts(pieces: Sequence[str]) -> list[str]:
+    """Return every piece as a text without the marks of its vocabulary; special tokens are empty."""
+    return ["" if piece in _SPECIAL else read_piece(piece, True)[0] for piece in pieces]
+
+
 def byte_level(text: str) -> str:
     """Return `text` in the alphabet of byte-level BPE, where every byte is one printable character."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]

@@ -5,7 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .fingerprint import corpus_fingerprint, distill_fingerprint, gate_fingerprint, teacher_fingerprint
+from .fingerprint import (
+    corpus_fingerprint,
+    cross_encoder_fingerprint,
+    distill_fingerprint,
+    gate_fingerprint,
+    queries_fingerprint,
+    teacher_fingerprint,
+)
 from .settings import Recipe
 from .stage import StageContext
 
@@ -35,7 +42,7 @@ STAGES = (
     Stage(
         "corpus", "corpus:run_corpus", (), ("corpus", "seed"), "documents, queries and judgements", corpus_fingerprint
     ),
-    Stage("queries", "queries:run_queries", ("corpus",), ("queries", "seed"), "training texts"),
+    Stage("queries", "queries:run_queries", ("corpus",), ("queries", "seed"), "training texts", queries_fingerprint),
     Stage(
         "vocabulary",
         "vocabulary:run_vocabulary",
@@ -44,26 +51,34 @@ STAGES = (
         "a vocabulary made for the corpus",
     ),
     Stage(
+        "cross_encoder",
+        "cross_encoder:run_cross_encoder",
+        ("queries",),
+        ("cross_encoder", "seed"),
+        "the scores of a cross-encoder, or its dual-pooled form",
+        cross_encoder_fingerprint,
+    ),
+    Stage(
         "teacher",
         "teacher:run_teacher",
-        ("corpus", "queries"),
-        ("teacher", "seed"),
+        ("corpus", "queries", "cross_encoder"),
+        ("teacher", "cross_encoder", "seed"),
         "the teacher's vectors and their reduction",
         teacher_fingerprint,
     ),
     Stage(
         "distill",
         "distill:run_distill",
-        ("corpus", "queries", "vocabulary", "teacher"),
-        ("student", "distill", "teacher", "seed"),
+        ("corpus", "queries", "vocabulary", "cross_encoder", "teacher"),
+        ("student", "distill", "teacher", "cross_encoder", "seed"),
         "the trained student",
         distill_fingerprint,
     ),
     Stage(
         "export",
         "export_stage:run_export",
-        ("corpus", "queries", "vocabulary", "teacher", "distill"),
-        ("name", "teacher", "student", "quantize", "export", "seed"),
+        ("corpus", "queries", "vocabulary", "cross_encoder", "teacher", "distill"),
+        ("name", "teacher", "cross_encoder", "student", "quantize", "export", "seed"),
         "graphs, quantized variants, compact tokenizer, parity",
         teacher_fingerprint,
     ),
@@ -77,7 +92,7 @@ STAGES = (
     Stage(
         "evaluate",
         "evaluate:run_evaluate",
-        ("corpus", "teacher", "export", "index"),
+        ("corpus", "cross_encoder", "teacher", "export", "index"),
         ("evaluate", "seed"),
         "quality of the shipped file",
     ),
@@ -87,8 +102,8 @@ STAGES = (
         ("corpus", "teacher", "export", "evaluate"),
         # The resolved recipe travels into the bundle, so every key counts but those that only judge it.
         (
-            *("name", "seed", "corpus", "queries", "vocabulary", "teacher", "student", "distill", "quantize"),
-            *("export", "evaluate"),
+            *("name", "seed", "corpus", "queries", "vocabulary", "teacher", "cross_encoder", "student", "distill"),
+            *("quantize", "export", "evaluate"),
         ),
         "the bundle with its manifest, recipe and card",
     ),

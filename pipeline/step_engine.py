@@ -10,13 +10,13 @@ import os
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ..runtime.progress import Progress
 from .batches import BatchPlan, TokenisedTexts
-from .losses import Batch, WeightedLosses
+from .losses import Batch, Lists, WeightedLosses
 from .processes import Worker, WorkerError, available_cores, receive_from_parent
 from .student import FlatParameters, Student
 
@@ -47,13 +47,14 @@ class StepEngine:
         losses: WeightedLosses,
         batch_texts: int,
         parts: int,
+        precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         self._texts, self._targets, self._plan, self._losses, self._parts = texts, targets, plan, losses, parts
         self.flat = shared_floats(parameters.length)
         self._gradients = [shared_floats(parameters.length) for _ in range(parts)]
         self._vectors = shared_floats(batch_texts, parameters.shape.dimension)
         self._vector_gradients = shared_floats(batch_texts, parameters.shape.dimension)
-        self._students = [Student(parameters, self.flat, gradient) for gradient in self._gradients]
+        self._students = [Student(parameters, self.flat, gradient, precision) for gradient in self._gradients]
         self._helpers: list[Worker] = []
         self._pace = _Pace()
         self.seconds_with_helpers = self.seconds_alone = 0.0
@@ -109,7 +110,8 @@ class StepEngine:
         rows = np.concatenate(parts)
         vectors = self._vectors[: len(rows)].clone().requires_grad_()
         teacher = torch.from_numpy(self._targets[rows])
-        loss, values = self._losses(Batch(vectors, teacher, torch.from_numpy(self._texts.is_document[rows])))
+        batch = Batch(vectors, teacher, torch.from_numpy(self._texts.is_document[rows]))
+        loss, values = self._losses(batch, self._lists(step, batch))
         loss.backward()
         assert vectors.grad is not None
         self._vector_gradients[: len(rows)] = vectors.grad
@@ -121,6 +123,22 @@ class StepEngine:
         for gradient in self._gradients[1 : len(parts)]:
             self._gradients[0] += gradient
         return float(loss.detach()), values
+
+    def _lists(self, step: int, batch: Batch) -> Lists | None:
+        import torch
+
+        lists = self._plan.lists(step)
+        if lists is None:
+            return None
+        documents = torch.from_numpy(lists.places[:, 1:])
+        rows = documents.clamp_min(0)  # where a document is absent, any vector will do
+        return Lists(
+            batch.student[torch.from_numpy(lists.places[:, 0])],
+            batch.student[rows],
+            batch.teacher[rows],
+            torch.from_numpy(lists.scores),
+            documents >= 0,
+        )
 
     def _forward(self, parts: Sequence[np.ndarray], share: int, workers: int) -> "list[tuple[int, int, torch.Tensor]]":
         """Encode the parts that fall to process `share` of `workers` into the shared vectors."""

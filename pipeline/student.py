@@ -1,18 +1,24 @@
-"""The student: a small BERT encoder, written for training on a processor with little overhead.
+"""The student: a small BERT encoder or a static table, written for training on a processor with little overhead.
 
 All parameters lie in one flat vector (and their gradients in another), so that several processes can share them, one
 call updates them all, and a checkpoint is three vectors. Names and arithmetic are those of `transformers.BertModel`
-without dropout: the saved folder opens there, and `projection` is one more linear layer on each token.
+without dropout: the saved folder opens there, and `projection` is one more linear layer on each token. A table of low
+rank (NanoBERT) has its second factor in `embeddings.word_factor.weight`.
+
+A static student is the weighted mean of one vector a token. `[CLS]` gets next to no weight and `[SEP]` none
+(`static_start.py`), and the weights of the first and last token of a text are not trained: so the vector is that of
+the words alone, and the empty text has one too.
 """
 
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ..export.weights import POSITIONS, PROJECTION, PROJECTION_BIAS, TABLE, TABLE_FACTOR, TOKEN_WEIGHTS
 from ..runtime.errors import InputError
 from ..runtime.files import write_bytes, write_json
 from .settings import StudentSettings
@@ -21,7 +27,6 @@ if TYPE_CHECKING:
     import torch
 
 _ALIGN = 16  # floats; every parameter starts on a cache line, in every process
-TABLE = "embeddings.word_embeddings.weight"
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class StudentShape:
     intermediate: int
     positions: int
     dimension: int  # of the vectors that it makes
+    rank: int = 0  # of the token table; 0: one matrix of full width
+    static: bool = False  # no layers: `hidden` is the width of the table, layers and heads do not count
 
     def config(self) -> dict[str, Any]:
         """Return the keys of a transformers `BertConfig`."""
@@ -43,8 +50,8 @@ class StudentShape:
             "model_type": "bert",
             "vocab_size": self.vocabulary,
             "hidden_size": self.hidden,
-            "num_hidden_layers": self.layers,
-            "num_attention_heads": self.heads,
+            "num_hidden_layers": 0 if self.static else self.layers,
+            "num_attention_heads": 1 if self.static else self.heads,
             "intermediate_size": self.intermediate,
             "hidden_act": "gelu",
             "hidden_dropout_prob": 0.0,
@@ -60,8 +67,14 @@ class StudentShape:
     def sizes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every tensor by name, matrices first (they alone are decayed)."""
         h, f = self.hidden, self.intermediate
-        matrices: dict[str, tuple[int, ...]] = {TABLE: (self.vocabulary, h)}
+        matrices: dict[str, tuple[int, ...]] = {TABLE: (self.vocabulary, self.rank or h)}
         vectors: dict[str, tuple[int, ...]] = {}
+        if self.static:
+            if h < self.dimension:
+                matrices[PROJECTION] = (self.dimension, h)
+            return matrices | {TOKEN_WEIGHTS: (self.vocabulary,)}
+        if self.rank:
+            matrices[TABLE_FACTOR] = (h, self.rank)
         matrices["embeddings.position_embeddings.weight"] = (self.positions, h)
         matrices["embeddings.token_type_embeddings.weight"] = (1, h)
         norms = ["embeddings.LayerNorm"]
@@ -91,10 +104,23 @@ def shape_of(settings: StudentSettings, vocabulary: int, dimension: int) -> Stud
     """Return the shape that the recipe asks for; raise `InputError` when its numbers do not fit together."""
     if min(settings.layers, settings.hidden, settings.heads, settings.intermediate) < 1 or settings.max_length < 3:
         raise InputError("[student]: layers, hidden, heads and intermediate must be at least 1, max_length at least 3")
-    if settings.hidden % settings.heads:
+    static = settings.kind == "static"
+    if not static and settings.hidden % settings.heads:
         raise InputError(
             f"student.hidden = {settings.hidden} cannot be split among student.heads = {settings.heads}; "
             f"choose a multiple"
+        )
+    if static and settings.table_rank:
+        raise InputError("student.table_rank is for transformers; the table of a static student is student.hidden wide")
+    if static and settings.hidden > dimension:
+        raise InputError(
+            f"student.hidden = {settings.hidden} is wider than the vectors of a static student, teacher.dimension = "
+            f"{dimension}, and would add nothing; choose at most that"
+        )
+    if not 0 <= settings.table_rank < settings.hidden:
+        raise InputError(
+            f"student.table_rank = {settings.table_rank} must be below student.hidden = {settings.hidden}, "
+            "or 0 for a full table; mend the recipe"
         )
     return StudentShape(
         vocabulary,
@@ -104,6 +130,8 @@ def shape_of(settings: StudentSettings, vocabulary: int, dimension: int) -> Stud
         settings.intermediate,
         settings.max_length,
         dimension,
+        settings.table_rank,
+        static,
     )
 
 
@@ -133,8 +161,14 @@ class Student:
     """
 
     def __init__(
-        self, parameters: FlatParameters, flat: "torch.Tensor", gradient: "torch.Tensor | None" = None
+        self,
+        parameters: FlatParameters,
+        flat: "torch.Tensor",
+        gradient: "torch.Tensor | None" = None,
+        precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
+        """Use the weights in `flat`; with `precision` = "bf16" the layers multiply matrices in bfloat16."""
+        self._half = precision == "bf16"
         self.shape = parameters.shape
         self.tensors = parameters.views(flat)
         self._table_gradient: torch.Tensor | None = None
@@ -153,11 +187,15 @@ class Student:
 
         pooled = self.pooled(ids, lengths)
         # The projection is linear and the weights of the mean sum to one, so pooling first gives the same result.
-        return functional.normalize(self._linear(pooled, "projection"), dim=1)
+        # (Those of a static student do not; its projection has no bias.)
+        if PROJECTION in self.tensors:
+            pooled = functional.linear(pooled, self.tensors[PROJECTION], self.tensors.get(PROJECTION_BIAS))
+        return functional.normalize(pooled, dim=1)
 
     def pooled(self, ids: "torch.Tensor", lengths: "torch.Tensor") -> "torch.Tensor":
         """Return the mean of each text's last hidden states, [texts, hidden]."""
         import torch
+        from torch.nn import functional
 
         tensors, shape = self.tensors, self.shape
         texts, longest = ids.shape
@@ -166,6 +204,10 @@ class Student:
         if self._table_gradient is not None and torch.is_grad_enabled():
             rows.requires_grad_()
             self._rows.append((ids.reshape(-1), rows))
+        if shape.static:
+            return torch.bmm(self._token_weights(ids, lengths)[:, None, :], rows.view(texts, longest, -1))[:, 0]
+        if shape.rank:
+            rows = functional.linear(rows, tensors[TABLE_FACTOR])
         hidden = rows.view(texts, longest, shape.hidden)
         hidden = hidden + tensors["embeddings.position_embeddings.weight"][:longest]
         hidden = hidden + tensors["embeddings.token_type_embeddings.weight"][0]
@@ -175,6 +217,16 @@ class Student:
             hidden = self._layer(hidden, f"encoder.layer.{layer}", attended)
         weights = mask.to(hidden.dtype) / lengths[:, None]
         return torch.bmm(weights[:, None, :], hidden)[:, 0]
+
+    def _token_weights(self, ids: "torch.Tensor", lengths: "torch.Tensor") -> "torch.Tensor":
+        """Return each token's share in the mean, [texts, longest]; first and last tokens carry no gradient."""
+        import torch
+
+        places = torch.arange(ids.shape[1])[None, :]
+        weights = self.tensors[TOKEN_WEIGHTS][ids]
+        words = (places > 0) & (places < lengths[:, None] - 1)
+        weights = torch.where(words, weights, weights.detach())
+        return weights * (places < lengths[:, None]) / lengths[:, None]
 
     def add_table_gradient(self) -> None:
         """After a backward pass, add the gradients of the token vectors that the batch used to the flat gradient."""
@@ -192,19 +244,25 @@ class Student:
     def _linear(self, hidden: "torch.Tensor", name: str) -> "torch.Tensor":
         from torch.nn import functional
 
-        return functional.linear(hidden, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"])
+        weight, bias = self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
+        return functional.linear(hidden, weight.to(hidden.dtype), bias.to(hidden.dtype))
 
     def _layer(self, hidden: "torch.Tensor", name: str, attended: "torch.Tensor | None") -> "torch.Tensor":
+        import torch
         from torch.nn import functional
 
+        # Attention and norms stay in float32: there bfloat16 is slower on processors, and sums lose more.
+        read = hidden.to(torch.bfloat16) if self._half else hidden
+
         def heads(part: str) -> "torch.Tensor":
-            split = self._linear(hidden, f"{name}.attention.self.{part}")
+            split = self._linear(read, f"{name}.attention.self.{part}").float()
             return split.view(*hidden.shape[:2], self.shape.heads, -1).transpose(1, 2)
 
         mixed = functional.scaled_dot_product_attention(heads("query"), heads("key"), heads("value"), attended)
-        mixed = self._linear(mixed.transpose(1, 2).reshape(hidden.shape), f"{name}.attention.output.dense")
+        mixed = mixed.transpose(1, 2).reshape(hidden.shape).to(read.dtype)
+        mixed = self._linear(mixed, f"{name}.attention.output.dense")
         hidden = self._norm(hidden + mixed, f"{name}.attention.output.LayerNorm")
-        inner = functional.gelu(self._linear(hidden, f"{name}.intermediate.dense"))
+        inner = functional.gelu(self._linear(hidden.to(read.dtype), f"{name}.intermediate.dense"))
         return self._norm(hidden + self._linear(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm")
 
 
@@ -226,6 +284,7 @@ def load_student(folder: Path) -> Student:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     tensors = load_file(folder / "model.safetensors")
     try:
+        projected = tensors.get(PROJECTION)
         shape = StudentShape(
             config["vocab_size"],
             config["num_hidden_layers"],
@@ -233,7 +292,9 @@ def load_student(folder: Path) -> Student:
             config["num_attention_heads"],
             config["intermediate_size"],
             config["max_position_embeddings"],
-            len(tensors["projection.bias"]),
+            config["hidden_size"] if projected is None else len(projected),
+            tensors[TABLE].shape[1] if TABLE_FACTOR in tensors else 0,
+            POSITIONS not in tensors,
         )
         parameters = FlatParameters(shape)
         flat = torch.zeros(parameters.length)

@@ -1,44 +1,48 @@
 """Stage `teacher`: the teacher's vectors of documents, queries and training texts, and their reduction."""
 
 import json
+import os
 from array import array
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..runtime.errors import InputError
-from ..runtime.files import write_json
+from ..runtime.files import read_json, write_json
+from .chosen_teacher import chosen_teacher
 from .reduction import fit_reduction, write_reduction
 from .shards import Encoded, Shard, VectorReader, VectorWriter, cut_shards, digest, encode_shards
 from .stage import StageContext
-from .teacher_model import LoadedTeacher, load_teacher, reading_fingerprint
+from .teacher_model import LoadedTeacher, Precision, Role, TeacherFiles, load_teacher, reading_fingerprint
 
 
 def run_teacher(context: StageContext) -> None:
     """Encode `corpus.jsonl`, `queries.jsonl` and `training.jsonl`; fit the projection on the training texts."""
-    settings = context.recipe.teacher
+    settings = chosen_teacher(context)
     context.progress.note("  loading the teacher")
     teacher = load_teacher(settings)
     corpus, queries = context.inputs["corpus"], context.inputs["queries"]
     known = _KnownDocuments(corpus / "corpus.jsonl")
-    same_prompt = teacher.prompts["query"] == teacher.prompts["document"]
-    places = _Places(queries / "training.jsonl", known, same_prompt)
+    places = _Places(queries / "training.jsonl", known, teacher.same_for_both_roles)
     fingerprint = reading_fingerprint(teacher)
-    shards = context.work / "shards"
+    shards = shards_folder(context.work)
     shards.mkdir(parents=True, exist_ok=True)
+    whole: Precision = "bf16" if settings.precision == "bf16" else "fp32"
+    generated: Precision = "fp32" if settings.precision == "fp32" else "bf16"
 
-    def cut(texts: Iterator[str], role: Any) -> Iterator[Shard]:
-        return cut_shards(texts, role, fingerprint, shards, settings.shard_texts)
+    def cut(texts: Iterator[str], role: Role, precision: Precision) -> Iterator[Shard]:
+        return cut_shards(texts, role, fingerprint, shards, settings.shard_texts, precision)
 
     paths, encoded = encode_shards(
         teacher,
         [
-            lambda: cut(document_texts(corpus / "corpus.jsonl"), "document"),
-            lambda: cut(places.texts("document"), "document"),
-            lambda: cut(places.texts("query"), "query"),
-            lambda: cut(_query_texts(corpus / "queries.jsonl"), "query"),
+            lambda: cut(document_texts(corpus / "corpus.jsonl"), "document", whole),
+            lambda: cut(places.texts("document"), "document", generated),
+            lambda: cut(places.texts("query"), "query", generated),
+            lambda: cut(_query_texts(corpus / "queries.jsonl"), "query", whole),
         ],
         settings.workers,
         context.progress,
@@ -61,6 +65,17 @@ def run_teacher(context: StageContext) -> None:
     )
     write_reduction(context.output / "projection.safetensors", reduction)
     _write_records(context, teacher, reduction.explained, reduction.matrix.shape[1], fingerprint, places, encoded)
+
+
+def shards_folder(work: Path) -> Path:
+    """Return where shards of vectors are kept: for this run alone, or in the folder that `POCKETRANK_VECTORS` names.
+
+    Shards are named by teacher and texts, so that runs can share a folder: texts that another recipe has had encoded
+    are not encoded again. Other versions of the libraries have a folder of their own there.
+    """
+    shared = os.environ.get("POCKETRANK_VECTORS", "")
+    versions = [f"{name}-{version(name)}" for name in ("torch", "transformers")]
+    return Path(shared, *versions) if shared else work / "shards"
 
 
 def document_texts(path: Path) -> Iterator[str]:
@@ -92,6 +107,11 @@ def _objects(path: Path) -> Iterator[dict[str, Any]]:
         raise InputError(f"{path}: not valid JSON Lines in UTF-8; run the stage before again") from None
 
 
+def target_text(value: dict[str, Any]) -> str:
+    """Return the text whose vector a training text is trained towards (`queries.noise_target`)."""
+    return value.get("target") or value["text"]
+
+
 class _KnownDocuments:
     """Finds the row of a text among the documents, in 16 bytes a document."""
 
@@ -119,7 +139,7 @@ class _Places:
         self.counts = {"document": 0, "query": 0, "known": 0}
         for value in _objects(path):
             role = "query" if value.get("role") == "query" else "document"
-            row = known.row(value["text"]) if role == "document" or same_prompt else -1
+            row = known.row(target_text(value)) if role == "document" or same_prompt else -1
             kind = "known" if row >= 0 else role
             rows.append(row if row >= 0 else self.counts[kind])
             self.counts[kind] += 1
@@ -133,7 +153,7 @@ class _Places:
         wanted = _KINDS.index(kind)
         for index, value in enumerate(_objects(self._path)):
             if self._kinds[index] == wanted:
-                yield value["text"]
+                yield target_text(value)
 
     def assemble(self, path: Path, readers: dict[str, VectorReader], block_rows: int = 4096) -> None:
         """Write the vectors of all training texts in order."""
@@ -160,6 +180,13 @@ def _join(shards: list[Path], path: Path, rows: int, dimension: int) -> None:
     writer.close()
 
 
+def _licences(context: StageContext, files: TeacherFiles) -> dict[str, str]:
+    """Return the licences of all that the student learns from: the teacher's, and a cross-encoder's."""
+    found, place = dict(files.licences), context.inputs.get("cross_encoder")
+    record = read_json(place / "cross_encoder.json") if place else {}
+    return found | {f"{name} of {record['id']}": licence for name, licence in record.get("licences", {}).items()}
+
+
 def _write_records(
     context: StageContext,
     teacher: LoadedTeacher,
@@ -177,7 +204,7 @@ def _write_records(
             "revision": files.revision,
             "sha256": files.sha256,
             "fingerprint": fingerprint,
-            "licences": files.licences,
+            "licences": _licences(context, files),
             "dimension": teacher.dimension,
             "reduced_dimension": dimension,
             "centred": context.recipe.teacher.centre,
@@ -185,7 +212,9 @@ def _write_records(
             "max_length": teacher.max_length,
             "pooling": teacher.pooling,
             "modules": teacher.modules,
+            "precision": context.recipe.teacher.precision,
             "prompts": dict(teacher.prompts),
+            **({"several": teacher.parts} if teacher.parts else {}),
             "training_texts": {
                 "encoded": places.counts["document"] + places.counts["query"],
                 "taken_from_documents": places.counts["known"],

@@ -5,10 +5,12 @@ It is named by `package:NAME` (an installed package that carries the weights), b
 a pinned revision. Weights are read from safetensors only, and no code that comes with a model is run.
 """
 
+import copy
 import importlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +22,7 @@ from ..runtime.files import inside, read_json, sha256_bytes, sha256_file
 from .settings import TeacherSettings
 
 Role = Literal["query", "document"]
+Precision = Literal["fp32", "bf16"]
 
 # Packaged teachers: the hash of model.safetensors, and the licences of package and weights.
 KNOWN_PACKAGES = {
@@ -134,6 +137,23 @@ def _hub_folder(name: str, revision: str) -> Path:
         raise InputError(f"teacher.model = {name!r} is no hub id ({error}); mend it") from None
 
 
+@contextmanager
+def naming(section: str) -> Iterator[None]:
+    """Let errors raised within name the keys of another section of the recipe than `[teacher]`."""
+    try:
+        yield
+    except (InputError, UnavailableError) as error:
+        raise type(error)(str(error).replace("teacher.", f"{section}.")) from None
+
+
+def is_cross_encoder(folder: Path) -> bool:
+    """Tell from its `config.json` whether a model reads pairs and gives a score: it has a classification head."""
+    path = folder / "config.json"
+    config = read_json(path) if path.is_file() else {}
+    names = config.get("architectures") if isinstance(config, dict) else None
+    return any(str(name).endswith("ForSequenceClassification") for name in names or ())
+
+
 def _check_folder(folder: Path) -> list[Path]:
     """Return the weight files of every module; refuse missing or pickled ones, and modules from elsewhere."""
     if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
@@ -177,6 +197,12 @@ class LoadedTeacher:
     """A teacher in memory, on one thread."""
 
     def __init__(self, files: TeacherFiles, settings: TeacherSettings) -> None:
+        """Load the folder; raise `InputError` when it is no bi-encoder that can be read."""
+        if is_cross_encoder(files.folder):
+            raise InputError(
+                f"{files.folder} is a cross-encoder, which gives scores of pairs and no vectors; "
+                f"name it under cross_encoder.model, and a bi-encoder under teacher.model"
+            )
         import torch
         import transformers
         from safetensors import SafetensorError
@@ -198,6 +224,7 @@ class LoadedTeacher:
             raise InputError(f"{files.folder} cannot be loaded as a teacher ({reason}); check the folder") from None
         model.eval()
         self.files, self.model = files, model
+        self._half: Any = None  # the model in bfloat16, made when first asked for
         prompts = dict(model.prompts or {})
         model.default_prompt_name = None  # prompts are given by role, below
         self.prompts: dict[Role, str] = {
@@ -220,6 +247,21 @@ class LoadedTeacher:
             if mode is not None:
                 return str(mode)
         return "none"
+
+    @property
+    def first(self) -> "LoadedTeacher":
+        """The teacher itself; of several, the one of the recipe's `teacher.model`."""
+        return self
+
+    @property
+    def parts(self) -> list[dict[str, Any]]:
+        """What each of several teachers adds to the vector; of one teacher there are none."""
+        return []
+
+    @property
+    def same_for_both_roles(self) -> bool:
+        """Whether a text has the same vector as a query and as a document."""
+        return self.prompts["query"] == self.prompts["document"]
 
     @property
     def modules(self) -> list[str]:
@@ -257,29 +299,27 @@ class LoadedTeacher:
             for item in backend.encode_batch_fast([prompt + text[: 32 * limit] for text in texts])
         ]
 
-    def batches(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Return batches of indices: neighbours in length, at most `batch_tokens` with their padding."""
-        batches: list[list[int]] = []
-        for index in sorted(range(len(lengths)), key=lambda index: (lengths[index], index)):
-            if batches and (len(batches[-1]) + 1) * lengths[index] <= self.batch_tokens:
-                batches[-1].append(index)
-            else:
-                batches.append([index])
-        return batches
+    def encode(self, texts: Sequence[str], role: Role = "document", precision: Precision = "fp32") -> np.ndarray:
+        """Return unit vectors, float32 [texts, dimension]. The same texts in one call give the same bytes.
 
-    def encode(self, texts: Sequence[str], role: Role = "document") -> np.ndarray:
-        """Return unit vectors, float32 [texts, dimension]. The same texts in one call give the same bytes."""
+        With `precision` = "bf16" the transformer computes in bfloat16.
+        """
         vectors = np.empty((len(texts), self.dimension), np.float32)
-        for batch in self.batches(self.lengths(texts, role)):
-            vectors[batch] = self._forward([texts[index] for index in batch], role)
+        for batch in batches(self.lengths(texts, role), self.batch_tokens):
+            vectors[batch] = self._forward([texts[index] for index in batch], role, precision)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not np.isfinite(norms).all():
             bad = int(np.flatnonzero(~np.isfinite(norms[:, 0]))[0])
             raise InputError(f"the teacher gives no finite vector for {texts[bad][:60]!r}; check the teacher's weights")
         return vectors / np.maximum(norms, 1e-12)
 
-    def _forward(self, texts: list[str], role: Role) -> np.ndarray:
-        return self.model.encode(
+    def _forward(self, texts: list[str], role: Role, precision: Precision = "fp32") -> np.ndarray:
+        if precision == "bf16" and self._half is None:
+            import torch
+
+            self._half = copy.deepcopy(self.model).to(torch.bfloat16)
+        model = self.model if precision == "fp32" else self._half
+        return model.encode(
             texts,
             prompt=self.prompts[role] or None,
             batch_size=len(texts),
@@ -289,7 +329,11 @@ class LoadedTeacher:
 
 
 def load_teacher(settings: TeacherSettings) -> LoadedTeacher:
-    """Resolve and load a teacher; see `resolve_teacher` for the errors."""
+    """Resolve and load a teacher, or several as one; see `resolve_teacher` for the errors."""
+    if settings.further:
+        from .several_teachers import SeveralTeachers
+
+        return SeveralTeachers(settings)
     return LoadedTeacher(resolve_teacher(settings), settings)
 
 
@@ -297,3 +341,14 @@ def reading_fingerprint(teacher: LoadedTeacher) -> str:
     """Return a hash of all that decides a vector besides the text and its neighbours."""
     parts = [teacher.files.fingerprint, teacher.max_length, teacher.batch_tokens, teacher.prompts]
     return sha256_bytes(json.dumps(parts, sort_keys=True).encode())
+
+
+def batches(lengths: Sequence[int], most_tokens: int) -> list[list[int]]:
+    """Return batches of indices: neighbours in length, at most `most_tokens` with their padding, at least one text."""
+    found: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda index: (lengths[index], index)):
+        if found and (len(found[-1]) + 1) * lengths[index] <= most_tokens:
+            found[-1].append(index)
+        else:
+            found.append([index])
+    return found

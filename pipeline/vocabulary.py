@@ -18,6 +18,7 @@ from .queries import TrainingText, read_training_texts
 from .settings import VocabularySettings
 from .stage import StageContext
 from .unigram import WORD_START, learn_unigram
+from .vocabulary_plot import vocabulary_plot
 from .wordpiece import CONTINUATION, learn_pieces, spellable
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -48,16 +49,18 @@ class Candidate:
 
 
 def run_vocabulary(context: StageContext) -> None:
-    """Write `tokenizer.json` and `report.json`.
+    """Write `tokenizer.json`, `report.json` and the table of candidates as a plot, `report.svg`.
 
     Raises `InputError` when no candidate fits the byte budget, or is smaller than its own alphabet.
     """
     settings = context.recipe.vocabulary
     documents = list(read_retrieval_set(context.inputs["corpus"]).documents.values())
     training = read_training_texts(context.inputs["queries"] / "training.jsonl")
-    tokenizer, report = make_vocabulary(documents, training, settings, context.recipe.student.hidden)
+    width = context.recipe.student.table_rank or context.recipe.student.hidden
+    tokenizer, report = make_vocabulary(documents, training, settings, width)
     write_bytes(context.output / "tokenizer.json", tokenizer)
     write_json(context.output / "report.json", report)
+    write_bytes(context.output / "report.svg", vocabulary_plot({report["kind"]: report["candidates"]}))
     chosen = next(candidate for candidate in report["candidates"] if candidate["chosen"])
     context.progress.note(
         f"  {chosen['size']:,} pieces, {chosen['pieces_per_word']:.3f} a word, "

@@ -1,4 +1,5 @@
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from pocketrank.pipeline.beir import RetrievalSet
@@ -121,3 +122,43 @@ def test_a_broken_training_file_names_its_line(tmp_path):
     path.write_text('{"text": "a", "role": "query", "form": "crop"}\n{"text": "b"}\n')
     with pytest.raises(InputError, match="line 2"):
         read_training_texts(path)
+
+
+def test_lines_of_files_come_in_as_they_are(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("how to  mend a fence\n\nHOW to Sow clover?\n" + "held out query of three\n", encoding="utf-8")
+    whole = RetrievalSet(
+        {"d": "A fence keeps sheep out."}, {}, {"q": "held out query of three"}, {"test": {"q": {"d": 1}}}
+    )
+    settings = QueriesSettings(forms=(), files=(str(log),), noise=1.0)
+    texts, report = training_texts(whole, settings, 1)
+    assert [text.text for text in texts if text.form == "file"] == ["how to mend a fence", "HOW to Sow clover?"]
+    assert report["dropped_as_held_out"] == {"file": 1}
+
+
+def test_frames_are_filled_with_parts_of_documents() -> None:
+    others = {f"o{number}": f"clover {number} times" for number in range(30)}
+    whole = RetrievalSet(
+        {"d": "Fences A fence keeps sheep out. Repair broken rails with wire!", **others},
+        {"d": "Fences"},
+        {"q": "held out query of three"},
+        {"test": {"q": {"d": 1}}},
+    )
+    frames = ("how to {sentence}", "What is {phrase}?", "{title} manual")
+    texts, report = training_texts(whole, QueriesSettings(forms=(), frames=frames, per_document=3), 1)
+    framed = [text.text for text in texts if text.form == "framed" and "clover" not in text.text][:3]
+    assert report["texts"]["framed"] > len(framed) == 3
+    assert framed[0] in ("how to a fence keeps sheep out", "how to repair broken rails with wire")
+    phrase = framed[1].removeprefix("What is ").removesuffix("?")
+    assert 1 <= len(phrase.split()) <= 3
+    assert phrase in "A fence keeps sheep out Repair broken rails with wire"
+    assert framed[2] == "Fences manual"
+    again, _ = training_texts(whole, QueriesSettings(forms=(), frames=frames, per_document=3), 1)
+    assert again == texts
+
+
+@pytest.mark.parametrize("frame", ["how to mend", "{title} and {phrase}", "what is {sentense}?"])
+def test_a_frame_needs_one_known_part(frame: str) -> None:
+    whole = RetrievalSet({"d": "A fence keeps sheep out."}, {}, {"q": "three"}, {"test": {"q": {"d": 1}}})
+    with pytest.raises(InputError, match="needs exactly one of"):
+        training_texts(whole, QueriesSettings(forms=(), frames=(frame,)), 1)

@@ -1,5 +1,7 @@
 """A recipe is strict: defaults filled in, unknown keys refused with the nearest name, paths resolved."""
 
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,8 +72,35 @@ def test_overrides_are_typed_and_checked(tmp_path: Path) -> None:
     assert resolved.recipe.distill.losses == {"l2": 0.5}
     with pytest.raises(InputError, match="did you mean 'distill'"):
         read_recipe(path, ["distil.steps=9"])
+    with pytest.raises(InputError, match="did you mean 'layers'"):
+        read_recipe(path, ["student.layer=9"])
+    with pytest.raises(InputError, match="did you mean 'seed'"):
+        read_recipe(path, ["sed=9"])
     with pytest.raises(InputError, match="'=' is missing"):
         read_recipe(path, ["distill.steps"])
+    with pytest.raises(InputError, match="'layers' is no table"):
+        read_recipe(path, ["student.layers=2", "student.layers.first=3"])
+
+
+def test_the_last_override_wins_and_is_recorded(tmp_path: Path) -> None:
+    path = write(tmp_path, "[student]\nlayers = 2\n[distill.losses]\ncosine = 1.0\n")
+    overrides = ["student.layers=3", "student.layers=4", "distill.losses.geometry=0.5", "queries.forms=['title']"]
+    resolved = read_recipe(path, overrides)
+    assert resolved.recipe.student.layers == resolved.written["student"]["layers"] == 4
+    assert resolved.written["distill"]["losses"] == {"cosine": 1.0, "geometry": 0.5}
+    assert resolved.written["queries"]["forms"] == ["title"]
+    whole = read_recipe(path, ["distill.losses={scores=1}"])
+    assert whole.recipe.distill.losses == {"scores": 1.0}
+
+
+def test_a_mistaken_override_ends_the_run_before_it_starts(
+    tmp_path: Path, pocketrank: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    path = write(tmp_path, "seed = 1\n")
+    done = pocketrank("run", path, "--out", tmp_path / "out", "--set", "distill.stepz=9")
+    assert done.returncode == 2
+    assert "did you mean 'steps'" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_recipe_that_is_not_text_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pocketrank.pipeline.settings import Recipe, TeacherSettings
 from pocketrank.pipeline.shards import VectorReader, VectorWriter, cut_shards, encode_texts
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.teacher import document_texts, run_teacher
-from pocketrank.pipeline.teacher_model import KNOWN_PACKAGES, load_teacher, resolve_teacher
+from pocketrank.pipeline.teacher_model import KNOWN_PACKAGES, batches, load_teacher, resolve_teacher
 from pocketrank.runtime.errors import InputError, UnavailableError
 from pocketrank.runtime.files import sha256_file
 from pocketrank.runtime.progress import Silent
@@ -81,10 +81,42 @@ def test_vectors_are_those_of_sentence_transformers(teacher: Path) -> None:
 def test_batches_are_capped_by_their_padded_tokens(teacher: Path) -> None:
     loaded = load_teacher(settings(teacher))
     lengths = [3, 40, 7, 7, 48, 5, 6, 30, 200]
-    batches = loaded.batches(lengths)
-    assert sorted(index for batch in batches for index in batch) == list(range(9))
-    for batch in batches:
+    found = batches(lengths, loaded.batch_tokens)
+    assert sorted(index for batch in found for index in batch) == list(range(9))
+    for batch in found:
         assert len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= 128
+
+
+def test_bfloat16_is_close_and_leaves_whole_documents_alone(teacher: Path, inputs: Path, tmp_path: Path) -> None:
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for precision in ("fp32", "mixed", "bf16"):
+        run_teacher(context(inputs, tmp_path / precision, teacher, precision=precision))
+        output = tmp_path / precision / "output"
+        found[precision] = {name: np.load(output / f"{name}.npy") for name in ("documents", "queries", "training")}
+    exact, mixed, half = found["fp32"], found["mixed"], found["bf16"]
+    for name in ("documents", "queries"):
+        assert mixed[name].tobytes() == exact[name].tobytes()
+        assert half[name].tobytes() != exact[name].tobytes()
+    assert mixed["training"].tobytes() != exact["training"].tobytes()
+    for other in (mixed, half):
+        assert (other["training"] * exact["training"]).sum(1).min() > 0.999
+
+
+def test_runs_may_share_a_folder_of_vectors(
+    teacher: Path, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_teacher(context(inputs, tmp_path / "alone", teacher))
+    monkeypatch.setenv("POCKETRANK_VECTORS", str(tmp_path / "shared"))
+    found = {}
+    for name, dimension in (("first", 8), ("second", 4)):
+        run_teacher(context(inputs, tmp_path / name, teacher, dimension=dimension))
+        found[name] = json.loads((tmp_path / name / "output" / "speed.json").read_text())
+    assert found["first"]["resumed_texts"] == 0
+    assert found["second"]["texts"] == 0
+    assert found["second"]["resumed_texts"] == found["first"]["texts"] > 0
+    for name in ("documents.npy", "training.npy"):
+        alone = (tmp_path / "alone" / "output" / name).read_bytes()
+        assert (tmp_path / "second" / "output" / name).read_bytes() == alone
 
 
 def test_shortening_and_prompts_are_followed(teacher: Path) -> None:
