@@ -18,12 +18,18 @@ _MEMORY_NAMES = ("Python", "libraries", "tokenizer", "model and first query")
 _SYSTEMS = {
     "asymmetric": "this bundle, teacher's documents",
     "symmetric": "this bundle, its own documents",
+    "symmetric_int8": "its own documents, vectors in int8",
+    "symmetric_binary": "its own documents, vectors in bits, ranked anew",
+    "symmetric_binary_unrescored": "its own documents, vectors in bits alone",
+    "hybrid_symmetric": "hybrid search on the device",
+    "hybrid_ranks": "with BM25, by ranks",
     "fusion_asymmetric": "with BM25, teacher's documents",
     "fusion_symmetric": "with BM25, its own documents",
     "teacher": "teacher",
     "fusion_teacher": "teacher with BM25",
     "bm25": "BM25",
 }
+_RIVAL = 3  # colour of what could be shipped instead
 _SERIES = {"teacher": 2, "fusion_teacher": 2, "bm25": 5}  # colours; the bundle's own is 1
 
 
@@ -48,6 +54,10 @@ def quality_section(report: Report) -> Iterator[Markup]:
         for name, label in _SYSTEMS.items()
         if (one := found.get(name)) is not None and one.value is not None
     ]
+    rivals = _rivals(report)
+    rows += [
+        Row(name, (one.value,), one.low, one.high, _RIVAL) for name, one in rivals.items() if one.value is not None
+    ]
     if not rows:
         return
     yield tag("h2", "Quality against bytes and latency")
@@ -59,6 +69,8 @@ def quality_section(report: Report) -> Iterator[Markup]:
         ("Quality against latency", "s", _latency_of(report)),
     ):
         points = list(_points(report, found, measure))
+        if unit == "B":
+            points += _rival_points(report, rivals)
         bm25 = found.get("bm25")
         levels = [("BM25", bm25.value)] if bm25 is not None and bm25.value is not None else []
         if points:
@@ -85,6 +97,27 @@ def _points(report: Report, found: dict[str, Measurement], measure: Callable[[st
             system, model
         )
         yield Point(label, x, one.value, one.low, one.high, series)
+
+
+def _rivals(report: Report) -> dict[str, Measurement]:
+    """Return nDCG@10 of what could be shipped instead, by a name for people."""
+    found = {}
+    for one in report.quality:
+        if one.metric.startswith("rivals_") and one.metric.endswith("_ndcg10"):
+            found[_rival_name(one.metric.removesuffix("_ndcg10"))] = one
+    return found
+
+
+def _rival_name(metric: str) -> str:
+    return metric.removeprefix("rivals_").replace("_", " ")
+
+
+def _rival_points(report: Report, rivals: dict[str, Measurement]) -> Iterator[Point]:
+    sizes = {_rival_name(one.metric.removesuffix("_bytes")): one.value for one in report.quality if one.unit == "B"}
+    for name, one in rivals.items():
+        size = sizes.get(name)
+        if one.value is not None and size:
+            yield Point(name, size, one.value, one.low, one.high, _RIVAL)
 
 
 def _shipped_of(report: Report) -> Callable[[str], float | None]:
@@ -218,4 +251,9 @@ def _quality_table(report: Report) -> Markup:
         if any(cells):
             shown = [f"{one.value:.3f}" if one is not None and one.value is not None else "-" for one in cells]
             rows.append([tag("th", label, scope="row"), *(tag("td", text, class_="n") for text in shown)])
+    for label, one in _rivals(report).items():
+        start = one.metric.removesuffix("ndcg10")
+        cells = [known.get(f"{start}{metric}") for metric in columns]
+        shown = [f"{one.value:.3f}" if one is not None and one.value is not None else "-" for one in cells]
+        rows.append([tag("th", label, scope="row"), *(tag("td", text, class_="n") for text in shown)])
     return table(["system", *(tag("th", title, class_="n") for title in columns.values())], rows)

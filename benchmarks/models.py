@@ -132,10 +132,11 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 def _from_entry(name: str, entry: dict[str, Any], known: Measurement | None) -> Measurement:
     method = str(entry.get("method") or (known.method if known else "evaluation of the shipped file"))
+    unit = str(entry.get("unit") or (known.unit if known else "1"))
     return Measurement(
         name,
-        known.unit if known else "1",
-        "measured",
+        unit,
+        "counted" if unit == "B" else "measured",
         method,
         value=float(entry["value"]),
         count=int(entry.get("count", 1)),

@@ -36,7 +36,7 @@ from pocketrank.pipeline.shards import cut_shards, encode_shards
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.student import FlatParameters, Student, shape_of
 from pocketrank.pipeline.teacher import run_teacher
-from pocketrank.pipeline.teacher_model import LoadedTeacher, load_teacher
+from pocketrank.pipeline.teacher_model import LoadedTeacher, batches, load_teacher
 from pocketrank.runtime.progress import Silent
 
 SYLLABLES = ("ta", "ker", "ni", "mos", "il", "ver", "an", "de", "por", "sul", "ex", "ing", "er", "lo", "cat", "re")
@@ -97,7 +97,7 @@ def teacher_speed(teacher: LoadedTeacher, texts: list[str], name: str, repeats: 
 
     preprocess = getattr(teacher.model, "preprocess", None) or teacher.model.tokenize
     batches = {
-        first: teacher.batches(teacher.lengths(texts[first : first + settings.shard_texts], "document"))
+        first: batches(teacher.lengths(texts[first : first + settings.shard_texts], "document"), teacher.batch_tokens)
         for first in range(0, len(texts), settings.shard_texts)
     }
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as scratch:
