@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..runtime.packaged import bundle_path
 from .output import make_progress, print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("model", type=Path, metavar="BUNDLE|MODEL.onnx", help="what is measured")
+    parser.add_argument("model", type=bundle_path, metavar="BUNDLE|MODEL.onnx", help="what is measured")
     parser.add_argument(
         "--with",
         dest="others",
-        type=Path,
+        type=bundle_path,
         action="append",
         default=[],
         metavar="OTHER",

@@ -2,20 +2,29 @@
 
 Documents are encoded by the bundle itself (--documents student), or by the bundle's teacher and brought into the
 bundle's space by its projection (--documents teacher). BM25 and the fusion with BM25 stand beside it when bm25s is
-installed.
+installed. Rivals of the bundle are measured when --baselines asks for them: the teacher in int8 (teacher-int8), which
+encodes the corpus, and static vectors of the teacher's tokens at several sizes (model2vec).
 
 examples:
   pocketrank evaluate runs/pydocs/bundle runs/pydocs/stages/corpus
+  pocketrank evaluate runs/pydocs/bundle runs/pydocs/stages/corpus --baselines bm25 hybrid model2vec --cache rivals
   pocketrank evaluate runs/scifact/bundle ../data/scifact --documents teacher --cache /tmp/teacher --json
+  pocketrank evaluate runs/scifact/bundle ../data/scifact --noise 0.3
 """
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..runtime.packaged import bundle_path
+
+if TYPE_CHECKING:
+    from ..pipeline.evaluate import Entry
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `evaluate`."""
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle")
+    parser.add_argument("bundle", type=bundle_path, metavar="BUNDLE", help="folder of the bundle, or general-english")
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with corpus.jsonl, queries.jsonl and qrels/")
     parser.add_argument("--split", default="test", help="which judgements, qrels/SPLIT.tsv (default: test)")
     parser.add_argument(
@@ -25,22 +34,40 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--teacher", default="", metavar="MODEL", help="where the teacher is, when not where the recipe found it"
     )
     parser.add_argument(
-        "--cache", type=Path, metavar="FOLDER", help="keep the teacher's vectors here for the next time"
+        "--cache", type=Path, metavar="FOLDER", help="keep the teacher's vectors and rivals here for the next time"
+    )
+    parser.add_argument(
+        "--baselines",
+        nargs="+",
+        default=("bm25", "fusion", "hybrid"),
+        choices=("bm25", "fusion", "hybrid", "teacher-int8", "model2vec"),
+        help="what stands beside the bundle (default: bm25 fusion hybrid)",
     )
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples for the intervals (default: 1000)")
     parser.add_argument("--seed", type=int, default=1, help="of the resampling (default: 1)")
+    parser.add_argument(
+        "--noise",
+        type=float,
+        default=0.0,
+        metavar="CHANCE",
+        help="measure instead what is kept when each query, with this chance, gets another case, loses its punctuation "
+        "or gets typing errors",
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Evaluate and print the figures."""
-    from ..pipeline.evaluate import METHODS, evaluate_bundle
+    from ..pipeline.evaluate import evaluate_bundle
+    from ..pipeline.settings import EvaluateSettings
     from ..runtime.errors import InputError
     from ..runtime.schema import to_mapping
     from .output import make_progress, print_json, print_table
 
     if arguments.bootstrap < 0:
         raise InputError(f"--bootstrap {arguments.bootstrap}: give 0 or more resamples")
+    if arguments.noise:
+        return _show_robustness(arguments)
     evaluation = evaluate_bundle(
         arguments.bundle,
         arguments.data,
@@ -51,25 +78,62 @@ def execute(arguments: argparse.Namespace) -> int:
         cache=arguments.cache,
         resamples=arguments.bootstrap,
         seed=arguments.seed,
+        settings=EvaluateSettings(baselines=tuple(arguments.baselines)),
     )
     if arguments.json:
         print_json(to_mapping(evaluation))
         return 0
-    rows = []
-    for name, entry in evaluation.ndcg10.items():
-        kept = evaluation.ndcg10_retention.get(name)
-        rows.append(
-            (
-                METHODS[name],
-                f"{entry.value:.4f}",
-                f"{entry.low:.4f} - {entry.high:.4f}",
-                f"{evaluation.mrr10[name].value:.4f}",
-                f"{evaluation.recall100[name].value:.4f}",
-                f"{kept.value:.1%}" if kept else "",
-            )
+    rows = [
+        _row(
+            entry.method,
+            entry,
+            evaluation.mrr10[name],
+            evaluation.recall100[name],
+            evaluation.ndcg10_retention.get(name),
         )
+        for name, entry in evaluation.ndcg10.items()
+    ]
+    for one in evaluation.rivals.values():
+        system = f"{one.ndcg10.method}: {one.bytes.value:,} bytes"
+        rows.append(_row(system, one.ndcg10, one.mrr10, one.recall100, one.ndcg10_retention))
     title = f"{arguments.bundle} on {arguments.data}, split {evaluation.split}"
     columns = ("system", "nDCG@10", "95 % interval", "MRR@10", "Recall@100", "of teacher")
     note = f"{evaluation.queries:,} queries, {evaluation.documents:,} documents"
+    print_table(title, columns, rows, note)
+    return 0
+
+
+def _row(system: str, ndcg10: "Entry", mrr10: "Entry", recall100: "Entry", kept: "Entry | None") -> tuple[str, ...]:
+    figures = (f"{ndcg10.value:.4f}", f"{ndcg10.low:.4f} - {ndcg10.high:.4f}", f"{mrr10.value:.4f}")
+    return (system, *figures, f"{recall100.value:.4f}", f"{kept.value:.1%}" if kept else "")
+
+
+def _show_robustness(arguments: argparse.Namespace) -> int:
+    from ..pipeline.robustness import measure_robustness
+    from ..runtime.schema import to_mapping
+    from .output import make_progress, print_json, print_table
+
+    found = measure_robustness(
+        arguments.bundle,
+        arguments.data,
+        arguments.noise,
+        make_progress(quiet=arguments.json),
+        split=arguments.split,
+        with_teacher=arguments.documents == "teacher",
+        teacher=arguments.teacher,
+        cache=arguments.cache,
+        resamples=arguments.bootstrap,
+        seed=arguments.seed,
+    )
+    if arguments.json:
+        print_json(to_mapping(found))
+        return 0
+    rows = [
+        (kept.method, f"{kept.clean:.4f}", f"{kept.noisy:.4f}", f"{kept.kept:.1%}", f"{kept.low:.1%} - {kept.high:.1%}")
+        for kept in found.ndcg10.values()
+    ]
+    title = f"{arguments.bundle} on {arguments.data}, split {found.split}, nDCG@10 with noise"
+    columns = ("system", "queries as they are", "with noise", "kept", "95 % interval")
+    note = f"{found.changed_queries:,} of {found.queries:,} queries changed, {found.documents:,} documents"
     print_table(title, columns, rows, note)
     return 0

@@ -5,12 +5,13 @@ example:
 """
 
 import argparse
-from pathlib import Path
+
+from ..runtime.packaged import bundle_path
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("path", type=Path, help="a bundle's folder, or an ONNX file")
+    parser.add_argument("path", type=bundle_path, help="a bundle's folder, general-english, or an ONNX file")
     parser.add_argument("--tensors", type=int, default=12, metavar="N", help="tensors to list (default 12; 0: all)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 

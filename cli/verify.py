@@ -8,12 +8,13 @@ example:
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
+
+from ..runtime.packaged import bundle_path
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `verify`."""
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle")
+    parser.add_argument("bundle", type=bundle_path, metavar="BUNDLE", help="folder of the bundle, or general-english")
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
 
 
