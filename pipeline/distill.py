@@ -31,11 +31,12 @@ from .settings import DistillSettings
 from .shards import VectorReader
 from .stage import StageContext
 from .static_start import start_static
-from .step_engine import StepEngine
+from .step_engine import StepEngine, corpus_vectors
 from .student import FlatParameters, Student, save_student, shape_of
 
 _LOG_POINTS = 100
 _VALIDATIONS = 10
+_OVERLAP_AT = 10
 
 
 def run_distill(context: StageContext) -> None:
@@ -268,12 +269,26 @@ class Trainer:
             self.log.append(point)
             self._running = {}
             if len(self._validation) and (self.step % max(steps // _VALIDATIONS, 1) == 0 or self.step == steps):
-                point["validation_cosine"] = float(f"{self.validation_cosine():.6g}")
+                point |= {name: float(f"{value:.6g}") for name, value in self.validate().items()}
 
-    def validation_cosine(self) -> float:
-        """Return the mean cosine to the teacher on texts that are held back from training."""
-        vectors = encode_rows(self.student, self._texts, self._validation)
-        return float((vectors * self._targets[self._validation]).sum(1).mean())
+    def validate(self) -> dict[str, float]:
+        """Compare student and teacher on texts that are held back from training.
+
+        `validation_cosine` is the mean cosine of their vectors; `validation_overlap` the share of the teacher's ten
+        best documents that a query of the student's finds among its ten best of the same document vectors.
+        """
+        vectors, targets = encode_rows(self.student, self._texts, self._validation), self._targets[self._validation]
+        found = {"validation_cosine": float((vectors * targets).sum(1).mean())}
+        queries = ~self._texts.is_document[self._validation]
+        documents = corpus_vectors(self._texts, self._targets)
+        if queries.any() and len(documents) > _OVERLAP_AT:
+            best = [
+                np.argpartition(-(one[queries] @ documents.T), _OVERLAP_AT, axis=1)[:, :_OVERLAP_AT]
+                for one in (vectors, targets)
+            ]
+            shared = [len(np.intersect1d(*pair)) for pair in zip(*best, strict=True)]
+            found["validation_overlap"] = float(np.mean(shared)) / _OVERLAP_AT
+        return found
 
     def _state(self) -> TrainingState:
         tensors = {"parameters": self._weights.clone(), "moments": self._moments}

@@ -30,11 +30,12 @@ class Batch:
     student: "torch.Tensor"  # [texts, dimension], unit rows, carries the gradient
     teacher: "torch.Tensor"  # [texts, dimension], unit rows
     is_document: "torch.Tensor"  # bool [texts]
+    corpus: "torch.Tensor"  # teacher, [documents, dimension], unit rows: documents that queries are answered from
 
     def of_role(self, documents: bool) -> "Batch":
         """Return the texts of one role."""
         chosen = self.is_document if documents else ~self.is_document
-        return Batch(self.student[chosen], self.teacher[chosen], self.is_document[chosen])
+        return Batch(self.student[chosen], self.teacher[chosen], self.is_document[chosen], self.corpus)
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,23 @@ def _score_divergence(batch: Batch, others: "torch.Tensor") -> "torch.Tensor":
     student = torch.log_softmax((batch.student @ others.T) / TEMPERATURE + masked, dim=1)
     teacher = torch.log_softmax((batch.teacher @ batch.teacher.T) / TEMPERATURE + masked, dim=1)
     return (teacher.exp() * (teacher - student)).sum(1).mean()
+
+
+@loss
+def corpus_scores(batch: Batch) -> "torch.Tensor":
+    """Divergence of each query's scores of the whole corpus, student against teacher, by the teacher's documents.
+
+    Score distillation with inherited documents (EmbedDistill, arXiv 2301.12005) whose list is the corpus: what the
+    student gets wrong counts where it changes the ranking of documents that compete. A batch without queries costs 0.
+    """
+    import torch
+
+    queries = ~batch.is_document
+    if not len(batch.corpus) or not bool(queries.any()):
+        return batch.student.sum() * 0.0
+    student = torch.log_softmax((batch.student[queries] @ batch.corpus.T) / TEMPERATURE, dim=1)
+    teacher = torch.log_softmax((batch.teacher[queries] @ batch.corpus.T) / TEMPERATURE, dim=1)
+    return torch.nn.functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
 
 
 @loss

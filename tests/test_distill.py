@@ -64,11 +64,13 @@ def test_the_student_learns(alone: Path) -> None:
     assert points[-1]["cosine"] < points[0]["cosine"] * 0.7
     checked = [point["validation_cosine"] for point in points if "validation_cosine" in point]
     assert len(checked) == 10 and checked[-1] > checked[0] and checked[-1] > 0.75
+    overlaps = [point["validation_overlap"] for point in points if "validation_overlap" in point]
+    assert len(overlaps) == 10 and 0 < overlaps[0] < overlaps[-1] < 1
 
 
 def test_log_has_no_timings(alone: Path) -> None:
     assert set(json.loads((alone / "output" / "log.json").read_text())["points"][0]) <= {
-        "step", "loss", "cosine", "geometry", "gradient_norm", "validation_cosine",
+        "step", "loss", "cosine", "geometry", "gradient_norm", "validation_cosine", "validation_overlap",
     }  # fmt: skip
     assert json.loads((alone / "output" / "speed.json").read_text())["tokens_per_second"] > 0
 

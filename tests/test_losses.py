@@ -12,7 +12,7 @@ def unit(*size: int, seed: int = 0) -> torch.Tensor:
 
 
 def batch(student: torch.Tensor, teacher: torch.Tensor, documents: int = 3) -> Batch:
-    return Batch(student, teacher, torch.arange(len(student)) >= len(student) - documents)
+    return Batch(student, teacher, torch.arange(len(student)) >= len(student) - documents, unit(20, 5, seed=2))
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))

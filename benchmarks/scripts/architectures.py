@@ -164,7 +164,7 @@ class _Measured:
             "parameters": int(sum(tensor.size for tensor in weights.tensors.values())),
             "steps": trainer.steps,
             "cpu_seconds": round(seconds, 1),
-            "validation_cosine": round(trainer.validation_cosine(), 4),
+            "validation_cosine": round(trainer.validate()["validation_cosine"], 4),
             "ndcg10_asymmetric": self._ranked(clean @ self.documents.T),
             "ndcg10_symmetric": self._ranked(clean @ own.T),
             "ndcg10_asymmetric_noisy": self._ranked(changed @ self.documents.T),
