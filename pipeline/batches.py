@@ -71,12 +71,6 @@ def tokenise(training: Path, tokenizer_file: Path, max_length: int) -> Tokenised
     return TokenisedTexts(np.concatenate(flat), np.array(ends, np.int64), np.array(documents))
 
 
-def held_back(count: int, seed: int, most: int) -> np.ndarray:
-    """Return the sorted rows of the validation slice: at most `most`, and at most a tenth of the texts."""
-    rows = np.random.default_rng([seed, 7]).permutation(count)[: min(most, count // 10)]
-    return np.sort(rows)
-
-
 class _Pool:
     """An endless stream of batches of one role; epoch after epoch, each text once an epoch."""
 
@@ -129,8 +123,14 @@ class BatchPlan:
         seed: int,
         lists: ScoreLists | None = None,
         batch_lists: int = 0,
+        judged: np.ndarray | None = None,
+        judged_share: float = 0.0,
     ) -> None:
-        """Plan batches of `batch_texts` texts, among them those of `batch_lists` of the lists."""
+        """Plan batches of `batch_texts` texts, among them those of `batch_lists` of the lists.
+
+        Of a batch, `document_share` are documents and `judged_share` are of the rows `judged`, which are not among the
+        others then; with a share of 0 they come as often as any other text.
+        """
         self._lists = lists.without(excluded) if lists is not None else None
         if lists is not None and self._lists is not None:
             room = batch_texts - batch_lists * lists.width
@@ -153,7 +153,10 @@ class BatchPlan:
         in_batch = min(max(round(batch_texts * share), int(share > 0)), batch_texts)
         self._texts = texts
         self._documents = _Pool(documents, texts.lengths, in_batch, (seed, 1))
-        self._others = _Pool(others, texts.lengths, batch_texts - in_batch, (seed, 2))
+        asked = np.intersect1d(others, judged) if judged is not None and judged_share else np.empty(0, np.int64)
+        of_asked = min(max(round(batch_texts * judged_share), 1), batch_texts - in_batch) if len(asked) else 0
+        self._asked = _Pool(asked, texts.lengths, of_asked, (seed, 4))
+        self._others = _Pool(np.setdiff1d(others, asked), texts.lengths, batch_texts - in_batch - of_asked, (seed, 2))
 
     def rows(self, step: int) -> np.ndarray:
         """Return the rows of the batch of `step`, shortest first."""
@@ -174,7 +177,7 @@ class BatchPlan:
         return BatchLists(places, self._lists.scores[chosen])
 
     def _drawn(self, step: int) -> np.ndarray:
-        parts = [self._others.batch(step), self._documents.batch(step)]
+        parts = [self._others.batch(step), self._asked.batch(step), self._documents.batch(step)]
         if self._lists is not None:
             listed = self._lists.rows[self._list_pool.batch(step)]
             parts.append(listed[listed != ABSENT])

@@ -16,12 +16,13 @@ from ..export.quantize import Plan
 from ..runtime.errors import InputError
 from ..runtime.files import write_json
 from ..runtime.progress import Progress
-from .batches import BatchPlan, TokenisedTexts, held_back, tokenise
+from .batches import BatchPlan, TokenisedTexts, tokenise
 from .checkpoint import TrainingState, read_checkpoint, write_checkpoint
 from .chosen_teacher import chosen_teacher
 from .general import general_folder, general_weights, read_general
+from .inherited import inherited_documents
 from .initialise import fit_projection, random_weights, read_pieces, teacher_weights
-from .judged_pairs import judged_pairs
+from .judged_pairs import NO_PAIRS, KnownPairs, known_pairs
 from .losses import WeightedLosses
 from .quantization_plan import trained_plan
 from .quantize_aware import RoundedCopy
@@ -31,12 +32,12 @@ from .settings import DistillSettings
 from .shards import VectorReader
 from .stage import StageContext
 from .static_start import start_static
-from .step_engine import StepEngine, corpus_vectors
+from .step_engine import StepEngine
 from .student import FlatParameters, Student, save_student, shape_of
+from .validation import Validation, held_back
 
 _LOG_POINTS = 100
 _VALIDATIONS = 10
-_OVERLAP_AT = 10
 
 
 def run_distill(context: StageContext) -> None:
@@ -60,11 +61,12 @@ def _distill(context: StageContext) -> None:
     pieces = read_pieces(tokenizer_file)
     parameters = FlatParameters(shape_of(recipe.student, len(pieces), targets.shape[1]))
     plan = trained_plan(recipe.quantize) if recipe.distill.quantize_aware_steps else None
+    known = known_pairs(inputs["corpus"], inputs["queries"] / "training.jsonl")
     lists = read_lists(inputs["cross_encoder"], len(texts)) if "cross_encoder" in inputs else None
     losses = WeightedLosses(recipe.distill.losses)
     if lists is None and losses.read_lists and not losses.read_scores:
-        lists = judged_pairs(inputs["corpus"], inputs["queries"] / "training.jsonl")
-    trainer = Trainer(recipe.distill, recipe.seed, parameters, texts, targets, plan, lists)
+        lists = known.lists()
+    trainer = Trainer(recipe.distill, recipe.seed, parameters, texts, targets, plan, lists, known)
     state = read_checkpoint(context.work / "checkpoint.safetensors")
     if state is not None and trainer.fits(state):
         context.progress.note(f"  going on from step {state.step:,}")
@@ -127,16 +129,23 @@ class Trainer:
         targets: np.ndarray,
         plan: Plan | None = None,
         lists: ScoreLists | None = None,
+        known: KnownPairs = NO_PAIRS,
     ) -> None:
-        """Prepare a run; `plan` is what the `quantize_aware_steps` round the weights to, `lists` is for list losses."""
+        """Prepare a run.
+
+        `plan` is what the `quantize_aware_steps` round the weights to, `lists` is for list losses, and `known` are the
+        queries whose documents are known.
+        """
         import torch
 
         _check(settings)
         self.steps = settings.steps + (settings.quantize_aware_steps if plan else 0)
         self._rounded = RoundedCopy(parameters, plan) if plan else None
         self.settings, self._texts, self._targets = settings, texts, targets
-        self._validation = held_back(len(texts), seed, settings.validation_texts)
-        self.trained = np.setdiff1d(np.arange(len(texts)), self._validation)
+        inherited = inherited_documents(texts, targets, known.all)
+        judged = np.intersect1d(known.judged[:, 0], np.fromiter(inherited.answers, np.int64))
+        self.validation = Validation(texts, targets, inherited, *held_back(len(texts), judged, seed, settings))
+        self.trained = np.setdiff1d(np.arange(len(texts)), self.validation.excluded)
         losses = WeightedLosses(settings.losses)
         if losses.read_lists and lists is None:
             raise InputError(
@@ -145,15 +154,25 @@ class Trainer:
             )
         batches = BatchPlan(
             texts,
-            self._validation,
+            self.validation.excluded,
             settings.batch_texts,
             settings.document_share,
             seed,
             lists if losses.read_lists else None,
             settings.batch_lists,
+            judged,
+            settings.judged_share,
         )
         self._engine = StepEngine(
-            parameters, texts, targets, batches, losses, settings.batch_texts, settings.shards, settings.precision
+            parameters,
+            texts,
+            targets,
+            batches,
+            losses,
+            inherited,
+            settings.batch_texts,
+            settings.shards,
+            settings.precision,
         )
         self.student = Student(parameters, self._engine.flat)
         # What the optimiser changes: the student's own weights, or those before rounding.
@@ -268,27 +287,9 @@ class Trainer:
             point |= {name: float(f"{total / count:.6g}") for name, total in self._running.items()}
             self.log.append(point)
             self._running = {}
-            if len(self._validation) and (self.step % max(steps // _VALIDATIONS, 1) == 0 or self.step == steps):
-                point |= {name: float(f"{value:.6g}") for name, value in self.validate().items()}
-
-    def validate(self) -> dict[str, float]:
-        """Compare student and teacher on texts that are held back from training.
-
-        `validation_cosine` is the mean cosine of their vectors; `validation_overlap` the share of the teacher's ten
-        best documents that a query of the student's finds among its ten best of the same document vectors.
-        """
-        vectors, targets = encode_rows(self.student, self._texts, self._validation), self._targets[self._validation]
-        found = {"validation_cosine": float((vectors * targets).sum(1).mean())}
-        queries = ~self._texts.is_document[self._validation]
-        documents = corpus_vectors(self._texts, self._targets)
-        if queries.any() and len(documents) > _OVERLAP_AT:
-            best = [
-                np.argpartition(-(one[queries] @ documents.T), _OVERLAP_AT, axis=1)[:, :_OVERLAP_AT]
-                for one in (vectors, targets)
-            ]
-            shared = [len(np.intersect1d(*pair)) for pair in zip(*best, strict=True)]
-            found["validation_overlap"] = float(np.mean(shared)) / _OVERLAP_AT
-        return found
+            if self.step % max(steps // _VALIDATIONS, 1) == 0 or self.step == steps:
+                measured = self.validation.measure(self.student)
+                point |= {name: float(f"{value:.6g}") for name, value in measured.items()}
 
     def _state(self) -> TrainingState:
         tensors = {"parameters": self._weights.clone(), "moments": self._moments}
@@ -305,20 +306,6 @@ class Trainer:
             "gradient_seconds_with_helper": round(self._engine.seconds_with_helpers, 3),
             "gradient_seconds_alone": round(self._engine.seconds_alone, 3),
         }
-
-
-def encode_rows(student: Student, texts: TokenisedTexts, rows: np.ndarray, batch: int = 64) -> np.ndarray:
-    """Return the student's unit vectors of some tokenised texts, float32 [rows, dimension], in their order."""
-    import torch
-
-    vectors = np.empty((len(rows), student.shape.dimension), np.float32)
-    order = np.argsort(texts.lengths[rows], kind="stable")
-    with torch.no_grad():
-        for first in range(0, len(rows), batch):
-            places = order[first : first + batch]
-            ids, lengths = texts.padded(rows[places])
-            vectors[places] = student.encode(torch.from_numpy(ids), torch.from_numpy(lengths)).numpy()
-    return vectors
 
 
 def learning_rate(settings: DistillSettings, step: int) -> float:
@@ -341,6 +328,11 @@ def learning_rate(settings: DistillSettings, step: int) -> float:
 def _check(settings: DistillSettings) -> None:
     if min(settings.steps, settings.batch_texts, settings.shards) < 1:
         raise InputError("[distill]: steps, batch_texts and shards must be at least 1; mend the recipe")
+    if settings.judged_share < 0 or settings.document_share + settings.judged_share > 1:
+        raise InputError(
+            f"distill.judged_share = {settings.judged_share} must be from 0, and with document_share at most 1; "
+            "mend the recipe"
+        )
     if not 0 <= settings.document_share <= 1:
         raise InputError(f"distill.document_share = {settings.document_share} must be between 0 and 1; mend the recipe")
     if settings.quantize_aware_steps < 0 or not settings.quantize_aware_learning_rate > 0:

@@ -31,11 +31,16 @@ class Batch:
     teacher: "torch.Tensor"  # [texts, dimension], unit rows
     is_document: "torch.Tensor"  # bool [texts]
     corpus: "torch.Tensor"  # teacher, [documents, dimension], unit rows: documents that queries are answered from
+    asked: "torch.Tensor"  # int64 [pairs]: the texts that are known to be answered
+    answers: "torch.Tensor"  # int64 [pairs]: the document of the corpus that answers each
 
     def of_role(self, documents: bool) -> "Batch":
         """Return the texts of one role."""
         chosen = self.is_document if documents else ~self.is_document
-        return Batch(self.student[chosen], self.teacher[chosen], self.is_document[chosen], self.corpus)
+        kept = chosen[self.asked]
+        places = (chosen.cumsum(0) - 1)[self.asked[kept]]
+        rows = self.student[chosen], self.teacher[chosen], self.is_document[chosen]
+        return Batch(*rows, self.corpus, places, self.answers[kept])
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,23 @@ def corpus_scores(batch: Batch) -> "torch.Tensor":
     student = torch.log_softmax((batch.student[queries] @ batch.corpus.T) / TEMPERATURE, dim=1)
     teacher = torch.log_softmax((batch.teacher[queries] @ batch.corpus.T) / TEMPERATURE, dim=1)
     return torch.nn.functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+
+@loss
+def corpus_answers(batch: Batch) -> "torch.Tensor":
+    """Cross-entropy of the documents that are known to answer a query, among the whole corpus by the teacher's vectors.
+
+    Training on judgements, where they exist, and on titles; inherited documents as in `corpus_scores`. A batch without
+    such texts costs 0.
+    """
+    import torch
+
+    if not len(batch.asked):
+        return batch.student.sum() * 0.0
+    texts, places, pairs = torch.unique(batch.asked, return_inverse=True, return_counts=True)
+    scores = torch.log_softmax((batch.student[texts] @ batch.corpus.T) / TEMPERATURE, dim=1)
+    # A query's answers share its weight.
+    return -(scores[places, batch.answers] / pairs[places]).sum() / len(texts)
 
 
 @loss

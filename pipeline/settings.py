@@ -164,6 +164,7 @@ class DistillSettings:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     document_share: float = 0.1  # share of documents in a batch; the rest are query-like texts
+    judged_share: float = 0.0  # share of judged training queries in a batch; 0: as often as any other text
     batch_lists: int = 4  # score lists of a cross-encoder in a batch; their texts count among `batch_texts`
     losses: dict[str, float] = field(default_factory=lambda: {"cosine": 1.0, "geometry": 1.0})
     validation_texts: int = 512  # held back from training, at most

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..runtime.progress import Progress
 from .batches import BatchPlan, TokenisedTexts
+from .inherited import InheritedDocuments
 from .losses import Batch, Lists, WeightedLosses
 from .processes import Worker, WorkerError, available_cores, receive_from_parent
 from .student import FlatParameters, Student
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 _ANSWER_SECONDS = 300.0
 _PROBE_STEPS = 8  # steps that one way of working is timed for
-_MOST_DOCUMENTS = 20_000  # that a query's scores are compared on
 _PROBE_EVERY = 200  # steps between two looks at the other way
 
 
@@ -34,12 +34,6 @@ def shared_floats(*size: int) -> "torch.Tensor":
     import torch
 
     return torch.frombuffer(mmap.mmap(-1, 4 * int(np.prod(size))), dtype=torch.float32).view(size)
-
-
-def corpus_vectors(texts: TokenisedTexts, targets: np.ndarray) -> np.ndarray:
-    """Return the teacher's vectors of the documents among the texts, evenly drawn where there are very many."""
-    rows = np.flatnonzero(texts.is_document)
-    return targets[rows[:: max(1, -(-len(rows) // _MOST_DOCUMENTS))]]
 
 
 class StepEngine:
@@ -52,6 +46,7 @@ class StepEngine:
         targets: np.ndarray,
         plan: BatchPlan,
         losses: WeightedLosses,
+        inherited: InheritedDocuments,
         batch_texts: int,
         parts: int,
         precision: Literal["fp32", "bf16"] = "fp32",
@@ -64,7 +59,7 @@ class StepEngine:
         self._vectors = shared_floats(batch_texts, parameters.shape.dimension)
         self._vector_gradients = shared_floats(batch_texts, parameters.shape.dimension)
         self._students = [Student(parameters, self.flat, gradient, precision) for gradient in self._gradients]
-        self._corpus = torch.from_numpy(corpus_vectors(texts, targets))
+        self._inherited, self._corpus = inherited, torch.from_numpy(inherited.vectors)
         self._helpers: list[Worker] = []
         self._pace = _Pace()
         self.seconds_with_helpers = self.seconds_alone = 0.0
@@ -120,7 +115,8 @@ class StepEngine:
         rows = np.concatenate(parts)
         vectors = self._vectors[: len(rows)].clone().requires_grad_()
         teacher = torch.from_numpy(self._targets[rows])
-        batch = Batch(vectors, teacher, torch.from_numpy(self._texts.is_document[rows]), self._corpus)
+        answers = tuple(map(torch.from_numpy, self._inherited.of_rows(rows)))
+        batch = Batch(vectors, teacher, torch.from_numpy(self._texts.is_document[rows]), self._corpus, *answers)
         loss, values = self._losses(batch, self._lists(step, batch))
         loss.backward()
         assert vectors.grad is not None

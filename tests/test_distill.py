@@ -14,12 +14,13 @@ import pytest
 import small_models
 import torch
 from pocketrank.pipeline import processes
-from pocketrank.pipeline.batches import BatchPlan, TokenisedTexts, balanced_cuts, held_back, tokenise
+from pocketrank.pipeline.batches import BatchPlan, TokenisedTexts, balanced_cuts, tokenise
 from pocketrank.pipeline.distill import learning_rate, run_distill
 from pocketrank.pipeline.initialise import random_weights, reduce_width
 from pocketrank.pipeline.settings import DistillSettings, Recipe, StudentSettings
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.student import FlatParameters, Student, load_student, save_student, shape_of
+from pocketrank.pipeline.validation import held_back
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.progress import Silent
 
@@ -288,7 +289,8 @@ def texts_of(lengths: list[int], documents: int) -> TokenisedTexts:
 
 def test_batches_follow_from_seed_and_step_alone() -> None:
     texts = texts_of(list(np.random.default_rng(0).integers(3, 40, 500)), 100)
-    excluded = held_back(500, 1, 30)
+    excluded, none = held_back(500, np.empty(0, np.int64), 1, DistillSettings(validation_texts=30))
+    assert len(excluded) == 30 and not len(none)
     plan = BatchPlan(texts, excluded, 16, 0.25, seed=1)
     forwards = [plan.rows(step).tolist() for step in range(120)]
     again = BatchPlan(texts, excluded, 16, 0.25, seed=1)
@@ -300,6 +302,18 @@ def test_batches_follow_from_seed_and_step_alone() -> None:
         assert (np.diff(texts.lengths[rows]) >= 0).all()
     seen = {row for rows in forwards for row in rows}
     assert len(seen) > 0.95 * 470
+
+
+def test_judged_queries_have_their_share_of_a_batch() -> None:
+    texts = texts_of([5] * 200, 100)
+    judged = np.arange(150, 170)
+    rows, asked = held_back(200, judged, 1, DistillSettings(validation_texts=10))
+    assert len(rows) == 10 and len(asked) == 2 and set(asked.tolist()) <= set(judged.tolist())
+    plan = BatchPlan(texts, asked, 16, 0.25, 1, judged=judged, judged_share=0.5)
+    for step in range(40):
+        drawn = plan.rows(step)
+        assert np.isin(drawn, judged).sum() == 8 and texts.is_document[drawn].sum() == 4
+        assert not np.isin(drawn, asked).any()
 
 
 def test_each_text_comes_once_an_epoch() -> None:

@@ -7,11 +7,11 @@ import pytest
 import small_models
 import torch
 from pocketrank.pipeline.batches import TokenisedTexts, tokenise
-from pocketrank.pipeline.distill import encode_rows
 from pocketrank.pipeline.initialise import composed_token_vectors, fit_projection, read_pieces, teacher_weights
 from pocketrank.pipeline.settings import StudentSettings, TeacherSettings
 from pocketrank.pipeline.student import TABLE, FlatParameters, Student, shape_of
 from pocketrank.pipeline.teacher_model import LoadedTeacher, load_teacher
+from pocketrank.pipeline.validation import encode_rows
 
 
 @pytest.fixture(scope="module")

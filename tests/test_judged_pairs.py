@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from pocketrank.pipeline.beir import RetrievalSet, json_lines, write_retrieval_set
-from pocketrank.pipeline.judged_pairs import judged_pairs
+from pocketrank.pipeline.judged_pairs import known_pairs
 from pocketrank.pipeline.losses import PAIR_LOSSES, Lists, WeightedLosses
 from pocketrank.runtime.files import write_bytes
 
@@ -35,12 +35,14 @@ def test_pairs_come_from_judgements_and_titles(tmp_path: Path) -> None:
     texts += [("query", "what grows"), ("query", "Fence"), ("query", "Moss")]
     records = ({"text": text, "role": role, "form": role} for role, text in texts)
     write_bytes(tmp_path / "training.jsonl", json_lines(records))
-    found = judged_pairs(tmp_path / "corpus", tmp_path / "training.jsonl")
+    known = known_pairs(tmp_path / "corpus", tmp_path / "training.jsonl")
+    assert known.judged.tolist() == [[2, 0], [3, 1]] and known.titled.tolist() == [[4, 0]]
+    found = known.lists()
     assert found is not None
     assert found.rows.tolist() == [[2, 0], [3, 1], [4, 0]]  # Moss has no document among the training texts
     assert found.without(np.array([1])).rows.tolist() == [[2, 0], [4, 0]]
     write_bytes(tmp_path / "none.jsonl", json_lines(iter([{"text": "x", "role": "query", "form": "crop"}])))
-    assert judged_pairs(tmp_path / "corpus", tmp_path / "none.jsonl") is None
+    assert known_pairs(tmp_path / "corpus", tmp_path / "none.jsonl").lists() is None
 
 
 @pytest.mark.parametrize("name", sorted(PAIR_LOSSES))

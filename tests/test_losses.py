@@ -1,5 +1,7 @@
 """Distillation losses: values, gradients, roles and names."""
 
+import math
+
 import pytest
 import torch
 from pocketrank.pipeline.losses import LOSSES, Batch, WeightedLosses, loss
@@ -12,10 +14,14 @@ def unit(*size: int, seed: int = 0) -> torch.Tensor:
 
 
 def batch(student: torch.Tensor, teacher: torch.Tensor, documents: int = 3) -> Batch:
-    return Batch(student, teacher, torch.arange(len(student)) >= len(student) - documents, unit(20, 5, seed=2))
+    is_document = torch.arange(len(student)) >= len(student) - documents
+    asked, answers = torch.tensor([0, 2, 2]), torch.tensor([4, 7, 9])
+    there = asked < len(student) - documents  # documents are not asked for
+    asked, answers = asked[there], answers[there]
+    return Batch(student, teacher, is_document, unit(20, 5, seed=2), asked, answers)
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", sorted(set(LOSSES) - {"corpus_answers"}))
 def test_no_loss_when_the_student_agrees_and_some_when_not(name: str) -> None:
     teacher = unit(8, 5)
     assert float(LOSSES[name](batch(teacher.clone(), teacher))) == pytest.approx(0, abs=2e-6)
@@ -61,6 +67,25 @@ def test_weights_and_roles() -> None:
     assert parts["l2_queries"] == pytest.approx(float((queries.student - queries.teacher).norm(dim=1).mean()))
     assert float(total) == pytest.approx(2 * parts["cosine_documents"] + parts["l2_queries"])
     assert "margin" not in parts
+
+
+def test_answers_are_told_from_the_whole_corpus() -> None:
+    corpus = torch.eye(6, dtype=torch.float64)
+    asked, answers = torch.tensor([0, 0, 2]), torch.tensor([1, 2, 5])
+    first = (corpus[1] + corpus[2]) / 2**0.5
+    right = torch.stack([first, corpus[0], corpus[5]])
+    given = Batch(right, unit(3, 6), torch.zeros(3, dtype=torch.bool), corpus, asked, answers)
+    assert float(LOSSES["corpus_answers"](given)) == pytest.approx(math.log(2) / 2, abs=1e-4)  # two answers share
+    wrong = Batch(right.roll(1, 0), given.teacher, given.is_document, corpus, asked, answers)
+    assert float(LOSSES["corpus_answers"](wrong)) > 5
+
+
+def test_answers_keep_their_texts_when_a_role_is_taken() -> None:
+    is_document = torch.tensor([True, False, True, False])
+    given = Batch(unit(4, 5), unit(4, 5), is_document, unit(9, 5), torch.tensor([1, 3, 3]), torch.tensor([8, 0, 2]))
+    queries = given.of_role(documents=False)
+    assert queries.asked.tolist() == [0, 1, 1] and queries.answers.tolist() == [8, 0, 2]
+    assert not len(given.of_role(documents=True).asked)
 
 
 def test_a_role_that_a_batch_lacks_counts_nothing() -> None:

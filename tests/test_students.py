@@ -19,13 +19,14 @@ from pocketrank.export.static import fold_token_weights
 from pocketrank.export.torch_folder import write_torch_folder
 from pocketrank.export.weights import PROJECTION, TABLE, TABLE_FACTOR, TOKEN_WEIGHTS, TransformerWeights, read_weights
 from pocketrank.pipeline.batches import tokenise
-from pocketrank.pipeline.distill import encode_rows, run_distill
+from pocketrank.pipeline.distill import run_distill
 from pocketrank.pipeline.initialise import fill_table, random_weights
 from pocketrank.pipeline.optimum_engine import optimum_graphs
 from pocketrank.pipeline.settings import DistillSettings, QuantizeSettings, Recipe, StudentSettings
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.static_start import OPENING_WEIGHT, piece_texts, static_weights
 from pocketrank.pipeline.student import FlatParameters, Student, load_student, save_student, shape_of
+from pocketrank.pipeline.validation import encode_rows
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.progress import Silent

@@ -27,7 +27,7 @@ from pocketrank.export.quantize import make_plan
 from pocketrank.export.static import fold_token_weights
 from pocketrank.export.tokenizer import compact_tokenizer
 from pocketrank.export.weights import read_weights
-from pocketrank.pipeline.batches import TokenisedTexts, held_back, tokenise
+from pocketrank.pipeline.batches import TokenisedTexts, tokenise
 from pocketrank.pipeline.beir import RetrievalSet, read_retrieval_set
 from pocketrank.pipeline.choose_plan import Tokens, training_subset
 from pocketrank.pipeline.distill import Trainer, reduced_targets
@@ -164,7 +164,7 @@ class _Measured:
             "parameters": int(sum(tensor.size for tensor in weights.tensors.values())),
             "steps": trainer.steps,
             "cpu_seconds": round(seconds, 1),
-            "validation_cosine": round(trainer.validate()["validation_cosine"], 4),
+            "validation_cosine": round(trainer.validation.measure(trainer.student)["validation_cosine"], 4),
             "ndcg10_asymmetric": self._ranked(clean @ self.documents.T),
             "ndcg10_symmetric": self._ranked(clean @ own.T),
             "ndcg10_asymmetric_noisy": self._ranked(changed @ self.documents.T),
@@ -214,7 +214,7 @@ class _Measured:
 
     def _start(self, variant: Variant, trainer: Trainer, texts: TokenisedTexts, pieces: list[str]) -> None:
         tensors = trainer.student.tensors
-        rows = np.setdiff1d(np.arange(len(texts)), held_back(len(texts), self.seed, 512))
+        rows = trainer.trained
         if variant.student.kind == "static":
             if variant.start == "composed":
                 vectors = composed_token_vectors(self.teacher, pieces)

@@ -34,7 +34,6 @@ from pocketrank.pipeline.losses import Batch, WeightedLosses
 from pocketrank.pipeline.settings import DistillSettings, Recipe, StudentSettings, TeacherSettings
 from pocketrank.pipeline.shards import cut_shards, encode_shards
 from pocketrank.pipeline.stage import StageContext
-from pocketrank.pipeline.step_engine import corpus_vectors
 from pocketrank.pipeline.student import FlatParameters, Student, shape_of
 from pocketrank.pipeline.teacher import run_teacher
 from pocketrank.pipeline.teacher_model import LoadedTeacher, batches, load_teacher
@@ -128,7 +127,7 @@ def student_speed(repeats: int, steps: int = 12) -> dict[str, object]:
     optimiser = torch.optim.AdamW([weights], lr=1e-4, fused=True)
     losses = WeightedLosses(distill.losses)
     position = {"bare": 0, "ours": 0}
-    corpus = torch.from_numpy(corpus_vectors(texts, targets))
+    corpus, none = torch.from_numpy(targets[texts.is_document]), torch.empty(0, dtype=torch.int64)
     ready = {}
     for step in range(steps * (repeats + 1)):
         parts = plan.parts(step, distill.shards)
@@ -142,7 +141,7 @@ def student_speed(repeats: int, steps: int = 12) -> dict[str, object]:
             inputs, wanted, documents = ready[step]
             gradient.zero_()
             vectors = torch.cat([bare_student.encode(*part) for part in inputs])
-            losses(Batch(vectors, wanted, documents, corpus))[0].backward()
+            losses(Batch(vectors, wanted, documents, corpus, none, none))[0].backward()
             bare_student.add_table_gradient()
             optimiser.step()
             tokens += sum(int(part[1].sum()) for part in inputs)

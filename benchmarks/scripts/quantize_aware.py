@@ -17,7 +17,7 @@ from pocketrank.export.calibrate import encode_ids
 from pocketrank.export.graph import write_graph
 from pocketrank.export.quantize import FP32, Plan, make_plan
 from pocketrank.export.weights import TransformerWeights, read_weights
-from pocketrank.pipeline.batches import held_back, tokenise
+from pocketrank.pipeline.batches import tokenise
 from pocketrank.pipeline.beir import read_retrieval_set
 from pocketrank.pipeline.checkpoint import TrainingState
 from pocketrank.pipeline.choose_plan import Tokens
@@ -25,6 +25,7 @@ from pocketrank.pipeline.distill import Trainer, reduced_targets
 from pocketrank.pipeline.metrics import evaluate_scores, scored_queries
 from pocketrank.pipeline.settings import DistillSettings
 from pocketrank.pipeline.student import FlatParameters, load_student, save_student
+from pocketrank.pipeline.validation import held_back
 from pocketrank.runtime.progress import Silent
 from pocketrank.runtime.projection import read_projection
 
@@ -48,7 +49,7 @@ def main() -> None:
     tokenizer = stages / "vocabulary" / "tokenizer.json"
     texts = tokenise(stages / "queries" / "training.jsonl", tokenizer, student.shape.positions)
     targets = reduced_targets(stages / "teacher", len(texts))
-    validation = held_back(len(texts), arguments.seed, DistillSettings().validation_texts)
+    validation, _ = held_back(len(texts), np.empty(0, np.int64), arguments.seed, DistillSettings())
     held_ids = [texts.padded(np.array([row]))[0][0].tolist() for row in validation]
     corpus = read_retrieval_set(stages / "corpus")
     queries = Tokens(tokenizer, student.shape.positions).ids(

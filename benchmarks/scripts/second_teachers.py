@@ -20,7 +20,7 @@ from pocketrank.pipeline.batches import tokenise
 from pocketrank.pipeline.beir import read_retrieval_set
 from pocketrank.pipeline.corpus import run_corpus
 from pocketrank.pipeline.cross_encoder import run_cross_encoder
-from pocketrank.pipeline.distill import encode_rows, run_distill
+from pocketrank.pipeline.distill import run_distill
 from pocketrank.pipeline.metrics import evaluate_vectors, scored_rows
 from pocketrank.pipeline.queries import run_queries
 from pocketrank.pipeline.reduction import fit_reduction, read_reduction, write_reduction
@@ -38,6 +38,7 @@ from pocketrank.pipeline.settings import (
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.student import load_student
 from pocketrank.pipeline.teacher import run_teacher
+from pocketrank.pipeline.validation import encode_rows
 from pocketrank.pipeline.vocabulary import run_vocabulary
 from pocketrank.runtime.progress import Silent
 
