@@ -45,9 +45,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--words-weight",
         type=float,
-        default=0.4,
         metavar="W",
-        help="of BM25 in --hybrid, beside the vectors (default: 0.4)",
+        help="of BM25 in --hybrid, beside the vectors (default: what the bundle says, or 0.4)",
     )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     _allow_options_between(parser)
@@ -124,16 +123,17 @@ def _search_corpus(arguments: argparse.Namespace, query: str) -> int:
 def _search(arguments: argparse.Namespace, query: str, index_folder: Path, bundle: Path) -> int:
     from ..runtime.encoder import Encoder
     from ..runtime.errors import InputError
-    from ..runtime.hybrid import HybridIndex
+    from ..runtime.hybrid import HybridIndex, hybrid_weight
     from ..runtime.index import DocumentIndex
     from .output import print_json, print_line
 
     index = DocumentIndex.open(index_folder)
     encoder = Encoder.open(bundle, index.manifest.variant)
     index.check_encoder(encoder)
-    if not 0 <= arguments.words_weight < math.inf:
-        raise InputError(f"--words-weight {arguments.words_weight}: a number from 0 is needed; 0.4 is the default")
-    both = HybridIndex(index, arguments.words_weight) if arguments.hybrid else None
+    weight = hybrid_weight(bundle) if arguments.words_weight is None else arguments.words_weight
+    if not 0 <= weight < math.inf:
+        raise InputError(f"--words-weight {weight}: a number from 0 is needed, such as 0.4; or leave it out")
+    both = HybridIndex(index, weight) if arguments.hybrid else None
     started = time.perf_counter()
     vector = encoder.encode_query(query)
     encoded = time.perf_counter()

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..export.quantize import Plan
 from ..runtime.errors import InputError
-from ..runtime.files import write_json
+from ..runtime.files import read_json_lines, write_json
 from ..runtime.progress import Progress
 from .batches import BatchPlan, TokenisedTexts, tokenise
 from .checkpoint import TrainingState, read_checkpoint, write_checkpoint
@@ -22,7 +22,7 @@ from .chosen_teacher import chosen_teacher
 from .general import general_folder, general_weights, read_general
 from .inherited import inherited_documents
 from .initialise import fit_projection, random_weights, read_pieces, teacher_weights
-from .judged_pairs import NO_PAIRS, KnownPairs, known_pairs
+from .judged_pairs import HELD_BACK_NAME, NO_PAIRS, KnownPairs, known_pairs
 from .losses import WeightedLosses
 from .quantization_plan import trained_plan
 from .quantize_aware import RoundedCopy
@@ -41,7 +41,10 @@ _VALIDATIONS = 10
 
 
 def run_distill(context: StageContext) -> None:
-    """Train and write `student/`, `log.json` (loss by step) and `speed.json` (timings)."""
+    """Train and write `student/`, `log.json` (loss by step), `speed.json` (timings) and `held_back.json`.
+
+    The last holds the judged training queries that were held back: later choices may rest on them.
+    """
     import torch
 
     torch.set_num_threads(1)
@@ -80,6 +83,10 @@ def _distill(context: StageContext) -> None:
     save_student(context.output / "student", parameters.shape, trainer.student.tensors)
     write_json(context.output / "log.json", {"texts": len(texts), "steps": trainer.steps, "points": trainer.log})
     write_json(context.output / "speed.json", trainer.speed())
+    asked = set(trainer.validation.queries.tolist())
+    lines = read_json_lines(inputs["queries"] / "training.jsonl")
+    held = [value["text"] for row, (_, value) in enumerate(lines) if row in asked]
+    write_json(context.output / HELD_BACK_NAME, {"queries": held})
 
 
 def _initialise(

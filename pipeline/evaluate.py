@@ -6,7 +6,7 @@ brought into the bundle's space by its projection (asymmetric).
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import numpy as np
 from ..runtime.encoder import Encoder
 from ..runtime.errors import InputError, UnavailableError
 from ..runtime.files import inside, read_json, read_toml, sha256_bytes, write_bytes, write_json
+from ..runtime.hybrid import WORDS_WEIGHT, hybrid_weight
 from ..runtime.index import DocumentIndex
 from ..runtime.manifest import read_manifest
 from ..runtime.progress import Progress
@@ -24,6 +25,7 @@ from .baselines import bm25_scores, fuse
 from .beir import RetrievalSet, read_retrieval_set
 from .chosen_teacher import bundle_teacher, chosen_teacher
 from .fusion import fuse_as_device, fuse_by_rank
+from .judged_pairs import HELD_BACK_NAME
 from .metrics import METRICS, Interval, QualityFigures, bootstrap_ratio, evaluate_scores, scored_queries, scored_rows
 from .rivals import RivalFigures, measure_rivals
 from .settings import EvaluateSettings, Recipe, TeacherSettings
@@ -31,6 +33,7 @@ from .shards import encode_texts
 from .stage import StageContext
 from .stored_vectors import stored_scores
 from .teacher_model import Role
+from .words_weight import WordsWeight, choose_words_weight
 
 SCHEMA_VERSION = 1
 SHIPPED = "model_quantized"
@@ -100,6 +103,7 @@ class Evaluation:
     recall100: dict[str, Entry]
     ndcg10_retention: dict[str, Entry]  # share of the teacher's nDCG@10
     rivals: dict[str, RivalEntry] = field(default_factory=dict)
+    words_weight: WordsWeight | None = None  # of BM25 in `hybrid_symmetric`, where it was chosen for the corpus
 
     def __post_init__(self) -> None:
         """Refuse a file of another version."""
@@ -129,7 +133,14 @@ def run_evaluate(context: StageContext) -> None:
             encoder, retrieval_set, "test", context.progress, projection, teacher_documents, own=own, stored=stored
         )
         scores.update({f"{name}{suffix}": matrix for name, matrix in found.items()})
-    add_baselines(scores, retrieval_set, "test", settings)
+    weight = WordsWeight(WORDS_WEIGHT, 0, {})
+    if "hybrid" in settings.baselines:
+        held_back = read_json(context.inputs["distill"] / HELD_BACK_NAME)["queries"]
+        encoder = Encoder.open(bundle)
+        own = indexed_documents(context.inputs["index"] / "index", encoder)
+        weight = choose_words_weight(retrieval_set, held_back, encoder, own)
+        context.progress.note(f"  BM25 counts {weight.value:g} times in hybrid search ({weight.queries} queries asked)")
+    add_baselines(scores, retrieval_set, "test", settings, weight.value)
     figures = {name: evaluate_scores(scores[name], retrieval_set, "test") for name in METHODS if name in scores}
     # Rivals do not depend on the student: what is measured of them outlives the stage's key.
     cache = context.work.parent / ".rivals"
@@ -145,6 +156,7 @@ def run_evaluate(context: StageContext) -> None:
     evaluation = summarise(
         figures, "test", len(retrieval_set.documents), settings.bootstrap, context.recipe.seed, rivals
     )
+    evaluation = replace(evaluation, words_weight=weight if weight.queries else None)
     write_json(context.output / "evaluation.json", to_mapping(evaluation))
     write_json(context.output / "per_query.json", per_query(figures | {one.name: one.figures() for one in rivals}))
     for entry in (*evaluation.ndcg10.values(), *(one.ndcg10 for one in evaluation.rivals.values())):
@@ -199,7 +211,7 @@ def evaluate_bundle(
         stored=settings.stored_vectors,
     )
     try:
-        add_baselines(scores, retrieval_set, split, settings)
+        add_baselines(scores, retrieval_set, split, settings, hybrid_weight(bundle))
     except UnavailableError as error:
         progress.note(f"  {error}")
     rivals: list[RivalFigures] = []
@@ -282,9 +294,16 @@ def indexed_documents(folder: Path, encoder: Encoder) -> np.ndarray:
 
 
 def add_baselines(
-    scores: dict[str, np.ndarray], retrieval_set: RetrievalSet, split: str, settings: EvaluateSettings
+    scores: dict[str, np.ndarray],
+    retrieval_set: RetrievalSet,
+    split: str,
+    settings: EvaluateSettings,
+    words_weight: float,
 ) -> None:
-    """Add the score matrices of `settings.baselines` to those of the bundle and the teacher."""
+    """Add the score matrices of `settings.baselines` to those of the bundle and the teacher.
+
+    `words_weight` is what BM25 counts in hybrid search.
+    """
     if not {"bm25", "fusion", "hybrid"} & set(settings.baselines):
         return
     bm25 = bm25_scores(retrieval_set, split)
@@ -295,7 +314,7 @@ def add_baselines(
             if name in scores:
                 scores[f"fusion_{name}"] = fuse(scores[name], bm25)
     if "hybrid" in settings.baselines and "symmetric" in scores:
-        scores["hybrid_symmetric"] = fuse_as_device(scores["symmetric"], bm25)
+        scores["hybrid_symmetric"] = fuse_as_device(scores["symmetric"], bm25, words_weight=words_weight)
         scores["hybrid_ranks"] = fuse_by_rank(scores["symmetric"], bm25)
 
 
@@ -328,7 +347,17 @@ def summarise(
         )
         for one in rivals
     }
-    return Evaluation(SCHEMA_VERSION, split, documents, count, **tables, ndcg10_retention=retention, rivals=others)
+    return Evaluation(
+        SCHEMA_VERSION,
+        split,
+        documents,
+        count,
+        ndcg10=tables["ndcg10"],
+        mrr10=tables["mrr10"],
+        recall100=tables["recall100"],
+        ndcg10_retention=retention,
+        rivals=others,
+    )
 
 
 def _entries(values: QualityFigures, method: str, resamples: int, seed: int) -> dict[str, Entry]:

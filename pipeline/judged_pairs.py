@@ -14,6 +14,8 @@ from ..runtime.files import read_json_lines
 from .beir import RetrievalSet, read_retrieval_set
 from .score_lists import ScoreLists
 
+HELD_BACK_NAME = "held_back.json"  # texts of the judged training queries that the student never saw
+
 
 @dataclass(frozen=True)
 class KnownPairs:

@@ -92,7 +92,7 @@ STAGES = (
     Stage(
         "evaluate",
         "evaluate:run_evaluate",
-        ("corpus", "cross_encoder", "teacher", "export", "index"),
+        ("corpus", "cross_encoder", "teacher", "distill", "export", "index"),
         ("evaluate", "seed"),
         "quality of the shipped file",
     ),

@@ -41,6 +41,11 @@ class Validation:
         self._rows, self._asked = rows, asked
 
     @property
+    def queries(self) -> np.ndarray:
+        """The rows of the judged queries that are held back."""
+        return self._asked
+
+    @property
     def excluded(self) -> np.ndarray:
         """All rows that no batch may have."""
         return np.union1d(self._rows, self._asked)

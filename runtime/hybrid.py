@@ -5,17 +5,26 @@ Each side names its best documents; the union of both is scored by both, each sc
 same ones: names, numbers, rare terms that a small vocabulary cuts to pieces.
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from .bm25 import FOLDER, Bm25Index
 from .errors import InputError
 from .index import DocumentIndex, Hit
+from .manifest import MANIFEST_NAME, read_manifest
 
 # Documents that each side names, for each result that is asked for, and at least.
 NAMED, NAMED_MIN = 10, 100
 # Of BM25's standardised score beside the vectors'. docs/hybrid.md shows what other weights give: vectors are the better
 # ranker of most corpora, and of equal weights the worse ranker takes more away than it adds.
 WORDS_WEIGHT = 0.4
+
+
+def hybrid_weight(bundle: Path) -> float:
+    """Return what BM25 counts beside a bundle's vectors: what was chosen for its corpus, else the default."""
+    chosen = read_manifest(bundle).words_weight if (bundle / MANIFEST_NAME).is_file() else None
+    return WORDS_WEIGHT if chosen is None else chosen
 
 
 def standardise(scores: np.ndarray) -> np.ndarray:

@@ -1,19 +1,24 @@
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from miniature import WORDS, write_bundle
 from pocketrank.pipeline.baselines import bm25_scores, fuse
 from pocketrank.pipeline.beir import RetrievalSet
+from pocketrank.pipeline.words_weight import choose_words_weight
 from pocketrank.runtime import hybrid as hybrid_module
 from pocketrank.runtime.bm25 import NAMES, Bm25Index, Bm25Settings
 from pocketrank.runtime.corpus import Document
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError, UnavailableError
-from pocketrank.runtime.hybrid import HybridIndex, best_rows
+from pocketrank.runtime.files import write_bytes
+from pocketrank.runtime.hybrid import WORDS_WEIGHT, HybridIndex, best_rows
 from pocketrank.runtime.index import DocumentIndex, build_index
+from pocketrank.runtime.manifest import manifest_bytes, read_manifest
 
 pytest.importorskip("bm25s")
 
@@ -193,6 +198,20 @@ def test_documents_without_words_cannot_be_indexed(encoder, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_weight_is_chosen_by_held_back_queries(encoder, documents):
+    texts = {document.id: document.full_text for document in documents}
+    own = encoder.encode_documents(list(texts.values()))
+    # Each query asks for the document whose words it shares, which an untrained encoder does not find.
+    asked = {f"q{row}": " ".join(texts[f"d{row}"].split()[:4]) for row in range(40, 120)}
+    judged = {name: {f"d{name[1:]}": 1} for name in asked}
+    whole = RetrievalSet(texts, {}, asked, {"train": judged, "test": {}})
+    found = choose_words_weight(whole, list(asked.values())[:60], encoder, own)
+    assert found.queries >= 60 and found.value > WORDS_WEIGHT
+    assert found.ndcg10[f"{found.value:g}"] == max(found.ndcg10.values()) > found.ndcg10["0.4"]
+    few = choose_words_weight(whole, list(asked.values())[:5], encoder, own)
+    assert (few.value, few.ndcg10) == (WORDS_WEIGHT, {})
+
+
 def test_the_commands(encoder, documents, tmp_path, pocketrank):
     lines = [json.dumps({"_id": document.id, "text": document.text}) for document in documents]
     (tmp_path / "corpus.jsonl").write_text("\n".join(lines), encoding="utf-8")
@@ -207,6 +226,11 @@ def test_the_commands(encoder, documents, tmp_path, pocketrank):
     assert found[0] != "d17" and found[1] == "d17"
     done = pocketrank("search", encoder.bundle, "E4711", "--corpus", tmp_path / "corpus.jsonl", *both, "--json")
     assert json.loads(done.stdout)["hits"][0]["id"] == "d17"
+    chosen = shutil.copytree(encoder.bundle, tmp_path / "chosen")
+    write_bytes(chosen / "manifest.json", manifest_bytes(replace(read_manifest(chosen), words_weight=1.0)))
+    words = ("search", index, "E4711", "--bundle", chosen, "--json", "--hybrid")
+    found = [json.loads(pocketrank(*words, *more).stdout)["hits"] for more in ((), both[1:], ("--words-weight=0",))]
+    assert found[0] == found[1] != found[2]  # the weight that was chosen for the bundle is the default
     pocketrank("index", encoder.bundle, tmp_path / "corpus.jsonl", "--out", tmp_path / "plain")
     done = pocketrank("search", tmp_path / "plain", "E4711", "--bundle", encoder.bundle, "--hybrid")
     assert done.returncode == 2 and "pocketrank index --hybrid" in done.stderr and done.stderr.count("\n") == 1

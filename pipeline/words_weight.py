@@ -1,0 +1,58 @@
+"""How much BM25 counts beside a bundle's vectors in hybrid search, chosen on judged queries that training never saw.
+
+Neither the queries that the student learnt from will do, because it answers them better than any other, nor those that
+a release is judged by.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..runtime.encoder import Encoder
+from ..runtime.hybrid import WORDS_WEIGHT
+from .baselines import bm25_scores
+from .beir import RetrievalSet
+from .fusion import fuse_as_device
+from .metrics import evaluate_scores, scored_queries
+
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.4, 2.0)
+_FEWEST = 30  # queries that a choice may rest on
+_SPLIT = "held_back"
+
+
+@dataclass(frozen=True)
+class WordsWeight:
+    """The weight of BM25 and what it was chosen on."""
+
+    value: float
+    queries: int  # judged queries that were held back from training; too few of them: the value is the default
+    ndcg10: dict[str, float]  # by weight
+
+
+def choose_words_weight(
+    retrieval_set: RetrievalSet, texts: Sequence[str], encoder: Encoder, documents: np.ndarray
+) -> WordsWeight:
+    """Return the weight that ranks best for the training queries among `texts`.
+
+    `documents` are the bundle's own vectors, float32 [documents, dimension]. The default stays unless another weight is
+    better by more than the standard error of the difference.
+    """
+    wanted = set(texts)
+    judged = retrieval_set.qrels.get("train", {})
+    chosen = {name: grades for name, grades in judged.items() if retrieval_set.queries[name] in wanted}
+    asked = replace(retrieval_set, qrels={_SPLIT: chosen})
+    names = scored_queries(asked, _SPLIT)
+    if len(names) < _FEWEST:
+        return WordsWeight(WORDS_WEIGHT, len(names), {})
+    vectors = encoder.encode_queries([asked.queries[name] for name in names]) @ documents.T
+    words = bm25_scores(asked, _SPLIT)
+    found = {
+        weight: evaluate_scores(fuse_as_device(vectors, words, words_weight=weight), asked, _SPLIT).ndcg10
+        for weight in WEIGHTS
+    }
+    best = max(WEIGHTS, key=lambda weight: (found[weight].mean(), -abs(weight - WORDS_WEIGHT)))
+    gain = found[best] - found[WORDS_WEIGHT]
+    sure = gain.mean() > gain.std(ddof=1) / len(gain) ** 0.5
+    means = {f"{weight:g}": round(float(values.mean()), 4) for weight, values in found.items()}
+    return WordsWeight(best if sure else WORDS_WEIGHT, len(names), means)
