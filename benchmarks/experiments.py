@@ -44,6 +44,7 @@ class Group:
     about: str = ""
     overrides: tuple[str, ...] = ()  # of all variants, before their own
     seeds: tuple[int, ...] = (1,)
+    noise: float = 0.0  # above 0: quality is measured once more with this chance that a test query is changed
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Experiment:
     data_set: str
     seed: int
     overrides: tuple[str, ...]
+    noise: float = 0.0
 
     @property
     def name(self) -> str:
@@ -96,6 +98,8 @@ class ExperimentReport:
     vocabulary: dict[str, Any]  # the stage's report: kind and table of candidates
     versions: dict[str, str]
     machine: dict[str, str]
+    words_weight: float | None = None  # of BM25 in hybrid search, where it was chosen for the corpus
+    noise: dict[str, tuple[float, ...]] = field(default_factory=dict)  # system -> clean, noisy, share kept, low, high
     per_query: dict[str, str] = field(default_factory=dict)  # system -> nDCG@10 of all queries, packed
 
     def __post_init__(self) -> None:
@@ -129,9 +133,8 @@ def experiments_of(file: ExperimentsFile) -> Iterator[Experiment]:
             for variant in group.variants:
                 if name in (variant.sets or group.sets):
                     for seed in (*(variant.seeds or group.seeds), *variant.extra_seeds.get(name, ())):
-                        yield Experiment(
-                            group.name, variant.name, name, seed, (*group.overrides, *variant.overrides, f"seed={seed}")
-                        )
+                        overrides = (*group.overrides, *variant.overrides, f"seed={seed}")
+                        yield Experiment(group.name, variant.name, name, seed, overrides, group.noise)
 
 
 def chosen(experiments: Sequence[Experiment], only: Sequence[str]) -> list[Experiment]:

@@ -9,6 +9,7 @@ all experiments.
 """
 
 import argparse
+import dataclasses
 import os
 import platform
 import time
@@ -31,6 +32,7 @@ from pocketrank.cli.output import Lines
 from pocketrank.export.shares import shipped_shares
 from pocketrank.pipeline.evaluate import Entry, read_evaluation
 from pocketrank.pipeline.recipe import read_recipe
+from pocketrank.pipeline.robustness import measure_robustness
 from pocketrank.pipeline.runner import StageResult, run_recipe
 from pocketrank.runtime.files import json_bytes, read_json, sha256_bytes, write_bytes
 from pocketrank.runtime.manifest import read_manifest
@@ -50,7 +52,19 @@ def run(experiment: Experiment, arguments: argparse.Namespace, recipes: Path) ->
         overrides += [f"teacher.workers={arguments.workers}", f"distill.workers={arguments.workers}"]
     resolved = read_recipe(recipes / f"{experiment.data_set}.toml", overrides)
     out = arguments.runs / f"{experiment.data_set}-{experiment.group}"
-    return report(experiment, run_recipe(resolved, out, Lines(), until="bundle"))
+    results = run_recipe(resolved, out, Lines(), until="bundle")
+    found = report(experiment, results)
+    return dataclasses.replace(found, noise=noise(experiment, results)) if experiment.noise else found
+
+
+def noise(experiment: Experiment, results: Mapping[str, StageResult]) -> dict[str, tuple[float, ...]]:
+    """Return what ranking keeps when the test queries are mistyped."""
+    bundle, corpus = results["bundle"].folder / "bundle", results["corpus"].folder
+    found = measure_robustness(bundle, corpus, experiment.noise, Lines())
+    return {
+        name: tuple(round(figure, 4) for figure in (one.clean, one.noisy, one.kept, one.low, one.high))
+        for name, one in found.ndcg10.items()
+    }
 
 
 def report(experiment: Experiment, results: Mapping[str, StageResult]) -> ExperimentReport:
@@ -91,6 +105,8 @@ def report(experiment: Experiment, results: Mapping[str, StageResult]) -> Experi
         vocabulary(folders["vocabulary"] / "report.json"),
         {name: version(name) for name in LIBRARIES},
         {"processor": processor(), "cores": str(os.cpu_count()), "python": platform.python_version()},
+        evaluation.words_weight.value if evaluation.words_weight else None,
+        {},
         {system: pack(queries["ndcg10"][system]) for system in sorted(kept)},
     )
 
@@ -155,9 +171,7 @@ def main() -> None:
         started = time.monotonic()
         if arguments.further:
             overrides = (*experiment.overrides, *arguments.further)
-            experiment = Experiment(
-                experiment.group, experiment.variant, experiment.data_set, experiment.seed, overrides
-            )
+            experiment = dataclasses.replace(experiment, overrides=overrides)
         found = run(experiment, arguments, Path(file.recipes))
         save(path, found)
         figures = {name: found.retention[name][0] for name in ("asymmetric", "symmetric") if name in found.retention}
