@@ -166,7 +166,9 @@ class DistillSettings:
     document_share: float = 0.1  # share of documents in a batch; the rest are query-like texts
     judged_share: float = 0.0  # share of judged training queries in a batch; 0: as often as any other text
     batch_lists: int = 4  # score lists of a cross-encoder in a batch; their texts count among `batch_texts`
-    losses: dict[str, float] = field(default_factory=lambda: {"cosine": 1.0, "geometry": 1.0})
+    losses: dict[str, float] = field(
+        default_factory=lambda: {"cosine": 1.0, "geometry": 1.0, "corpus_scores": 0.2, "corpus_answers": 0.1}
+    )
     validation_texts: int = 512  # held back from training, at most
     checkpoint_seconds: int = 30
     quantize_aware_steps: int = 0  # further steps whose weights are rounded as `[quantize]` will store them
