@@ -98,7 +98,7 @@ class ExperimentReport:
     vocabulary: dict[str, Any]  # the stage's report: kind and table of candidates
     versions: dict[str, str]
     machine: dict[str, str]
-    words_weight: float | None = None  # of BM25 in hybrid search, where it was chosen for the corpus
+    words_weight: dict[str, float] = field(default_factory=dict)  # of BM25 in hybrid search, where it was chosen
     noise: dict[str, tuple[float, ...]] = field(default_factory=dict)  # system -> clean, noisy, share kept, low, high
     per_query: dict[str, str] = field(default_factory=dict)  # system -> nDCG@10 of all queries, packed
 

@@ -130,7 +130,9 @@ def _search(arguments: argparse.Namespace, query: str, index_folder: Path, bundl
     index = DocumentIndex.open(index_folder)
     encoder = Encoder.open(bundle, index.manifest.variant)
     index.check_encoder(encoder)
-    weight = hybrid_weight(bundle) if arguments.words_weight is None else arguments.words_weight
+    weight = arguments.words_weight
+    if weight is None:
+        weight = hybrid_weight(bundle, index.manifest.documents_by)
     if not 0 <= weight < math.inf:
         raise InputError(f"--words-weight {weight}: a number from 0 is needed, such as 0.4; or leave it out")
     both = HybridIndex(index, weight) if arguments.hybrid else None

@@ -53,7 +53,7 @@ class BundleFacts:
     quality: Mapping[str, Figure] = field(default_factory=dict)
     parity: Mapping[str, Figure] = field(default_factory=dict)
     prompts: Prompts = field(default_factory=Prompts)
-    words_weight: float | None = None  # of BM25 in hybrid search, where it was chosen for the corpus
+    words_weight: Mapping[str, float] = field(default_factory=dict)  # as in the manifest
     notes: Mapping[str, str] = field(default_factory=dict)  # variant -> its figures, for the card
 
 
@@ -174,7 +174,7 @@ def finish_bundle(candidate: Path, output: Path, facts: BundleFacts, recipe: byt
         prompts=facts.prompts,
         quality=dict(facts.quality),
         parity=dict(facts.parity),
-        words_weight=facts.words_weight,
+        words_weight=dict(facts.words_weight),
     )
     write_bytes(output / MANIFEST_NAME, manifest_bytes(manifest))
     return manifest

@@ -15,7 +15,7 @@ import numpy as np
 from ..runtime.encoder import Encoder
 from ..runtime.errors import InputError, UnavailableError
 from ..runtime.files import inside, read_json, read_toml, sha256_bytes, write_bytes, write_json
-from ..runtime.hybrid import WORDS_WEIGHT, hybrid_weight
+from ..runtime.hybrid import WORDS_WEIGHT
 from ..runtime.index import DocumentIndex
 from ..runtime.manifest import read_manifest
 from ..runtime.progress import Progress
@@ -33,7 +33,7 @@ from .shards import encode_texts
 from .stage import StageContext
 from .stored_vectors import stored_scores
 from .teacher_model import Role
-from .words_weight import WordsWeight, choose_words_weight
+from .words_weight import WordsWeight, choose_words_weights
 
 SCHEMA_VERSION = 1
 SHIPPED = "model_quantized"
@@ -54,6 +54,7 @@ METHODS = {
     "fusion_asymmetric": "bundle with teacher documents and BM25, sum of z-scores per query",
     "fusion_teacher": "teacher and BM25, sum of z-scores per query",
     "hybrid_symmetric": "bundle alone and BM25 as on the device, z-scores over the candidates of both",
+    "hybrid_asymmetric": "bundle with teacher documents and BM25 as on the device",
     "hybrid_ranks": "bundle alone and BM25, reciprocal rank fusion",
 }
 
@@ -103,7 +104,7 @@ class Evaluation:
     recall100: dict[str, Entry]
     ndcg10_retention: dict[str, Entry]  # share of the teacher's nDCG@10
     rivals: dict[str, RivalEntry] = field(default_factory=dict)
-    words_weight: WordsWeight | None = None  # of BM25 in `hybrid_symmetric`, where it was chosen for the corpus
+    words_weight: dict[str, WordsWeight] = field(default_factory=dict)  # of BM25 in hybrid search, as in the manifest
 
     def __post_init__(self) -> None:
         """Refuse a file of another version."""
@@ -133,14 +134,21 @@ def run_evaluate(context: StageContext) -> None:
             encoder, retrieval_set, "test", context.progress, projection, teacher_documents, own=own, stored=stored
         )
         scores.update({f"{name}{suffix}": matrix for name, matrix in found.items()})
-    weight = WordsWeight(WORDS_WEIGHT, 0, {})
+    weights: dict[str, WordsWeight] = {}
     if "hybrid" in settings.baselines:
-        held_back = read_json(context.inputs["distill"] / HELD_BACK_NAME)["queries"]
         encoder = Encoder.open(bundle)
-        own = indexed_documents(context.inputs["index"] / "index", encoder)
-        weight = choose_words_weight(retrieval_set, held_back, encoder, own)
-        context.progress.note(f"  BM25 counts {weight.value:g} times in hybrid search ({weight.queries} queries asked)")
-    add_baselines(scores, retrieval_set, "test", settings, weight.value)
+        documents = {
+            "bundle": indexed_documents(context.inputs["index"] / "index", encoder),
+            "teacher": projection.apply(teacher_documents),
+        }
+        held_back = read_json(context.inputs["distill"] / HELD_BACK_NAME)["queries"]
+        weights = choose_words_weights(retrieval_set, held_back, encoder, documents)
+        for name, chosen in weights.items():
+            context.progress.note(
+                f"  BM25 counts {chosen.value:g} times beside the {name}'s document vectors ({chosen.queries} queries)"
+            )
+    chosen_weights = {name: chosen.value for name, chosen in weights.items()}
+    add_baselines(scores, retrieval_set, "test", settings, chosen_weights)
     figures = {name: evaluate_scores(scores[name], retrieval_set, "test") for name in METHODS if name in scores}
     # Rivals do not depend on the student: what is measured of them outlives the stage's key.
     cache = context.work.parent / ".rivals"
@@ -156,7 +164,7 @@ def run_evaluate(context: StageContext) -> None:
     evaluation = summarise(
         figures, "test", len(retrieval_set.documents), settings.bootstrap, context.recipe.seed, rivals
     )
-    evaluation = replace(evaluation, words_weight=weight if weight.queries else None)
+    evaluation = replace(evaluation, words_weight=weights)
     write_json(context.output / "evaluation.json", to_mapping(evaluation))
     write_json(context.output / "per_query.json", per_query(figures | {one.name: one.figures() for one in rivals}))
     for entry in (*evaluation.ndcg10.values(), *(one.ndcg10 for one in evaluation.rivals.values())):
@@ -211,7 +219,7 @@ def evaluate_bundle(
         stored=settings.stored_vectors,
     )
     try:
-        add_baselines(scores, retrieval_set, split, settings, hybrid_weight(bundle))
+        add_baselines(scores, retrieval_set, split, settings, manifest.words_weight)
     except UnavailableError as error:
         progress.note(f"  {error}")
     rivals: list[RivalFigures] = []
@@ -298,11 +306,11 @@ def add_baselines(
     retrieval_set: RetrievalSet,
     split: str,
     settings: EvaluateSettings,
-    words_weight: float,
+    words_weight: Mapping[str, float],
 ) -> None:
     """Add the score matrices of `settings.baselines` to those of the bundle and the teacher.
 
-    `words_weight` is what BM25 counts in hybrid search.
+    `words_weight` is what BM25 counts in hybrid search, where that is not the default: as in the manifest.
     """
     if not {"bm25", "fusion", "hybrid"} & set(settings.baselines):
         return
@@ -313,9 +321,13 @@ def add_baselines(
         for name in ("symmetric", "asymmetric", "teacher"):
             if name in scores:
                 scores[f"fusion_{name}"] = fuse(scores[name], bm25)
-    if "hybrid" in settings.baselines and "symmetric" in scores:
-        scores["hybrid_symmetric"] = fuse_as_device(scores["symmetric"], bm25, words_weight=words_weight)
-        scores["hybrid_ranks"] = fuse_by_rank(scores["symmetric"], bm25)
+    if "hybrid" in settings.baselines:
+        for name, documents in (("symmetric", "bundle"), ("asymmetric", "teacher")):
+            if name in scores:
+                weight = words_weight.get(documents, WORDS_WEIGHT)
+                scores[f"hybrid_{name}"] = fuse_as_device(scores[name], bm25, words_weight=weight)
+        if "symmetric" in scores:
+            scores["hybrid_ranks"] = fuse_by_rank(scores["symmetric"], bm25)
 
 
 def summarise(

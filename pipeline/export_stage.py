@@ -90,7 +90,6 @@ def run_bundle(context: StageContext) -> None:
     quantization = {REFERENCE: describe(FP32), DEFAULT: read_json(export / "plan.json")["description"]}
     if "ort" in context.recipe.export.formats:
         quantization[MOBILE] = f"{quantization[DEFAULT]}, in ORT format"
-    chosen = read_json(evaluation).get("words_weight")
     variants = with_quality(read_facts(read_json(export / VARIANTS_NAME)), read_json(evaluation), DEFAULT)
     facts = BundleFacts(
         name=context.recipe.name,
@@ -102,7 +101,7 @@ def run_bundle(context: StageContext) -> None:
         quality=quality_figures(read_json(evaluation)),
         parity=parity_figures(read_json(export / "parity.json")),
         prompts=Prompts(),
-        words_weight=chosen["value"] if chosen else None,
+        words_weight={name: weight["value"] for name, weight in read_json(evaluation)["words_weight"].items()},
         notes=card_notes(variants),
     )
     write_json(context.output / VARIANTS_NAME, fact_rows(variants))

@@ -4,7 +4,7 @@ Neither the queries that the student learnt from will do, because it answers the
 a release is judged by.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,17 +26,17 @@ class WordsWeight:
     """The weight of BM25 and what it was chosen on."""
 
     value: float
-    queries: int  # judged queries that were held back from training; too few of them: the value is the default
+    queries: int  # judged queries that were held back from training; at least 30
     ndcg10: dict[str, float]  # by weight
 
 
-def choose_words_weight(
-    retrieval_set: RetrievalSet, texts: Sequence[str], encoder: Encoder, documents: np.ndarray
-) -> WordsWeight:
-    """Return the weight that ranks best for the training queries among `texts`.
+def choose_words_weights(
+    retrieval_set: RetrievalSet, texts: Sequence[str], encoder: Encoder, documents: Mapping[str, np.ndarray]
+) -> dict[str, WordsWeight]:
+    """Return the weights that rank best for the training queries among `texts`; none where these are too few.
 
-    `documents` are the bundle's own vectors, float32 [documents, dimension]. The default stays unless another weight is
-    better by more than the standard error of the difference.
+    `documents` are document vectors by a name, float32 [documents, dimension]; each has a weight of its own. The
+    default stays unless another weight is better by more than the standard error of the difference.
     """
     wanted = set(texts)
     judged = retrieval_set.qrels.get("train", {})
@@ -44,9 +44,13 @@ def choose_words_weight(
     asked = replace(retrieval_set, qrels={_SPLIT: chosen})
     names = scored_queries(asked, _SPLIT)
     if len(names) < _FEWEST:
-        return WordsWeight(WORDS_WEIGHT, len(names), {})
-    vectors = encoder.encode_queries([asked.queries[name] for name in names]) @ documents.T
+        return {}
+    queries = encoder.encode_queries([asked.queries[name] for name in names])
     words = bm25_scores(asked, _SPLIT)
+    return {name: _best(queries @ vectors.T, words, asked) for name, vectors in documents.items()}
+
+
+def _best(vectors: np.ndarray, words: np.ndarray, asked: RetrievalSet) -> WordsWeight:
     found = {
         weight: evaluate_scores(fuse_as_device(vectors, words, words_weight=weight), asked, _SPLIT).ndcg10
         for weight in WEIGHTS
@@ -55,4 +59,4 @@ def choose_words_weight(
     gain = found[best] - found[WORDS_WEIGHT]
     sure = gain.mean() > gain.std(ddof=1) / len(gain) ** 0.5
     means = {f"{weight:g}": round(float(values.mean()), 4) for weight, values in found.items()}
-    return WordsWeight(best if sure else WORDS_WEIGHT, len(names), means)
+    return WordsWeight(best if sure else WORDS_WEIGHT, len(gain), means)

@@ -21,10 +21,13 @@ NAMED, NAMED_MIN = 10, 100
 WORDS_WEIGHT = 0.4
 
 
-def hybrid_weight(bundle: Path) -> float:
-    """Return what BM25 counts beside a bundle's vectors: what was chosen for its corpus, else the default."""
-    chosen = read_manifest(bundle).words_weight if (bundle / MANIFEST_NAME).is_file() else None
-    return WORDS_WEIGHT if chosen is None else chosen
+def hybrid_weight(bundle: Path, documents_by: str) -> float:
+    """Return what BM25 counts beside the vectors: what was chosen for the bundle's corpus, else the default.
+
+    `documents_by` says whose vectors the documents have, as in `IndexManifest`: those of the bundle or the teacher's.
+    """
+    chosen = read_manifest(bundle).words_weight if (bundle / MANIFEST_NAME).is_file() else {}
+    return chosen.get(documents_by, WORDS_WEIGHT)
 
 
 def standardise(scores: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 from miniature import WORDS, write_bundle
 from pocketrank.pipeline.baselines import bm25_scores, fuse
 from pocketrank.pipeline.beir import RetrievalSet
-from pocketrank.pipeline.words_weight import choose_words_weight
+from pocketrank.pipeline.words_weight import choose_words_weights
 from pocketrank.runtime import hybrid as hybrid_module
 from pocketrank.runtime.bm25 import NAMES, Bm25Index, Bm25Settings
 from pocketrank.runtime.corpus import Document
@@ -205,11 +205,13 @@ def test_the_weight_is_chosen_by_held_back_queries(encoder, documents):
     asked = {f"q{row}": " ".join(texts[f"d{row}"].split()[:4]) for row in range(40, 120)}
     judged = {name: {f"d{name[1:]}": 1} for name in asked}
     whole = RetrievalSet(texts, {}, asked, {"train": judged, "test": {}})
-    found = choose_words_weight(whole, list(asked.values())[:60], encoder, own)
+    documents = {"bundle": own, "teacher": own}
+    weights = choose_words_weights(whole, list(asked.values())[:60], encoder, documents)
+    found = weights["bundle"]
+    assert weights["teacher"] == found
     assert found.queries >= 60 and found.value > WORDS_WEIGHT
     assert found.ndcg10[f"{found.value:g}"] == max(found.ndcg10.values()) > found.ndcg10["0.4"]
-    few = choose_words_weight(whole, list(asked.values())[:5], encoder, own)
-    assert (few.value, few.ndcg10) == (WORDS_WEIGHT, {})
+    assert choose_words_weights(whole, list(asked.values())[:5], encoder, documents) == {}
 
 
 def test_the_commands(encoder, documents, tmp_path, pocketrank):
@@ -227,7 +229,7 @@ def test_the_commands(encoder, documents, tmp_path, pocketrank):
     done = pocketrank("search", encoder.bundle, "E4711", "--corpus", tmp_path / "corpus.jsonl", *both, "--json")
     assert json.loads(done.stdout)["hits"][0]["id"] == "d17"
     chosen = shutil.copytree(encoder.bundle, tmp_path / "chosen")
-    write_bytes(chosen / "manifest.json", manifest_bytes(replace(read_manifest(chosen), words_weight=1.0)))
+    write_bytes(chosen / "manifest.json", manifest_bytes(replace(read_manifest(chosen), words_weight={"bundle": 1.0})))
     words = ("search", index, "E4711", "--bundle", chosen, "--json", "--hybrid")
     found = [json.loads(pocketrank(*words, *more).stdout)["hits"] for more in ((), both[1:], ("--words-weight=0",))]
     assert found[0] == found[1] != found[2]  # the weight that was chosen for the bundle is the default

@@ -39,7 +39,7 @@ from pocketrank.runtime.manifest import read_manifest
 from pocketrank.runtime.schema import to_mapping
 
 LIBRARIES = ("numpy", "onnxruntime", "sentence-transformers", "tokenizers", "torch", "transformers")
-KEPT_PER_QUERY = ("symmetric", "asymmetric", "teacher", "bm25", "fusion_symmetric", "hybrid_symmetric")
+KEPT_PER_QUERY = ("symmetric", "asymmetric", "teacher", "bm25", "hybrid_symmetric", "hybrid_asymmetric")
 LARGEST_PARTS = 12
 
 
@@ -105,7 +105,7 @@ def report(experiment: Experiment, results: Mapping[str, StageResult]) -> Experi
         vocabulary(folders["vocabulary"] / "report.json"),
         {name: version(name) for name in LIBRARIES},
         {"processor": processor(), "cores": str(os.cpu_count()), "python": platform.python_version()},
-        evaluation.words_weight.value if evaluation.words_weight else None,
+        {name: chosen.value for name, chosen in evaluation.words_weight.items()},
         {},
         {system: pack(queries["ndcg10"][system]) for system in sorted(kept)},
     )
