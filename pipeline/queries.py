@@ -34,12 +34,15 @@ COMMON_SHARE = 0.05  # of the documents: what more of them hold says little abou
 FRAMED_SENTENCE_WORDS = 12  # at most, cut behind: people ask in short sentences
 MAX_TEXT_CHARACTERS = 2000  # of a generated text; documents stay as they are
 
-FRAME_PARTS = ("title", "sentence", "phrase")
+FRAME_PARTS = ("title", "sentence", "phrase", "name")
 _REAL = ("query", "file")  # texts that people wrote are taken as they are
 
 Item = TypeVar("Item")
 
 _SENTENCE = re.compile(r"(?<=[.!?;:])\s+|\n+")
+_CODE = re.compile(r"[_={}\[\]]|\w\(|->")
+_CALLED = re.compile(r"([A-Za-z_]\w+)\(")  # names of functions and classes where they are defined or called
+_WORD_IN_NAME = re.compile(r"_+|(?<=[a-z])(?=[A-Z])")
 _KEYWORD = re.compile(r"[^\W\d_][^\W_]+")
 
 
@@ -244,10 +247,10 @@ def _framed(retrieval_set: RetrievalSet, settings: QueriesSettings, draw: random
     common = {word for word, times in frequency.items() if times > COMMON_SHARE * len(bags)}
     for document, best in _best_words(bags).items():
         body = retrieval_set.body(document)
-        cleaned = [without_punctuation(part) for part in _SENTENCE.split(body)]
         parts = {
             "title": [retrieval_set.titles.get(document, "")],
-            "sentence": [" ".join(part.split()[:FRAMED_SENTENCE_WORDS]) for part in cleaned if len(part.split()) > 2],
+            "name": _spoken_names(body),
+            "sentence": _short_sentences(body),
             "phrase": _phrases(body, best[: KEYWORD_COUNT[1]], common, draw),
         }
         for frame, kind in _sample(frames, settings.per_document, draw):
@@ -256,11 +259,29 @@ def _framed(retrieval_set: RetrievalSet, settings: QueriesSettings, draw: random
                 yield frame.replace(f"{{{kind}}}", part.lower() if kind == "sentence" else part)
 
 
+def _short_sentences(body: str) -> list[str]:
+    """Return the beginnings of a text's sentences; of a text with code in it those in words, if there are any."""
+    sentences = [part for part in _SENTENCE.split(body) if len(part.split()) > 2]
+    in_words = [part for part in sentences if not _CODE.search(part)]
+    cleaned = [without_punctuation(part).split() for part in in_words or sentences]
+    return [" ".join(words[:FRAMED_SENTENCE_WORDS]) for words in cleaned if len(words) > 2]
+
+
+def _spoken_names(body: str) -> list[str]:
+    """Return the names in code as people say them: `create_path(` and `createPath(` as "create path".
+
+    The first name of a function's text is its own; it stands twice.
+    """
+    names = [" ".join(_WORD_IN_NAME.sub(" ", name).lower().split()) for name in _CALLED.findall(body)]
+    several = [name for name in names if " " in name]
+    return several[:1] + several
+
+
 def _placeholder(frame: str) -> str:
     found = re.findall(r"{(\w*)}", frame)
     if len(found) != 1 or found[0] not in FRAME_PARTS:
         raise InputError(
-            f"queries.frames: {frame!r} needs exactly one of {{title}}, {{sentence}}, {{phrase}}; mend the frame"
+            f"queries.frames: {frame!r} needs exactly one of {{title}}, {{sentence}}, {{phrase}}, {{name}}; mend the frame"
         )
     return found[0]
 

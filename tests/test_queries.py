@@ -157,6 +157,16 @@ def test_frames_are_filled_with_parts_of_documents() -> None:
     assert again == texts
 
 
+def test_code_is_asked_for_in_words() -> None:
+    code = 'def createPath(path):\n    """Creates an absolute path in the file system.\n    """\n    os.make_dirs(path, exist_ok=True)'
+    whole = RetrievalSet({"a": code}, {}, {}, {"test": {}})
+    frames = ("python {sentence}", "how to {name} in python")
+    texts, _ = training_texts(whole, QueriesSettings(forms=(), frames=frames, per_document=20), 1)
+    asked = {text.text for text in texts if text.form == "framed"}
+    assert "python creates an absolute path in the file system" in asked and len(asked) == 2
+    assert asked & {"how to create path in python", "how to make dirs in python"}
+
+
 @pytest.mark.parametrize("frame", ["how to mend", "{title} and {phrase}", "what is {sentense}?"])
 def test_a_frame_needs_one_known_part(frame: str) -> None:
     whole = RetrievalSet({"d": "A fence keeps sheep out."}, {}, {"q": "three"}, {"test": {"q": {"d": 1}}})
