@@ -281,7 +281,7 @@ def _placeholder(frame: str) -> str:
     found = re.findall(r"{(\w*)}", frame)
     if len(found) != 1 or found[0] not in FRAME_PARTS:
         raise InputError(
-            f"queries.frames: {frame!r} needs exactly one of {{title}}, {{sentence}}, {{phrase}}, {{name}}; mend the frame"
+            f"queries.frames: {frame!r} needs exactly one of {{title}}, {{sentence}}, {{phrase}}, {{name}}; mend it"
         )
     return found[0]
 

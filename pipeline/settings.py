@@ -49,7 +49,7 @@ class QueriesSettings:
         "keywords",
         "query",
     )
-    # Patterns that people ask in, with one of {title}, {sentence}, {phrase}, {name}: parts of documents are put into them.
+    # Patterns that people ask in, with one of {title}, {sentence}, {phrase}, {name}: parts of documents go there.
     frames: tuple[str, ...] = ()
     files: tuple[str, ...] = ()  # more texts to train on, one a line, such as a log of queries
     per_document: int = 3  # generated texts per document and form, at most

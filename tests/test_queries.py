@@ -158,7 +158,12 @@ def test_frames_are_filled_with_parts_of_documents() -> None:
 
 
 def test_code_is_asked_for_in_words() -> None:
-    code = 'def createPath(path):\n    """Creates an absolute path in the file system.\n    """\n    os.make_dirs(path, exist_ok=True)'
+    lines = (
+        "def createPath(path):",
+        '"""Creates an absolute path in the file system."""',
+        "os.make_dirs(path, mode=7)",
+    )
+    code = "\n    ".join(lines)
     whole = RetrievalSet({"a": code}, {}, {}, {"test": {}})
     frames = ("python {sentence}", "how to {name} in python")
     texts, _ = training_texts(whole, QueriesSettings(forms=(), frames=frames, per_document=20), 1)
