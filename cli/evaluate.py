@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ..runtime.packaged import bundle_path
 
 if TYPE_CHECKING:
-    from ..pipeline.evaluate import Entry
+    from ..pipeline.evaluation import Entry
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,8 @@ from ..runtime.progress import Progress
 from ..runtime.projection import read_projection
 from .baselines import bm25_scores
 from .beir import RetrievalSet, read_retrieval_set
-from .evaluate import LEVEL, METHODS, bundle_scores, cached_vectors, teacher_scores, teacher_settings
+from .evaluate import bundle_scores, cached_vectors, teacher_scores, teacher_settings
+from .evaluation import LEVEL, METHODS
 from .metrics import bootstrap_ratio, evaluate_scores, scored_queries
 from .noise import noisy
 
@@ -36,7 +37,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Robustness:
-    """What `pocketrank evaluate --noise` finds: systems by the names of `evaluate.METHODS`."""
+    """What `pocketrank evaluate --noise` finds: systems by the names of `evaluation.METHODS`."""
 
     schema_version: int
     split: str

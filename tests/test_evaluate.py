@@ -4,7 +4,8 @@ import shutil
 import numpy as np
 import pytest
 from pocketrank.pipeline.beir import read_retrieval_set, write_retrieval_set
-from pocketrank.pipeline.evaluate import METHODS, per_query, read_evaluation, read_vectors, summarise
+from pocketrank.pipeline.evaluate import read_vectors
+from pocketrank.pipeline.evaluation import METHODS, per_query, read_evaluation, summarise
 from pocketrank.pipeline.metrics import QualityFigures, evaluate_vectors
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import small_models
 from pocketrank.pipeline.beir import RetrievalSet, read_retrieval_set, write_retrieval_set
-from pocketrank.pipeline.evaluate import read_evaluation
+from pocketrank.pipeline.evaluation import read_evaluation
 from pocketrank.pipeline.metrics import evaluate_vectors, scored_queries
 from pocketrank.pipeline.noise import mistyped, noisy, without_punctuation
 from pocketrank.pipeline.queries import read_training_texts, training_texts

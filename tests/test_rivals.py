@@ -10,7 +10,8 @@ from pocketrank.benchmarks.models import quality_measurements
 from pocketrank.pipeline import rivals as rivals_module
 from pocketrank.pipeline.baselines import fuse
 from pocketrank.pipeline.beir import RetrievalSet, write_retrieval_set
-from pocketrank.pipeline.evaluate import Evaluation, evaluate_bundle, summarise
+from pocketrank.pipeline.evaluate import evaluate_bundle
+from pocketrank.pipeline.evaluation import Evaluation, summarise
 from pocketrank.pipeline.export_stage import quality_figures
 from pocketrank.pipeline.fusion import fuse_as_device, fuse_by_rank
 from pocketrank.pipeline.metrics import QualityFigures, evaluate_vectors

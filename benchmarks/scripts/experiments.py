@@ -30,7 +30,7 @@ from pocketrank.benchmarks.experiments import (
 )
 from pocketrank.cli.output import Lines
 from pocketrank.export.shares import shipped_shares
-from pocketrank.pipeline.evaluate import Entry, read_evaluation
+from pocketrank.pipeline.evaluation import Entry, read_evaluation
 from pocketrank.pipeline.recipe import read_recipe
 from pocketrank.pipeline.robustness import measure_robustness
 from pocketrank.pipeline.runner import StageResult, run_recipe
