@@ -41,10 +41,10 @@ def choose_words_weights(
     wanted = set(texts)
     judged = retrieval_set.qrels.get("train", {})
     chosen = {name: grades for name, grades in judged.items() if retrieval_set.queries[name] in wanted}
+    if len(chosen) < _FEWEST:
+        return {}
     asked = replace(retrieval_set, qrels={_SPLIT: chosen})
     names = scored_queries(asked, _SPLIT)
-    if len(names) < _FEWEST:
-        return {}
     queries = encoder.encode_queries([asked.queries[name] for name in names])
     words = bm25_scores(asked, _SPLIT)
     return {name: _best(queries @ vectors.T, words, asked) for name, vectors in documents.items()}
