@@ -154,6 +154,8 @@ class BatchPlan:
         self._texts = texts
         self._documents = _Pool(documents, texts.lengths, in_batch, (seed, 1))
         asked = np.intersect1d(others, judged) if judged is not None and judged_share else np.empty(0, np.int64)
+        if len(asked) == len(others):  # there is nothing that judged queries could have a share beside
+            asked = asked[:0]
         of_asked = min(max(round(batch_texts * judged_share), 1), batch_texts - in_batch) if len(asked) else 0
         self._asked = _Pool(asked, texts.lengths, of_asked, (seed, 4))
         self._others = _Pool(np.setdiff1d(others, asked), texts.lengths, batch_texts - in_batch - of_asked, (seed, 2))

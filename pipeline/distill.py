@@ -335,13 +335,13 @@ def learning_rate(settings: DistillSettings, step: int) -> float:
 def _check(settings: DistillSettings) -> None:
     if min(settings.steps, settings.batch_texts, settings.shards) < 1:
         raise InputError("[distill]: steps, batch_texts and shards must be at least 1; mend the recipe")
-    if settings.judged_share < 0 or settings.document_share + settings.judged_share > 1:
+    if not 0 <= settings.document_share <= 1:
+        raise InputError(f"distill.document_share = {settings.document_share} must be between 0 and 1; mend the recipe")
+    if not 0 <= settings.judged_share <= 1 - settings.document_share + 1e-9:
         raise InputError(
             f"distill.judged_share = {settings.judged_share} must be from 0, and with document_share at most 1; "
             "mend the recipe"
         )
-    if not 0 <= settings.document_share <= 1:
-        raise InputError(f"distill.document_share = {settings.document_share} must be between 0 and 1; mend the recipe")
     if settings.quantize_aware_steps < 0 or not settings.quantize_aware_learning_rate > 0:
         raise InputError(
             f"distill.quantize_aware_steps = {settings.quantize_aware_steps} and quantize_aware_learning_rate = "

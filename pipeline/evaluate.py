@@ -72,9 +72,9 @@ def run_evaluate(context: StageContext) -> None:
         weights = choose_words_weights(retrieval_set, held_back, encoder, documents)
         for name, chosen in weights.items():
             context.progress.note(
-                f"  BM25 counts {chosen.value:g} times beside the {name}'s document vectors ({chosen.queries} queries)"
+                f"  BM25 counts {chosen.weight:g} times beside the {name}'s document vectors ({chosen.queries} queries)"
             )
-    chosen_weights = {name: chosen.value for name, chosen in weights.items()}
+    chosen_weights = {name: chosen.weight for name, chosen in weights.items()}
     add_baselines(scores, retrieval_set, "test", settings, chosen_weights)
     figures = {name: evaluate_scores(scores[name], retrieval_set, "test") for name in METHODS if name in scores}
     # Rivals do not depend on the student: what is measured of them outlives the stage's key.
@@ -146,7 +146,9 @@ def evaluate_bundle(
         stored=settings.stored_vectors,
     )
     try:
-        add_baselines(scores, retrieval_set, split, settings, manifest.words_weight)
+        add_baselines(scores, retrieval_set, split, settings, manifest.words_weight or {})
+        for name, weight in (manifest.words_weight or {}).items():
+            progress.note(f"  BM25 counts {weight:g} times beside the {name}'s document vectors, as the bundle says")
     except UnavailableError as error:
         progress.note(f"  {error}")
     rivals: list[RivalFigures] = []

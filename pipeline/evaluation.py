@@ -79,7 +79,7 @@ class Evaluation:
     recall100: dict[str, Entry]
     ndcg10_retention: dict[str, Entry]  # share of the teacher's nDCG@10
     rivals: dict[str, RivalEntry] = field(default_factory=dict)
-    words_weight: dict[str, WordsWeight] = field(default_factory=dict)  # of BM25 in hybrid search, as in the manifest
+    words_weight: dict[str, WordsWeight] = field(default_factory=dict)  # of BM25 in hybrid search, as it was chosen
 
     def __post_init__(self) -> None:
         """Refuse a file of another version."""

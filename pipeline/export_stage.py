@@ -101,7 +101,7 @@ def run_bundle(context: StageContext) -> None:
         quality=quality_figures(read_json(evaluation)),
         parity=parity_figures(read_json(export / "parity.json")),
         prompts=Prompts(),
-        words_weight={name: weight["value"] for name, weight in read_json(evaluation)["words_weight"].items()},
+        words_weight={name: one["weight"] for name, one in read_json(evaluation)["words_weight"].items()},
         notes=card_notes(variants),
     )
     write_json(context.output / VARIANTS_NAME, fact_rows(variants))

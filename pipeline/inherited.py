@@ -12,7 +12,7 @@ import numpy as np
 from .batches import TokenisedTexts
 from .score_lists import ABSENT
 
-_MOST_DOCUMENTS = 20_000  # that a query's scores are compared on
+_MOST_DOCUMENTS = 20_000  # beyond that, not all documents are there to compare a query's scores on
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,14 @@ class InheritedDocuments:
 
 
 def inherited_documents(texts: TokenisedTexts, targets: np.ndarray, pairs: np.ndarray) -> InheritedDocuments:
-    """Take the documents among the training texts, evenly drawn where there are very many.
+    """Take the documents among the training texts; where there are very many, those in pairs and an even draw of all.
 
     `targets` are the teacher's vectors of all training texts [texts, dimension]; `pairs` are rows of queries, each with
     that of a document that answers it [pairs, 2].
     """
     rows = np.flatnonzero(texts.is_document)
-    rows = rows[:: max(1, -(-len(rows) // _MOST_DOCUMENTS))]
+    if len(rows) > _MOST_DOCUMENTS:
+        rows = np.union1d(rows[:: -(-len(rows) // _MOST_DOCUMENTS)], pairs[:, 1])
     place = np.full(len(texts), ABSENT, np.int64)
     place[rows] = np.arange(len(rows))
     answers: dict[int, list[int]] = {}

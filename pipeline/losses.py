@@ -257,6 +257,7 @@ def _pairs(batch: Batch) -> int:
 
 
 _ROLES = {"_queries": False, "_documents": True}
+_OF_QUERIES = ("corpus_scores", "corpus_answers")
 
 
 class WeightedLosses:
@@ -275,6 +276,8 @@ class WeightedLosses:
             if base not in LOSSES and name not in of_lists:
                 valid = [*LOSSES, *(known + suffix for known in LOSSES for suffix in _ROLES), *of_lists]
                 raise InputError(f"distill.losses: there is no loss {name!r}; {nearest(name, valid)}")
+            if documents and base in _OF_QUERIES:
+                raise InputError(f"distill.losses.{name}: {base} is about queries alone; name it without _documents")
             if not 0 <= weights[name] < float("inf"):
                 raise InputError(f"distill.losses.{name} = {weights[name]}: a weight is a number from 0; mend it")
             if weights[name] > 0 and name in of_lists:

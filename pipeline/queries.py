@@ -41,7 +41,7 @@ Item = TypeVar("Item")
 
 _SENTENCE = re.compile(r"(?<=[.!?;:])\s+|\n+")
 _CODE = re.compile(r"[_={}\[\]]|\w\(|->")
-_CALLED = re.compile(r"([A-Za-z_]\w+)\(")  # names of functions and classes where they are defined or called
+_CALLED = re.compile(r"(?<!\w)([A-Za-z_]\w+)\(")  # names of functions and classes where they are defined or called
 _WORD_IN_NAME = re.compile(r"_+|(?<=[a-z])(?=[A-Z])")
 _KEYWORD = re.compile(r"[^\W\d_][^\W_]+")
 
@@ -260,7 +260,7 @@ def _framed(retrieval_set: RetrievalSet, settings: QueriesSettings, draw: random
 
 
 def _short_sentences(body: str) -> list[str]:
-    """Return the beginnings of a text's sentences; of a text with code in it those in words, if there are any."""
+    """Return the beginnings of a text's sentences; of a text with marks of code in it those without, if any."""
     sentences = [part for part in _SENTENCE.split(body) if len(part.split()) > 2]
     in_words = [part for part in sentences if not _CODE.search(part)]
     cleaned = [without_punctuation(part).split() for part in in_words or sentences]
@@ -270,7 +270,7 @@ def _short_sentences(body: str) -> list[str]:
 def _spoken_names(body: str) -> list[str]:
     """Return the names in code as people say them: `create_path(` and `createPath(` as "create path".
 
-    The first name of a function's text is its own; it stands twice.
+    Names of one word say too little. The first of the others, most often the function's own, stands twice.
     """
     names = [" ".join(_WORD_IN_NAME.sub(" ", name).lower().split()) for name in _CALLED.findall(body)]
     several = [name for name in names if " " in name]

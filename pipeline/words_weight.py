@@ -25,7 +25,7 @@ _SPLIT = "held_back"
 class WordsWeight:
     """The weight of BM25 and what it was chosen on."""
 
-    value: float
+    weight: float
     queries: int  # judged queries that were held back from training; at least 30
     ndcg10: dict[str, float]  # by weight
 

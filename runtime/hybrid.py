@@ -26,8 +26,8 @@ def hybrid_weight(bundle: Path, documents_by: str) -> float:
 
     `documents_by` says whose vectors the documents have, as in `IndexManifest`: those of the bundle or the teacher's.
     """
-    chosen = read_manifest(bundle).words_weight if (bundle / MANIFEST_NAME).is_file() else {}
-    return chosen.get(documents_by, WORDS_WEIGHT)
+    chosen = read_manifest(bundle).words_weight if (bundle / MANIFEST_NAME).is_file() else None
+    return (chosen or {}).get(documents_by, WORDS_WEIGHT)
 
 
 def standardise(scores: np.ndarray) -> np.ndarray:

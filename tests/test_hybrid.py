@@ -209,8 +209,8 @@ def test_the_weight_is_chosen_by_held_back_queries(encoder, documents):
     weights = choose_words_weights(whole, list(asked.values())[:60], encoder, documents)
     found = weights["bundle"]
     assert weights["teacher"] == found
-    assert found.queries >= 60 and found.value > WORDS_WEIGHT
-    assert found.ndcg10[f"{found.value:g}"] == max(found.ndcg10.values()) > found.ndcg10["0.4"]
+    assert found.queries >= 60 and found.weight > WORDS_WEIGHT
+    assert found.ndcg10[f"{found.weight:g}"] == max(found.ndcg10.values()) > found.ndcg10["0.4"]
     for few in ([], list(asked.values())[:5]):
         assert choose_words_weights(whole, few, encoder, documents) == {}
 

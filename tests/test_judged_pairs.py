@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pocketrank.pipeline import inherited
+from pocketrank.pipeline.batches import TokenisedTexts
 from pocketrank.pipeline.beir import RetrievalSet, json_lines, write_retrieval_set
 from pocketrank.pipeline.judged_pairs import known_pairs
 from pocketrank.pipeline.losses import PAIR_LOSSES, Lists, WeightedLosses
@@ -67,3 +69,14 @@ def test_only_list_losses_need_a_cross_encoder() -> None:
     assert direct.read_lists and not direct.read_scores
     assert WeightedLosses({"contrastive": 1.0, "list_scores": 0.5}).read_scores
     assert not WeightedLosses({"contrastive": 0.0, "cosine": 0.5}).read_lists
+
+
+def test_documents_that_answer_are_kept_where_there_are_very_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = TokenisedTexts(np.arange(12, dtype=np.int32), np.arange(13, dtype=np.int64), np.arange(12) < 9)
+    targets = np.eye(12, dtype=np.float32)
+    monkeypatch.setattr(inherited, "_MOST_DOCUMENTS", 3)
+    found = inherited.inherited_documents(texts, targets, np.array([[9, 4], [9, 0], [11, 8]], np.int32))
+    assert found.vectors.argmax(1).tolist() == [0, 3, 4, 6, 8]  # every third of nine, and those that answer
+    assert found.answers[9].tolist() == [2, 0] and found.answers[11].tolist() == [4]
+    places, documents = found.of_rows(np.array([10, 11, 9]))
+    assert places.tolist() == [1, 2, 2] and documents.tolist() == [4, 2, 0]

@@ -105,7 +105,7 @@ def report(experiment: Experiment, results: Mapping[str, StageResult]) -> Experi
         vocabulary(folders["vocabulary"] / "report.json"),
         {name: version(name) for name in LIBRARIES},
         {"processor": processor(), "cores": str(os.cpu_count()), "python": platform.python_version()},
-        {name: chosen.value for name, chosen in evaluation.words_weight.items()},
+        {name: chosen.weight for name, chosen in evaluation.words_weight.items()},
         {},
         {system: pack(queries["ndcg10"][system]) for system in sorted(kept)},
     )

@@ -18,7 +18,7 @@ from pocketrank.pipeline.beir import read_retrieval_set
 from pocketrank.pipeline.metrics import bootstrap_ratio, evaluate_rankings, scored_queries
 from pocketrank.runtime.corpus import Corpus
 from pocketrank.runtime.encoder import Encoder
-from pocketrank.runtime.hybrid import HybridIndex
+from pocketrank.runtime.hybrid import HybridIndex, hybrid_weight
 from pocketrank.runtime.index import DocumentIndex, build_index, open_array
 from pocketrank.runtime.projection import Projection, bundle_projection
 
@@ -26,9 +26,11 @@ KINDS = ("float32", "int8", "binary")
 RESULTS = 11  # ten, and one more for sets in which a query is itself a document
 
 
-def measured(index: DocumentIndex, vectors: np.ndarray, queries: list[str]) -> dict[str, tuple[np.ndarray, float]]:
+def measured(
+    index: DocumentIndex, words_weight: float, vectors: np.ndarray, queries: list[str]
+) -> dict[str, tuple[np.ndarray, float]]:
     """Return rankings [queries, results] and the median milliseconds of a search, by way of searching."""
-    both = HybridIndex(index)
+    both = HybridIndex(index, words_weight)
     ways = {"vectors": lambda vector, query: index.top(vector, RESULTS), "hybrid": lambda *q: both.top(*q, RESULTS)}
     rows: dict[str, list[np.ndarray]] = {way: [] for way in ways}
     times: dict[str, list[float]] = {way: [] for way in ways}
@@ -69,7 +71,8 @@ def main() -> None:
         for kind in KINDS:
             made = build_index(encoder, corpus, Path(folder) / kind, kind, own, projection, hybrid=True)
             index = DocumentIndex.open(made)
-            found = measured(index, vectors, queries)
+            weight = hybrid_weight(arguments.bundle, index.manifest.documents_by)
+            found = measured(index, weight, vectors, queries)
             alone, both = (
                 evaluate_rankings(found[way][0], retrieval_set, arguments.split).ndcg10 for way in ("vectors", "hybrid")
             )
