@@ -17,6 +17,7 @@ from pocketrank.pipeline.metrics import bootstrap_ratio, scored_queries
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.files import sha256_bytes, write_json
 
+FEWEST = 30  # queries that a share is reported of
 VARIANTS = ("2.5mb", "2.5mb-unjudged")
 
 
@@ -32,7 +33,7 @@ def apart(retrieval_set: RetrievalSet, split: str) -> tuple[list[str], np.ndarra
 def kept(report: ExperimentReport, way: str, chosen: np.ndarray) -> list[float] | None:
     """Return the share of the teacher's nDCG@10 on some queries with its interval."""
     student, teacher = report.figures(way), report.figures("teacher")
-    if student is None or teacher is None or not chosen.any():
+    if student is None or teacher is None or chosen.sum() < FEWEST:
         return None
     found = bootstrap_ratio(student[chosen], teacher[chosen], 1000, 1, 0.95)
     return [round(figure, 4) for figure in (found.mean, found.low, found.high)]
