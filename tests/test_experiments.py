@@ -208,14 +208,17 @@ def test_the_document_follows_from_the_reports(tmp_path: Path, scripts: Path) ->
         {"title": "Kinds of ponds", "command": "dig", "variants": {"deep": {"fish": 3, "ndcg10": [0.5, 0.4, 0.6]}}},
     )
     starts = (("teacher", 5.0, 0.75), ("general", 2.5, 0.8))
-    rows = [
-        {"start": start, "minutes": minutes, "symmetric": {"value": share, "low": 0.7, "high": 0.9}}
-        for start, minutes, share in starts
-    ]
+    rows = []
+    for start, minutes, share in starts:
+        kept = {way: {"value": share, "low": 0.7, "high": 0.9} for way in ("symmetric", "asymmetric")}
+        rows.append({"start": start, "steps": 1000, "minutes": minutes, **kept})
     write_json(tmp_path / "training-minutes.json", {"recipe": "ponds", "rows": rows})
     files = results(tmp_path)
     assert files == results(tmp_path)
-    assert "| general | 2.5000 | 0.800 [0.700, 0.900] |" in files["results.md"].decode()
+    assert (
+        "| ponds | general | 1,000 | 2.5 | 80.0% [70.0%, 90.0%] | 80.0% [70.0%, 90.0%] |"
+        in files["results.md"].decode()
+    )
     assert b"general, symmetric" in files["minutes.svg"]
     assert {"bytes-ponds.svg", "bytes-hills.svg", "vocabulary-ponds.svg"} < set(files)
     text = files["results.md"].decode()

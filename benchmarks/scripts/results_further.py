@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _ROWS = ("variants", "systems", "rows", "ndcg10")  # where a file may keep its rows
-_OWN_SECTION = ("teacher-dimensions-",)
+_OWN_SECTION = ("teacher-dimensions-", "training-minutes")
 _MOST_COLUMNS = 14
 
 

@@ -306,6 +306,16 @@ def _minutes(found: Results, folder: str, plots: Sequence[str]) -> Iterator[str]
     yield from (f"![{name}]({folder}/{name})\n" for name in shown)
     if not shown:
         yield "No report yet (`benchmarks/scripts/training_minutes.py`).\n"
+        return
+    rows = [
+        [one["recipe"], row["start"], f"{row['steps']:,}", f"{row['minutes']:.1f}"]
+        + [percent([row[way][key] for key in ("value", "low", "high")]) for way in ("asymmetric", "symmetric")]
+        for name, one in found.others.items()
+        if name.startswith("training-minutes")
+        for row in one["rows"]
+    ]
+    yield table(["recipe", "start", "steps", "minutes", "asymmetric", "symmetric"], rows, left=2)
+    yield "Minutes are of the stage `distill` on a machine with other work beside it; steps are exact.\n"
 
 
 def _notes(found: Results) -> Iterator[str]:
