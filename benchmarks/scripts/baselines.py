@@ -15,9 +15,16 @@ from pathlib import Path
 import numpy as np
 from pocketrank.pipeline.baselines import bm25_scores, fuse
 from pocketrank.pipeline.beir import read_retrieval_set
-from pocketrank.pipeline.evaluate import cached_vectors
+from pocketrank.pipeline.evaluate import cached_vectors, read_vectors
 from pocketrank.pipeline.fusion import fuse_as_device, fuse_by_rank
-from pocketrank.pipeline.metrics import METRICS, QualityFigures, bootstrap_ratio, evaluate_scores, scored_queries
+from pocketrank.pipeline.metrics import (
+    METRICS,
+    QualityFigures,
+    bootstrap_ratio,
+    evaluate_scores,
+    scored_queries,
+    scored_rows,
+)
 from pocketrank.pipeline.rivals import measure_rivals
 from pocketrank.pipeline.settings import Model2vecSettings, TeacherSettings
 from pocketrank.pipeline.stored_vectors import stored_scores
@@ -73,6 +80,10 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep vectors and rivals here")
+    parser.add_argument(
+        "--vectors", type=Path, metavar="FOLDER", help="a run's stages/teacher, instead of encoding anew"
+    )
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of these vectors, for the file")
     parser.add_argument("--clusters", type=int, nargs="*", default=(), help="model2vec's vocabulary quantization too")
     parser.add_argument("--leave-out", nargs="*", default=(), choices=("teacher-int8", "model2vec"))
     parser.add_argument("--why", default="asked for", help="why something is left out, for the file")
@@ -87,8 +98,13 @@ def main() -> None:
     progress.note(
         f"{arguments.data.name}: {len(documents):,} documents, {len(queries):,} queries; the teacher's vectors"
     )
-    document_vectors = cached_vectors(settings, documents, "document", arguments.cache, progress)
-    query_vectors = cached_vectors(settings, queries, "query", arguments.cache, progress)
+    if arguments.vectors:
+        document_vectors = read_vectors(arguments.vectors / "documents.npy", len(documents))
+        every = read_vectors(arguments.vectors / "queries.npy", len(retrieval_set.queries))
+        query_vectors = scored_rows(every, retrieval_set, split)
+    else:
+        document_vectors = cached_vectors(settings, documents, "document", arguments.cache, progress)
+        query_vectors = cached_vectors(settings, queries, "query", arguments.cache, progress)
 
     vectors, words = query_vectors @ document_vectors.T, bm25_scores(retrieval_set, split)
     stored = stored_scores(query_vectors, document_vectors)
@@ -104,7 +120,13 @@ def main() -> None:
     teacher = figures["teacher"]
     weights = sum((files.folder / name).stat().st_size for name in ("model.safetensors", "tokenizer.json"))
     systems = {
-        name: row(METHODS[name], weights if name == "teacher" else None, one, teacher, arguments.bootstrap)
+        name: row(
+            METHODS[name].replace("fp32", arguments.precision),
+            weights if name == "teacher" else None,
+            one,
+            teacher,
+            arguments.bootstrap,
+        )
         for name, one in figures.items()
     }
     kinds = [name for name in ("teacher-int8", "model2vec") if name not in arguments.leave_out]
