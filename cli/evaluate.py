@@ -8,13 +8,13 @@ encodes the corpus, and static vectors of the teacher's tokens at several sizes 
 examples:
   pocketrank evaluate runs/pydocs/bundle runs/pydocs/stages/corpus
   pocketrank evaluate runs/pydocs/bundle runs/pydocs/stages/corpus --baselines bm25 hybrid model2vec --cache rivals
-  pocketrank evaluate runs/scifact/bundle ../data/scifact --documents teacher --cache /tmp/teacher --json
+  pocketrank evaluate runs/scifact/bundle ../data/scifact --documents teacher --cache teacher-vectors --json
   pocketrank evaluate runs/scifact/bundle ../data/scifact --noise 0.3
 """
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..runtime.packaged import bundle_path
 
@@ -72,12 +72,7 @@ def execute(arguments: argparse.Namespace) -> int:
         arguments.bundle,
         arguments.data,
         make_progress(quiet=arguments.json),
-        split=arguments.split,
-        with_teacher=arguments.documents == "teacher",
-        teacher=arguments.teacher,
-        cache=arguments.cache,
-        resamples=arguments.bootstrap,
-        seed=arguments.seed,
+        **_asked(arguments),
         settings=EvaluateSettings(baselines=tuple(arguments.baselines)),
     )
     if arguments.json:
@@ -108,6 +103,18 @@ def _row(system: str, ndcg10: "Entry", mrr10: "Entry", recall100: "Entry", kept:
     return (system, *figures, f"{recall100.value:.4f}", f"{kept.value:.1%}" if kept else "")
 
 
+def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what both ways of evaluating are told by the same options."""
+    return {
+        "split": arguments.split,
+        "with_teacher": arguments.documents == "teacher",
+        "teacher": arguments.teacher,
+        "cache": arguments.cache,
+        "resamples": arguments.bootstrap,
+        "seed": arguments.seed,
+    }
+
+
 def _show_robustness(arguments: argparse.Namespace) -> int:
     from ..pipeline.robustness import measure_robustness
     from ..runtime.schema import to_mapping
@@ -118,12 +125,7 @@ def _show_robustness(arguments: argparse.Namespace) -> int:
         arguments.data,
         arguments.noise,
         make_progress(quiet=arguments.json),
-        split=arguments.split,
-        with_teacher=arguments.documents == "teacher",
-        teacher=arguments.teacher,
-        cache=arguments.cache,
-        resamples=arguments.bootstrap,
-        seed=arguments.seed,
+        **_asked(arguments),
     )
     if arguments.json:
         print_json(to_mapping(found))

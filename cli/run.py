@@ -4,7 +4,7 @@ Finished stages are kept and interrupted ones resumed: run the same command agai
 
 example:
   pocketrank run recipes/pydocs.toml
-  pocketrank run recipes/pydocs.toml --out /tmp/try --set distill.steps=500 --overwrite stage:distill
+  pocketrank run recipes/pydocs.toml --out runs/try --set distill.steps=500 --overwrite stage:distill
 """
 
 import argparse
