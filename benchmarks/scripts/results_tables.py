@@ -44,7 +44,8 @@ encodes the query, the teacher encoded the documents. *Symmetric*: the student e
 the teacher's nDCG@10 on the same queries. It can pass 100 %: where a set has judged training queries, students learn
 from them too, and the teacher never did; `2.5mb-unjudged` is distillation alone, and a table below looks at the test
 queries whose documents training did not know. SciFact is its test split, all others are dev splits. Bytes are those of
-the ONNX file and `tokenizer.json` together.
+the ONNX file and `tokenizer.json` together. [distillation.md](distillation.md) says which settings were chosen in view
+of which queries.
 """
 
 
