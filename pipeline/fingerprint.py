@@ -70,6 +70,13 @@ def queries_fingerprint(recipe: Recipe) -> dict[str, str]:
     return {name: sha256_file(Path(name)) for name in recipe.queries.files}
 
 
+def vocabulary_fingerprint(recipe: Recipe) -> dict[str, str]:
+    """Return the fingerprint of the teacher whose pieces the vocabulary takes; nothing where it takes none."""
+    if recipe.vocabulary.kind != "teacher":
+        return {}
+    return _model_fingerprint(recipe.teacher.model, recipe.teacher.revision)
+
+
 def teacher_fingerprint(recipe: Recipe) -> dict[str, str]:
     """Return the hash of a local teacher's weights, the version of a packaged one, or the revision of a hub one."""
     found = _model_fingerprint(recipe.teacher.model, recipe.teacher.revision)

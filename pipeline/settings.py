@@ -64,7 +64,8 @@ class QueriesSettings:
 class VocabularySettings:
     """The vocabulary made for the corpus."""
 
-    kind: Literal["wordpiece", "unigram"] = "wordpiece"
+    # wordpiece, unigram: learned from the corpus; teacher: those of the teacher's own pieces that the corpus uses most
+    kind: Literal["wordpiece", "unigram", "teacher"] = "wordpiece"
     candidates: tuple[int, ...] = (4096, 6144, 8192)
     size: int = 0  # 0: chosen among the candidates by the rule of `docs/vocabulary.md`
     max_table_bytes: int = 2_000_000  # shipped bytes of the embedding table, at most

@@ -12,6 +12,7 @@ from .fingerprint import (
     gate_fingerprint,
     queries_fingerprint,
     teacher_fingerprint,
+    vocabulary_fingerprint,
 )
 from .settings import Recipe
 from .stage import StageContext
@@ -49,6 +50,7 @@ STAGES = (
         ("corpus", "queries"),
         ("vocabulary", "student", "seed"),
         "a vocabulary made for the corpus",
+        vocabulary_fingerprint,
     ),
     Stage(
         "cross_encoder",

@@ -5,21 +5,22 @@ The method is our own and is explained in `docs/vocabulary.md`. The same texts a
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..runtime.errors import InputError
-from ..runtime.files import write_bytes, write_json
+from ..runtime.files import read_json, write_bytes, write_json
 from ..runtime.schema import to_mapping
 from .beir import read_retrieval_set
 from .queries import TrainingText, read_training_texts
 from .settings import VocabularySettings
 from .stage import StageContext
+from .teacher_model import resolve_teacher
 from .unigram import WORD_START, learn_unigram
 from .vocabulary_plot import vocabulary_plot
-from .wordpiece import CONTINUATION, learn_pieces, spellable
+from .wordpiece import CONTINUATION, learn_pieces, piece_counts, prune, spellable
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_WORD_CHARACTERS = 100  # a longer run without a space is [UNK]
@@ -57,7 +58,10 @@ def run_vocabulary(context: StageContext) -> None:
     documents = list(read_retrieval_set(context.inputs["corpus"]).documents.values())
     training = read_training_texts(context.inputs["queries"] / "training.jsonl")
     width = context.recipe.student.table_rank or context.recipe.student.hidden
-    tokenizer, report = make_vocabulary(documents, training, settings, width)
+    pieces: Collection[str] = ()
+    if settings.kind == "teacher":
+        pieces = teacher_pieces(resolve_teacher(context.recipe.teacher).folder / "tokenizer.json", settings)
+    tokenizer, report = make_vocabulary(documents, training, settings, width, pieces)
     write_bytes(context.output / "tokenizer.json", tokenizer)
     write_json(context.output / "report.json", report)
     write_bytes(context.output / "report.svg", vocabulary_plot({report["kind"]: report["candidates"]}))
@@ -69,11 +73,16 @@ def run_vocabulary(context: StageContext) -> None:
 
 
 def make_vocabulary(
-    documents: Sequence[str], training: Sequence[TrainingText], settings: VocabularySettings, hidden: int
+    documents: Sequence[str],
+    training: Sequence[TrainingText],
+    settings: VocabularySettings,
+    hidden: int,
+    pieces: Collection[str] = (),
 ) -> tuple[bytes, dict[str, Any]]:
     """Return the bytes of `tokenizer.json` and the report with the table of candidates.
 
-    `hidden` is the width of the student's embedding table, for its bytes.
+    `hidden` is the width of the student's embedding table, for its bytes. `pieces` are those to choose among where
+    `settings.kind` is "teacher".
     """
     generated = [text.text for text in training if text.role == "query"]
     # Sizes are judged on queries as people write them; where there are none, on whatever stands in for them.
@@ -84,7 +93,7 @@ def make_vocabulary(
     alphabet, dropped = choose_alphabet(words, settings, counter)
     sizes = sorted(set((settings.size,) if settings.size else settings.candidates))
     built: dict[int, tuple[Candidate, bytes]] = {}
-    for data in _learn(words, alphabet, sizes, settings):
+    for data in _learn(words, alphabet, sizes, settings, pieces):
         candidate = _measure(
             data, _Texts(document_words, len(documents)), _Texts(query_words, len(queries)), hidden, settings
         )
@@ -177,7 +186,11 @@ def _script(character: str) -> str:
 
 
 def _learn(
-    words: Mapping[str, int], alphabet: set[str], sizes: Sequence[int], settings: VocabularySettings
+    words: Mapping[str, int],
+    alphabet: set[str],
+    sizes: Sequence[int],
+    settings: VocabularySettings,
+    given: Collection[str],
 ) -> Iterator[bytes]:
     if sizes[0] - len(SPECIAL_TOKENS) < len(alphabet):
         raise InputError(
@@ -185,12 +198,42 @@ def _learn(
             "choose a larger size or a larger min_character_share"
         )
     known = {word: count for word, count in words.items() if len(word) <= MAX_WORD_CHARACTERS}
-    learned = learn_pieces(known, alphabet, [size - len(SPECIAL_TOKENS) for size in sizes])
+    room = [size - len(SPECIAL_TOKENS) for size in sizes]
+    if settings.kind == "teacher":
+        spelled = spellable(known, alphabet)
+        used = piece_counts(spelled, alphabet | set(given))
+        learned = {size: prune(spelled, alphabet, used, size) for size in room}
+    else:
+        learned = learn_pieces(known, alphabet, room)
     for pieces in learned.values():
         if settings.kind == "unigram":
             yield unigram_tokenizer(learn_unigram(spellable(known, alphabet), pieces), settings.lowercase)
         else:
             yield wordpiece_tokenizer(pieces, settings.lowercase)
+
+
+def teacher_pieces(tokenizer_file: Path, settings: VocabularySettings) -> list[str]:
+    """Return the pieces of a teacher's WordPiece tokenizer that can occur in a text, without the special tokens.
+
+    Raises `InputError` for a tokenizer of another kind or of another case.
+    """
+    if not tokenizer_file.is_file():
+        raise InputError(f'{tokenizer_file} does not exist; choose vocabulary.kind = "wordpiece"')
+    tokenizer = read_json(tokenizer_file)
+    model, normalizer = tokenizer.get("model", {}), tokenizer.get("normalizer") or {}
+    if model.get("type") != "WordPiece" or model.get("continuing_subword_prefix") != CONTINUATION:
+        raise InputError(
+            f"{tokenizer_file} is no WordPiece tokenizer (it is {model.get('type')}), so its pieces cannot be taken "
+            f'over; choose vocabulary.kind = "wordpiece"'
+        )
+    if bool(normalizer.get("lowercase")) != settings.lowercase:
+        raise InputError(
+            f"{tokenizer_file}: lowercase is {bool(normalizer.get('lowercase'))} there and {settings.lowercase} in "
+            "vocabulary.lowercase; make them the same"
+        )
+    counter = WordCounter(settings.lowercase)
+    bare = {piece: piece.removeprefix(CONTINUATION) for piece in model["vocab"]}
+    return [piece for piece, text in bare.items() if text and counter.words(text) == [text]]
 
 
 def wordpiece_tokenizer(pieces: Sequence[str], lowercase: bool) -> bytes:

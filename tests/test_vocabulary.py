@@ -7,9 +7,10 @@ from collections import Counter
 
 import pytest
 from pocketrank.pipeline.queries import TrainingText
-from pocketrank.pipeline.settings import VocabularySettings
+from pocketrank.pipeline.settings import TeacherSettings, VocabularySettings
+from pocketrank.pipeline.teacher_model import resolve_teacher
 from pocketrank.pipeline.unigram import best_cut
-from pocketrank.pipeline.vocabulary import SPECIAL_TOKENS, make_vocabulary
+from pocketrank.pipeline.vocabulary import SPECIAL_TOKENS, make_vocabulary, teacher_pieces
 from pocketrank.pipeline.wordpiece import cut_word, learn_pieces, merge_pairs, piece_counts
 from pocketrank.runtime.errors import InputError
 from tokenizers import Tokenizer
@@ -200,3 +201,30 @@ def test_best_cut_maximises_the_sum_of_scores():
     scores = {"▁a": -1.0, "b": -1.0, "▁ab": -3.0, "c": -1.0, "bc": -1.5}
     assert best_cut("▁abc", scores, 3) == ["▁a", "bc"]
     assert best_cut("▁abx", scores, 3) == []
+
+
+def test_the_teachers_pieces_that_the_corpus_uses():
+    tokenizer_file = resolve_teacher(TeacherSettings()).folder / "tokenizer.json"
+    settings = VocabularySettings(kind="teacher", size=800, max_table_bytes=30_000)
+    pieces = teacher_pieces(tokenizer_file, settings)
+    data, report = make_vocabulary(DOCUMENTS, TRAINING, settings, 32, pieces)
+    again, _ = make_vocabulary(DOCUMENTS, TRAINING, settings, 32, list(reversed(pieces)))
+    assert data == again and report["kind"] == "teacher"
+    own, teachers = Tokenizer.from_buffer(data), Tokenizer.from_file(str(tokenizer_file))
+    assert own.get_vocab_size() < 800  # no row for a piece that no text uses
+    # Every word is cut as the teacher cuts it: there is room for all pieces that the corpus uses.
+    for text in (*DOCUMENTS, *WORDS):
+        assert own.encode(text).tokens == [piece for piece in teachers.encode(text).tokens if piece != "[PAD]"]
+    assert own.token_to_id("hospital") is None and teachers.token_to_id("hospital") is not None
+
+
+def test_pieces_are_taken_from_a_wordpiece_tokenizer_of_the_same_case_only(tmp_path):
+    tokenizer_file = resolve_teacher(TeacherSettings()).folder / "tokenizer.json"
+    with pytest.raises(InputError, match="lowercase is True there and False"):
+        teacher_pieces(tokenizer_file, VocabularySettings(kind="teacher", lowercase=False))
+    other = tmp_path / "tokenizer.json"
+    other.write_bytes(make("unigram")[0])
+    with pytest.raises(InputError, match="Unigram"):
+        teacher_pieces(other, VocabularySettings(kind="teacher"))
+    with pytest.raises(InputError, match="does not exist"):
+        teacher_pieces(tmp_path / "none.json", VocabularySettings(kind="teacher"))
