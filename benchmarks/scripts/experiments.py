@@ -34,6 +34,7 @@ from pocketrank.pipeline.evaluation import Entry, read_evaluation
 from pocketrank.pipeline.recipe import read_recipe
 from pocketrank.pipeline.robustness import measure_robustness
 from pocketrank.pipeline.runner import StageResult, run_recipe
+from pocketrank.runtime.errors import PocketrankError
 from pocketrank.runtime.files import json_bytes, read_json, sha256_bytes, write_bytes
 from pocketrank.runtime.manifest import read_manifest
 from pocketrank.runtime.schema import to_mapping
@@ -172,7 +173,10 @@ def main() -> None:
         if arguments.further:
             overrides = (*experiment.overrides, *arguments.further)
             experiment = dataclasses.replace(experiment, overrides=overrides)
-        found = run(experiment, arguments, Path(file.recipes))
+        try:
+            found = run(experiment, arguments, Path(file.recipes))
+        except PocketrankError as error:
+            raise SystemExit(f"{experiment.name}: {error}") from None
         save(path, found)
         figures = {name: found.retention[name][0] for name in ("asymmetric", "symmetric") if name in found.retention}
         words = ", ".join(f"{name} {value:.1%}" for name, value in figures.items())

@@ -8,7 +8,6 @@ ranking, as in sentence-transformers). Test queries are never trained on. The li
 
 import argparse
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,9 @@ from pocketrank.pipeline.metrics import scored_queries
 from pocketrank.pipeline.settings import TeacherSettings
 from pocketrank.pipeline.teacher_model import load_teacher
 from torch.nn import functional
+from training_loop import train
 
+WARMUP_STEPS = 10
 SCALE = 20.0  # of the cosines, as in sentence-transformers' MultipleNegativesRankingLoss
 
 
@@ -38,37 +39,29 @@ def main() -> None:
     teacher = load_teacher(TeacherSettings())
     model, place = teacher.model, teacher.model[0].auto_model
     model.max_seq_length = arguments.max_length
-    optimiser = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=arguments.learning_rate, weight_decay=0.01)
     draw = np.random.default_rng(1)
     order = draw.permutation(len(names))
-    started, step, running = time.process_time(), 0, []
-    while (left := 1 - (time.process_time() - started) / (60 * arguments.minutes)) > 0:
-        for group in optimiser.param_groups:
-            group["lr"] = arguments.learning_rate * min((step + 1) / 10, left)
+
+    def loss_of_step(step: int) -> torch.Tensor:
         chosen = [names[order[(step * arguments.pairs + number) % len(order)]] for number in range(arguments.pairs)]
         relevant = [[name for name, grade in judged[query].items() if grade > 0] for query in chosen]
         answers = [candidates[draw.integers(len(candidates))] for candidates in relevant]
         with torch.autocast("cpu", torch.bfloat16):
-            queries = model(model.preprocess([data.queries[query] for query in chosen]))["sentence_embedding"].float()
-            documents = model(model.preprocess([data.documents[name] for name in answers]))[
-                "sentence_embedding"
-            ].float()
+            queries, documents = (
+                model(model.preprocess(texts))["sentence_embedding"].float()
+                for texts in ([data.queries[query] for query in chosen], [data.documents[name] for name in answers])
+            )
         scores = SCALE * functional.normalize(queries, dim=1) @ functional.normalize(documents, dim=1).T
         # Another query's document that is relevant for this one too is no negative.
         also = torch.tensor([[name in judged[query] for name in answers] for query in chosen])
         scores = scores.masked_fill(also & ~torch.eye(len(chosen), dtype=torch.bool), -1e4)
-        loss = functional.cross_entropy(scores, torch.arange(len(chosen)))
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        step += 1
-        running.append(float(loss.detach()))
-        if step % 10 == 0:
-            print(f"step {step}: loss {np.mean(running[-10:]):.3f}, {time.process_time() - started:.0f} s", flush=True)
+        return functional.cross_entropy(scores, torch.arange(len(chosen)))
+
+    _, steps = train(model, optimiser, loss_of_step, arguments.minutes, WARMUP_STEPS)
     shutil.copytree(teacher.files.folder, arguments.out, dirs_exist_ok=True)
     place.save_pretrained(arguments.out)
-    print(f"{step} steps, written to {arguments.out}")
+    print(f"{steps} steps, written to {arguments.out}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ and that `[cross_encoder] model` takes.
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,12 @@ from pocketrank.pipeline.metrics import evaluate_scores, scored_queries, scored_
 from pocketrank.pipeline.settings import TeacherSettings
 from pocketrank.pipeline.teacher_model import load_teacher, resolve_teacher
 from torch.nn import functional
+from training_loop import train
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 POOL = 20  # best documents of BM25 that negatives are drawn from
 RERANKED = 50
+WARMUP_STEPS = 30
 
 
 def main() -> None:
@@ -96,35 +97,23 @@ def fit(model, tokenizer, data: RetrievalSet, arguments) -> tuple[float, int]:
         {"params": model.classifier.parameters(), "lr": 10 * arguments.learning_rate},
     ]
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
-    first_rates = [group["lr"] for group in optimiser.param_groups]
-    model.train()
     order = draw.permutation(len(names))
-    started, step, running = time.process_time(), 0, []
-    while step < arguments.steps and (left := 1 - (time.process_time() - started) / (60 * arguments.minutes)) > 0:
-        rate = min((step + 1) / 30, left, 1 - step / arguments.steps)
-        for group, first in zip(optimiser.param_groups, first_rates, strict=True):
-            group["lr"] = first * rate
+
+    def loss_of_step(step: int) -> torch.Tensor:
         chosen = [order[(step * arguments.queries + number) % len(order)] for number in range(arguments.queries)]
-        lists = []
+        pairs = []
         for query in chosen:
             wrong = np.setdiff1d(best[query], relevant[query])
             negatives = draw.choice(wrong, arguments.negatives, replace=len(wrong) < arguments.negatives)
-            lists.append([draw.choice(relevant[query]), *negatives])
-        pairs = [
-            (data.queries[names[query]], texts[row]) for query, row in zip(chosen, lists, strict=True) for row in row
-        ]
-        found = logits(model, tokenizer, pairs, arguments.max_length).view(len(chosen), -1)
-        loss = functional.cross_entropy(found, torch.zeros(len(chosen), dtype=torch.int64))
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        step += 1
-        running.append(float(loss.detach()))
-        if step % 10 == 0:
-            print(f"step {step}: loss {np.mean(running[-10:]):.3f}, {time.process_time() - started:.0f} s", flush=True)
+            rows = [draw.choice(relevant[query]), *negatives]
+            pairs += [(data.queries[names[query]], texts[row]) for row in rows]
+        scores = logits(model, tokenizer, pairs, arguments.max_length).view(len(chosen), -1)
+        return functional.cross_entropy(scores, torch.zeros(len(chosen), dtype=torch.int64))
+
+    model.train()
+    taken = train(model, optimiser, loss_of_step, arguments.minutes, WARMUP_STEPS, arguments.steps)
     model.eval()
-    return time.process_time() - started, step
+    return taken
 
 
 def logits(model, tokenizer, pairs: list[tuple[str, str]], max_length: int) -> torch.Tensor:
