@@ -43,7 +43,7 @@ overrides = ["student.layers=6"]
 name = "ablation-vocabulary"
 title = "Vocabulary"
 sets = ["ponds"]
-variants = [{ name = "a" }, { name = "b", overrides = ["vocabulary.size=2048"] }]
+variants = [{ name = "a" }, { name = "b", sets = ["ponds", "hills"], overrides = ["vocabulary.size=2048"] }]
 """
 
 NOTES = """\
@@ -135,6 +135,7 @@ def test_a_file_of_experiments_becomes_single_runs(tmp_path: Path) -> None:
         "headline/hills-5mb-seed1",
         "ablation-vocabulary/ponds-a-seed1",
         "ablation-vocabulary/ponds-b-seed1",
+        "ablation-vocabulary/hills-b-seed1",  # a set of this variant alone
     ]
     assert found[4].overrides == ("distill.steps=10", "student.layers=6", "seed=1")
     assert [one.name for one in chosen(found, ["headline/hills"])] == names[3:5]
@@ -202,6 +203,7 @@ def test_the_document_follows_from_the_reports(tmp_path: Path, scripts: Path) ->
         report("headline", "2.5mb", "hills", 1, 0.90, size=2_600_000),
         report("ablation-vocabulary", "a", "ponds", 1, 0.9),
         report("ablation-vocabulary", "b", "ponds", 1, 0.8),
+        report("ablation-vocabulary", "b", "hills", 1, 0.8),
     )
     write_json(
         tmp_path / "kinds.json",

@@ -72,7 +72,8 @@ class Results:
         variants = {name: [one.name for one in self.group(name).variants] for name in [group] if self.has(name)}
         order = variants.get(group, [])
         found = [one for one in self.reports if one.group == group and one.variant in order]
-        sets = list(self.group(group).sets) if found else []
+        own = [one for variant in self.group(group).variants for one in variant.sets] if found else []
+        sets = list(dict.fromkeys([*self.group(group).sets, *own])) if found else []
         return sorted(found, key=lambda one: (sets.index(one.data_set), order.index(one.variant), one.seed))
 
     def has(self, group: str) -> bool:

@@ -2,7 +2,9 @@
 
 Every student sees the documents and the real training queries of one set. With `--cross-encoder` three students are
 trained: without lists; with the lists' texts in the batches but (next to) no weight on their scores; and with the
-scores. With `--further` a student of the mean of both teachers' cosines stands beside one of the first teacher alone.
+scores. `--dual-pooling STEPS` adds a student of the cross-encoder's dual-pooled form, whose embeddings take the place
+of the teacher's. With `--further` a student of the mean of both teachers' cosines stands beside one of the first
+teacher alone.
 
     python benchmarks/scripts/second_teachers.py data/tldr --test-split dev --cross-encoder cross-encoder --out x.json
     python benchmarks/scripts/second_teachers.py data/tldr --test-split dev --further finetuned --out y.json
@@ -57,6 +59,7 @@ def main() -> None:
     parser.add_argument("--weight", type=float, default=1.0, help="of the second bi-encoder; the first has 1")
     parser.add_argument("--list-weight", type=float, default=0.5, help="of the loss list_scores")
     parser.add_argument("--queries", type=int, default=2000, help="that the cross-encoder scores lists for")
+    parser.add_argument("--dual-pooling", type=int, default=0, metavar="STEPS", help="of dual pooling; 0: none")
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--vectors", type=Path, help="the teacher's queries.npy and documents.npy, where at hand")
     arguments = parser.parse_args()
@@ -89,6 +92,15 @@ def main() -> None:
             lists = {**base, "list_scores": arguments.list_weight}
             figures["texts of the lists, no scores"] = road.student("texts", {**base, "list_scores": NO_WEIGHT})
             figures["with the cross-encoder's scores"] = road.student("scores", lists)
+        if arguments.dual_pooling:
+            pooled = replace(
+                recipe.cross_encoder, use=("embeddings",), dual_pooling_steps=arguments.dual_pooling, queries=500
+            )
+            road.recipe = replace(recipe, cross_encoder=pooled)
+            for stage in (run_cross_encoder, run_teacher):
+                road.run(stage, stage.__name__.removeprefix("run_"))
+            figures["the dual-pooled cross-encoder"] = road.teacher_quality()
+            figures["student of the dual-pooled cross-encoder"] = road.student("dual", base)
         if arguments.further:
             further = FurtherTeacher(arguments.further, weight=arguments.weight)
             road.recipe = replace(recipe, teacher=replace(recipe.teacher, further=(further,)))
@@ -101,6 +113,8 @@ def main() -> None:
             "steps": arguments.steps,
             "student": "2 layers x 128, 4,096 pieces, fp32",
             "lists": arguments.queries if arguments.cross_encoder else 0,
+            "list_weight": arguments.list_weight if arguments.cross_encoder else 0,
+            "dual_pooling_steps": arguments.dual_pooling,
             "scoring_processor_seconds": round(scoring, 1),
             "ndcg10": figures,
         }

@@ -66,7 +66,12 @@ def main() -> None:
         "bm25": bm25_scores(data, arguments.test_split),
     }
     report = {
-        "training": {"seconds": round(seconds), "steps": steps, "layers": arguments.layers},
+        "title": "Reranking the best 50 of teacher and BM25 with the small cross-encoder",
+        "data": arguments.data.name,
+        "split": arguments.test_split,
+        "training_seconds": round(seconds),
+        "training_steps": steps,
+        "layers": arguments.layers,
         "queries": len(scored_queries(data, arguments.test_split)),
         "ndcg10": rerank(model, tokenizer, data, arguments.test_split, test, arguments.max_length),
     }
