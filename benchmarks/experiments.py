@@ -101,6 +101,7 @@ class ExperimentReport:
     words_weight: dict[str, float] = field(default_factory=dict)  # of BM25 in hybrid search, where it was chosen
     noise: dict[str, tuple[float, ...]] = field(default_factory=dict)  # system -> clean, noisy, share kept, low, high
     per_query: dict[str, str] = field(default_factory=dict)  # system -> nDCG@10 of all queries, packed
+    start: str = ""  # first digits of the hash of the general student's weights, where training started from it
 
     def __post_init__(self) -> None:
         """Refuse a file of another version."""

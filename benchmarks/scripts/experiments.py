@@ -31,9 +31,11 @@ from pocketrank.benchmarks.experiments import (
 from pocketrank.cli.output import Lines
 from pocketrank.export.shares import shipped_shares
 from pocketrank.pipeline.evaluation import Entry, read_evaluation
+from pocketrank.pipeline.general import general_fingerprint
 from pocketrank.pipeline.recipe import read_recipe
 from pocketrank.pipeline.robustness import measure_robustness
 from pocketrank.pipeline.runner import StageResult, run_recipe
+from pocketrank.pipeline.settings import StudentSettings
 from pocketrank.runtime.errors import PocketrankError
 from pocketrank.runtime.files import json_bytes, read_json, sha256_bytes, write_bytes
 from pocketrank.runtime.manifest import read_manifest
@@ -54,8 +56,15 @@ def run(experiment: Experiment, arguments: argparse.Namespace, recipes: Path) ->
     resolved = read_recipe(recipes / f"{experiment.data_set}.toml", overrides)
     out = arguments.runs / f"{experiment.data_set}-{experiment.group}"
     results = run_recipe(resolved, out, Lines(), until="bundle")
-    found = report(experiment, results)
+    found = dataclasses.replace(report(experiment, results), start=start(resolved.recipe.student))
     return dataclasses.replace(found, noise=noise(experiment, results)) if experiment.noise else found
+
+
+def start(student: StudentSettings) -> str:
+    """Return twelve digits that tell the general student that training starts from; nothing for another start."""
+    if student.initialise != "general" or student.kind == "static":
+        return ""
+    return general_fingerprint(student)["general/model.safetensors"][:12]
 
 
 def noise(experiment: Experiment, results: Mapping[str, StageResult]) -> dict[str, tuple[float, ...]]:

@@ -10,6 +10,7 @@ from results_further import further_sections, interval, table
 from results_records import HEADLINE, Results
 
 RESAMPLES = 2000
+_OTHER_STARTS = ("student.initialise=teacher", "student.initialise=random", "student.kind=static")
 PAIRED_WITH = {"teacher": "teacher", "bm25": "BM25"}
 
 
@@ -113,7 +114,22 @@ def _machines(reports: Sequence[ExperimentReport]) -> str:
     machines = Counter(f"{one.machine['processor']}, {one.machine['cores']} cores" for one in reports)
     versions = sorted({f"{name} {one.versions[name]}" for one in reports for name in ("torch", "onnxruntime")})
     return (
-        f"Made on {'; '.join(machines)}; {', '.join(versions)}. Other work ran beside it: minutes are upper bounds.\n"
+        f"Made on {'; '.join(machines)}; {', '.join(versions)}. Other work ran beside it: minutes are upper bounds. "
+        f"{_starts(reports)}\n"
+    )
+
+
+def _starts(reports: Sequence[ExperimentReport]) -> str:
+    """Return which general students the reports started from."""
+    names: dict[str, list[str]] = {}
+    for one in reports:
+        if not any(words.startswith(_OTHER_STARTS) for words in one.overrides):
+            names.setdefault(one.start, []).append(f"{one.data_set} {one.variant}")
+    return " ".join(
+        f"From the general student {start}: {', '.join(dict.fromkeys(found))}."
+        if start
+        else f"From the first general student (8,192 pieces, 16,000 steps): {', '.join(dict.fromkeys(found))}."
+        for start, found in sorted(names.items(), reverse=True)
     )
 
 
