@@ -60,6 +60,11 @@ def run_vocabulary(context: StageContext) -> None:
     width = context.recipe.student.table_rank or context.recipe.student.hidden
     pieces: Collection[str] = ()
     if settings.kind == "teacher":
+        if "embeddings" in context.recipe.cross_encoder.use and context.recipe.cross_encoder.model:
+            raise InputError(
+                'vocabulary.kind = "teacher" takes the pieces of teacher.model, and cross_encoder.use = ["embeddings"] '
+                'puts another in its place; choose vocabulary.kind = "wordpiece"'
+            )
         pieces = teacher_pieces(resolve_teacher(context.recipe.teacher).folder / "tokenizer.json", settings)
     tokenizer, report = make_vocabulary(documents, training, settings, width, pieces)
     write_bytes(context.output / "tokenizer.json", tokenizer)
@@ -221,11 +226,12 @@ def teacher_pieces(tokenizer_file: Path, settings: VocabularySettings) -> list[s
         raise InputError(f'{tokenizer_file} does not exist; choose vocabulary.kind = "wordpiece"')
     tokenizer = read_json(tokenizer_file)
     model, normalizer = tokenizer.get("model", {}), tokenizer.get("normalizer") or {}
-    if model.get("type") != "WordPiece" or model.get("continuing_subword_prefix") != CONTINUATION:
-        raise InputError(
-            f"{tokenizer_file} is no WordPiece tokenizer (it is {model.get('type')}), so its pieces cannot be taken "
-            f'over; choose vocabulary.kind = "wordpiece"'
-        )
+    otherwise = 'so its pieces cannot be taken over; choose vocabulary.kind = "wordpiece"'
+    if model.get("type") != "WordPiece" or normalizer.get("type") != "BertNormalizer":
+        kinds = f"{model.get('type')} after {normalizer.get('type') or 'no normalizer'}"
+        raise InputError(f"{tokenizer_file}: {kinds} is not BERT's WordPiece, {otherwise}")
+    if model.get("continuing_subword_prefix") != CONTINUATION or normalizer.get("strip_accents") is False:
+        raise InputError(f"{tokenizer_file} marks the inside of words, or reads accents, in another way, {otherwise}")
     if bool(normalizer.get("lowercase")) != settings.lowercase:
         raise InputError(
             f"{tokenizer_file}: lowercase is {bool(normalizer.get('lowercase'))} there and {settings.lowercase} in "

@@ -120,7 +120,7 @@ def keep(folder: Path, *reports: ExperimentReport) -> None:
 def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(SCRIPTS))
     yield SCRIPTS
-    for name in ("results", "results_tables", "results_plots", "results_further"):
+    for name in ("results", "results_tables", "results_plots", "results_further", "results_context"):
         sys.modules.pop(name, None)
 
 

@@ -55,8 +55,9 @@ def run(experiment: Experiment, arguments: argparse.Namespace, recipes: Path) ->
         overrides += [f"teacher.workers={arguments.workers}", f"distill.workers={arguments.workers}"]
     resolved = read_recipe(recipes / f"{experiment.data_set}.toml", overrides)
     out = arguments.runs / f"{experiment.data_set}-{experiment.group}"
+    started_from = start(resolved.recipe.student)
     results = run_recipe(resolved, out, Lines(), until="bundle")
-    found = dataclasses.replace(report(experiment, results), start=start(resolved.recipe.student))
+    found = dataclasses.replace(report(experiment, results), start=started_from)
     return dataclasses.replace(found, noise=noise(experiment, results)) if experiment.noise else found
 
 

@@ -20,15 +20,20 @@ import csv
 import gzip
 import hashlib
 import json
+import platform
 import sysconfig
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+from pocketrank.pipeline.beir import read_retrieval_set
 from pocketrank.pipeline.docstrings import clean_line, source_files
 from pocketrank.pipeline.near_duplicates import normalise
 from pocketrank.pipeline.settings import CorpusSettings
-from pocketrank.runtime.files import read_json_lines, sha256_file, write_bytes, write_json
+from pocketrank.runtime.files import sha256_bytes, sha256_file, write_bytes, write_json
 
 SOURCES = {
     "wikipedia_ibm_articles": ("passages", 40_000),
@@ -62,15 +67,16 @@ class HeldOut:
     """
 
     def __init__(self, sets: Path) -> None:
-        self._known = {
-            self._bag(record["text"])
-            for path in sorted(sets.glob("*/queries.jsonl"))
-            for _, record in read_json_lines(path)
-        }
+        folders = sorted(path.parent for path in sets.glob("*/qrels"))
+        if not folders:
+            raise SystemExit(f"{sets} has no folder in BEIR layout; name the folder of the sets with --sets")
+        self._known: set[tuple[str, ...]] = set()
         self._wording: set[int] = set()
-        for path in sorted(sets.glob("*/corpus.jsonl.gz")):
-            for line in gzip.decompress(path.read_bytes()).decode("utf-8").splitlines():
-                self._wording.update(self._runs(json.loads(line)["text"]))
+        for folder in folders:
+            data = read_retrieval_set(folder)
+            self._known.update(map(self._bag, data.queries.values()))
+            for document in data.documents.values():
+                self._wording.update(self._runs(document))
 
     @staticmethod
     def _bag(text: str) -> tuple[str, ...]:
@@ -126,25 +132,52 @@ def terms(glosses: list[str], most: int) -> list[str]:
     return drawn(texts, most)
 
 
-def python_functions() -> Iterator[tuple[str, str]]:
-    """Yield source and summary (or nothing) of the functions of the standard library and the default packages."""
+@dataclass(frozen=True)
+class PythonFunction:
+    """A function as it stands in a package."""
+
+    package: str
+    source: str
+    summary: str  # first paragraph of its docstring, where that is a sentence of moderate length
+
+
+def python_functions() -> Iterator[PythonFunction]:
+    """Yield the functions of the standard library and the packages of the default corpus."""
     library = Path(sysconfig.get_paths()["stdlib"])
     packages = Path(sysconfig.get_paths()["purelib"])
-    roots = [library, *(packages / name for name in CorpusSettings().packages)]
-    for path in (path for root in roots for path in source_files(root)):
-        source = path.read_text(encoding="utf-8", errors="replace")
+    roots = {"python": library} | {name: packages / name for name in CorpusSettings().packages}
+    for package, path in ((name, path) for name, root in roots.items() for path in source_files(root)):
+        text = path.read_text(encoding="utf-8", errors="replace")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                tree = ast.parse(source)
+                tree = ast.parse(text)
         except (SyntaxError, ValueError, RecursionError):
             continue
-        lines = source.splitlines()
+        lines = text.splitlines()
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                text = "\n".join(lines[node.lineno - 1 : node.end_lineno])
+                source = "\n".join(lines[node.lineno - 1 : node.end_lineno])
                 summary = (ast.get_docstring(node) or "").partition("\n\n")[0]
-                yield text, clean_line(summary) if 3 < len(summary.split()) < 25 else ""
+                moderate = 3 < len(summary.split()) < 25
+                yield PythonFunction(package, source, clean_line(summary) if moderate else "")
+
+
+def package_origin() -> dict[str, Any]:
+    """Return versions and licences of what functions are read from."""
+    found = {"python": f"{platform.python_version()}, PSF-2.0"}
+    names = metadata.packages_distributions()
+    for package in CorpusSettings().packages:
+        about = metadata.metadata(names[package][0])
+        licence = about.get("License-Expression") or (about.get("License") or "").partition("\n")[0]
+        licences = [line.rpartition(" :: ")[2] for line in about.get_all("Classifier") or () if "License ::" in line]
+        found[package] = f"{about['Version']}, {licence or '; '.join(licences) or 'see the package'}"
+    return {
+        "file": "Python functions",
+        "licence": "PSF-2.0, BSD, Apache-2.0, MIT: sources.json names each package's",
+        "source": "Python's standard library and installed packages",
+        "packages": found,
+    }
 
 
 def main() -> None:
@@ -160,13 +193,16 @@ def main() -> None:
     kinds: dict[str, list[str]] = {"passages": [], "short": []}
     records = []
 
-    def add(kind: str, lines: list[str], origin: dict[str, str]) -> None:
+    def add(kind: str, lines: list[str], origin: dict[str, Any], made: str = "") -> None:
         refused = held_out.repeats if kind == "short" else held_out.overlaps
         kept = [line for line in lines if not refused(line)]
         kinds[kind] += kept
-        left_out = {"left_out_as_texts_of_sets": len(lines) - len(kept)}
-        records.append({"file": origin["file"], "used_as": kind, "texts": len(kept)} | left_out | origin)
-        print(f"{origin['file']}: {len(kept):,} {kind}, {len(lines) - len(kept):,} left out", flush=True)
+        left_out: dict[str, Any] = {"left_out_as_texts_of_sets": len(lines) - len(kept)}
+        if "sha256" not in origin:  # no file: a hash of what was taken
+            left_out["texts_sha256"] = sha256_bytes("\n".join(kept).encode())
+        used_as = f"{kind}, {made}" if made else kind
+        records.append({"file": origin["file"], "used_as": used_as, "texts": len(kept)} | left_out | origin)
+        print(f"{origin['file']}: {len(kept):,} {used_as}, {len(lines) - len(kept):,} left out", flush=True)
 
     for name, (kind, most) in SOURCES.items():
         path = arguments.unlabelled / f"{name}.txt.gz"
@@ -175,13 +211,13 @@ def main() -> None:
         lines = gzip.decompress(path.read_bytes()).decode("utf-8").splitlines()
         add(kind, drawn(lines, most), origin)
         if name in JOINED:
-            add(kind, joined(lines, JOINED[name]), origin)
+            add(kind, joined(lines, JOINED[name]), origin, "joined")
         if name == GLOSSES:
-            add("short", terms(lines, TERMS), origin)
-    functions = [(text, summary) for text, summary in python_functions() if len(text) in FUNCTION_CHARACTERS]
-    origin = {"file": "Python functions", "licence": "PSF-2.0, BSD, Apache-2.0, MIT", "source": "installed packages"}
-    add("passages", drawn([text for text, _ in functions], FUNCTIONS), origin)
-    add("short", drawn([summary for _, summary in functions if summary], SUMMARIES), origin)
+            add("short", terms(lines, TERMS), origin, "terms")
+    functions = [one for one in python_functions() if len(one.source) in FUNCTION_CHARACTERS]
+    origin = package_origin()
+    add("passages", drawn([one.source for one in functions], FUNCTIONS), origin, "source")
+    add("short", drawn([one.summary for one in functions if one.summary], SUMMARIES), origin, "summaries")
     arguments.out.mkdir(parents=True, exist_ok=True)
     passages = "".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in kinds["passages"])
     write_bytes(arguments.out / "passages.jsonl", passages.encode())

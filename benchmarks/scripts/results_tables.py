@@ -6,11 +6,11 @@ from functools import cache
 
 import numpy as np
 from pocketrank.benchmarks.experiments import ExperimentReport, Group, settings_words
+from results_context import beside, starts, stored_vectors
 from results_further import further_sections, interval, table
 from results_records import HEADLINE, Results
 
 RESAMPLES = 2000
-_OTHER_STARTS = ("student.initialise=teacher", "student.initialise=random", "student.kind=static")
 PAIRED_WITH = {"teacher": "teacher", "bm25": "BM25"}
 
 
@@ -20,6 +20,7 @@ def sections(found: Results, folder: str, plots: Sequence[str]) -> Iterator[str]
     yield from _targets(found)
     yield from _headline(found)
     yield from _hybrid(found)
+    yield from stored_vectors(found)
     yield from _curve(found, folder, plots)
     yield from _baselines(found)
     yield from _seeds(found)
@@ -107,6 +108,7 @@ def _headline(found: Results) -> Iterator[str]:
     yield table([*columns, "steps", "training, minutes"], rows, left=2)
     variants = {one.name: one.about for one in found.group(HEADLINE).variants if one.about}
     yield "; ".join(f"{name}: {about}" for name, about in variants.items()) + ".\n"
+    yield from beside(found, found.group(HEADLINE).sets)
     yield _machines(found.of(HEADLINE))
 
 
@@ -115,21 +117,7 @@ def _machines(reports: Sequence[ExperimentReport]) -> str:
     versions = sorted({f"{name} {one.versions[name]}" for one in reports for name in ("torch", "onnxruntime")})
     return (
         f"Made on {'; '.join(machines)}; {', '.join(versions)}. Other work ran beside it: minutes are upper bounds. "
-        f"{_starts(reports)}\n"
-    )
-
-
-def _starts(reports: Sequence[ExperimentReport]) -> str:
-    """Return which general students the reports started from."""
-    names: dict[str, list[str]] = {}
-    for one in reports:
-        if not any(words.startswith(_OTHER_STARTS) for words in one.overrides):
-            names.setdefault(one.start, []).append(f"{one.data_set} {one.variant}")
-    return " ".join(
-        f"From the general student {start}: {', '.join(dict.fromkeys(found))}."
-        if start
-        else f"From the first general student (8,192 pieces, 16,000 steps): {', '.join(dict.fromkeys(found))}."
-        for start, found in sorted(names.items(), reverse=True)
+        f"{starts(reports)}\n"
     )
 
 
@@ -154,7 +142,11 @@ def _hybrid(found: Results) -> Iterator[str]:
         cells += [f"{one.ndcg10['fusion_teacher'][0]:.3f}", percent(one.retention["fusion_teacher"])]
         rows.append(cells)
     means = {system: float(np.mean([one.retention[system][0] for one in there])) for system in HYBRID}
-    rows.append(["mean", *(cell for mean in means.values() for cell in ("", "", f"{mean:.1%}")), "", ""])
+    verdicts = [
+        f"{mean:.1%} ({'reached' if mean >= target.target else f'{100 * (mean - target.target):+.1f} points'})"
+        for mean in means.values()
+    ]
+    rows.append(["mean", *(cell for verdict in verdicts for cell in ("", "", verdict)), "", ""])
     columns = ["set"]
     for ways in ("asymmetric + BM25", "symmetric + BM25"):
         columns += ["weight of BM25", ways, "of the teacher alone"]
@@ -287,8 +279,11 @@ def _group(found: Results, group: Group) -> Iterator[str]:
     yield table(
         [*columns, "minus the first row", "steps", "seconds", *(f"{name} with noise" for name in noisy)], rows, left=3
     )
+    yield from beside(found, (one.data_set for one in reports))
     if group.overrides:
         yield f"All: {', '.join(f'`{one}`' for one in group.overrides)}.\n"
+    if starts(reports):
+        yield f"{starts(reports)}\n"
 
 
 def _settings(one: ExperimentReport, shared: Mapping[str, int]) -> str:
@@ -332,6 +327,9 @@ def _minutes(found: Results, folder: str, plots: Sequence[str]) -> Iterator[str]
         for row in one["rows"]
     ]
     yield table(["recipe", "start", "steps", "minutes", "asymmetric", "symmetric"], rows, left=2)
+    yield from beside(
+        found, (one["recipe"] for name, one in found.others.items() if name.startswith("training-minutes"))
+    )
     yield "Minutes are of the stage `distill` on a machine with other work beside it; steps are exact.\n"
 
 

@@ -12,6 +12,7 @@ teacher alone.
 
 import argparse
 import json
+import shutil
 import tempfile
 import time
 from dataclasses import replace
@@ -63,6 +64,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--vectors", type=Path, help="the teacher's queries.npy and documents.npy, where at hand")
     arguments = parser.parse_args()
+    if arguments.dual_pooling and not arguments.cross_encoder:
+        parser.error("--dual-pooling needs the folder of a cross-encoder, --cross-encoder")
     recipe = Recipe(
         "second-teachers",
         corpus=CorpusSettings(source="beir", path=str(arguments.data), test_split=arguments.test_split),
@@ -135,7 +138,8 @@ class Road:
         """Run one stage; its output replaces that of an earlier run."""
         output, work = self.folder / name, self.folder / f"{name}-work"
         for place in (output, work):
-            place.mkdir(exist_ok=True)
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
         print(f"{name}, {time.process_time():.0f} s of processor time", flush=True)
         stage(StageContext(recipe or self.recipe, {}, dict(self.places), output, work, Silent()))
         if name in ("corpus", "queries", "vocabulary", "cross_encoder", "teacher"):

@@ -30,7 +30,8 @@ def readme(sources: Path, shipped: int) -> str:
     """Return what the folder's README says."""
     files = read_json(sources)["files"]
     rows = "".join(
-        f"| {one['file'].removesuffix('.txt.gz')} | {one['texts']:,} | {one['licence']} | {one['source']} |\n"
+        f"| {one['file'].removesuffix('.txt.gz')} | {one['used_as']} | {one['texts']:,} "
+        f"| {one['licence']} | {one['source']} |\n"
         for one in files
     )
     return f"""# general-english
@@ -43,8 +44,8 @@ sentence-transformers, in half precision; students of other corpora start from i
 Weights: Apache-2.0, as pocketrank itself. Texts that it was trained on (their vectors, not the texts, are what it
 learnt), chosen by `benchmarks/scripts/general_texts.py`; `sources.json` has the hashes:
 
-| texts | number | licence | source |
-| --- | --- | --- | --- |
+| texts | used as | number | licence | source |
+| --- | --- | --- | --- | --- |
 {rows}"""
 
 

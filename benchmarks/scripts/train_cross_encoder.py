@@ -109,6 +109,8 @@ def fit(model, tokenizer, data: RetrievalSet, arguments) -> tuple[float, int]:
         pairs = []
         for query in chosen:
             wrong = np.setdiff1d(best[query], relevant[query])
+            if not len(wrong):  # all that BM25 ranks high is relevant
+                wrong = np.setdiff1d(np.arange(len(texts)), relevant[query])
             negatives = draw.choice(wrong, arguments.negatives, replace=len(wrong) < arguments.negatives)
             rows = [draw.choice(relevant[query]), *negatives]
             pairs += [(data.queries[names[query]], texts[row]) for row in rows]
