@@ -6,8 +6,9 @@ import sys
 from collections import Counter
 
 import pytest
+from pocketrank.pipeline.fingerprint import vocabulary_fingerprint
 from pocketrank.pipeline.queries import TrainingText
-from pocketrank.pipeline.settings import TeacherSettings, VocabularySettings
+from pocketrank.pipeline.settings import Recipe, TeacherSettings, VocabularySettings
 from pocketrank.pipeline.teacher_model import resolve_teacher
 from pocketrank.pipeline.unigram import best_cut
 from pocketrank.pipeline.vocabulary import SPECIAL_TOKENS, make_vocabulary, teacher_pieces
@@ -228,3 +229,15 @@ def test_pieces_are_taken_from_a_wordpiece_tokenizer_of_the_same_case_only(tmp_p
         teacher_pieces(other, VocabularySettings(kind="teacher"))
     with pytest.raises(InputError, match="does not exist"):
         teacher_pieces(tmp_path / "none.json", VocabularySettings(kind="teacher"))
+
+
+def test_the_key_of_the_stage_depends_on_the_teacher_where_its_pieces_are_taken(tmp_path):
+    (tmp_path / "tokenizer.json").write_text("{}")
+    recipes = [
+        Recipe("r", vocabulary=VocabularySettings(kind=kind), teacher=TeacherSettings(model=str(tmp_path)))
+        for kind in ("teacher", "wordpiece")
+    ]
+    first = [vocabulary_fingerprint(recipe) for recipe in recipes]
+    (tmp_path / "tokenizer.json").write_text("[]")
+    second = [vocabulary_fingerprint(recipe) for recipe in recipes]
+    assert first[0] != second[0] and first[1] == second[1] == {}
