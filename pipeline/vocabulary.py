@@ -206,8 +206,12 @@ def _learn(
     room = [size - len(SPECIAL_TOKENS) for size in sizes]
     if settings.kind == "teacher":
         spelled = spellable(known, alphabet)
-        used = piece_counts(spelled, alphabet | set(given))
-        learned = {size: prune(spelled, alphabet, used, size) for size in room}
+        learned = {size: prune(spelled, alphabet, given, size) for size in room}
+        used = {size: piece_counts(spelled, pieces) for size, pieces in learned.items()}
+        learned = {
+            size: [piece for piece in pieces if piece in alphabet or piece in used[size]]
+            for size, pieces in learned.items()
+        }
     else:
         learned = learn_pieces(known, alphabet, room)
     for pieces in learned.values():
