@@ -110,7 +110,9 @@ def main() -> None:
             road.run(run_teacher, "teacher")
             figures["both teachers"] = road.teacher_quality()
             figures["student of both teachers"] = road.student("both", base)
+        beside = f"A cross-encoder beside the teacher, its lists with weight {arguments.list_weight:g}"
         record = {
+            "title": beside if arguments.cross_encoder else "Several teachers",
             "data": arguments.data.name,
             "split": arguments.test_split,
             "steps": arguments.steps,
