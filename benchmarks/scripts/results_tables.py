@@ -205,6 +205,10 @@ def _seeds(found: Results) -> Iterator[str]:
                 rows.append([name, variant, way, *cells])
     columns = ["set", "variant", "documents", "nDCG@10 of each seed", "mean ± standard deviation", "kept", "seeds"]
     yield table(columns, rows, left=3) if rows else "No set has been run with more than one seed yet.\n"
+    for (name, variant), reports in repeated.items():
+        if len({one.start for one in reports}) > 1:
+            of_start = ", ".join(f"seed {one.seed} from {one.start or 'the one before'}" for one in reports)
+            yield f"{name} {variant} started from different general students ({of_start}): the spread is of both.\n"
 
 
 @cache
