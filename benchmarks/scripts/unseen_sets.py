@@ -101,7 +101,7 @@ def main() -> None:
         f"mean_kept_of_{title}": round(float(np.mean([row["kept"][0] for row in chosen])), 4)
         for title, chosen in (
             ("all_sets", rows),
-            ("sets_that_nothing_was_chosen_on", [row for row in rows if not row["chosen_on"]]),
+            ("sets_that_its_shape_was_not_chosen_on", [row for row in rows if not row["chosen_on"]]),
         )
         if chosen
     }
