@@ -32,7 +32,7 @@ from .settings import EvaluateSettings, Recipe, TeacherSettings
 from .shards import encode_texts
 from .stage import StageContext
 from .stored_vectors import stored_scores
-from .teacher_model import Role
+from .teacher_model import Precision, Role
 from .words_weight import WordsWeight, choose_words_weights
 
 SHIPPED = "model_quantized"
@@ -166,17 +166,23 @@ def teacher_settings(bundle: Path, model: str, sha256: str) -> TeacherSettings:
 
 
 def cached_vectors(
-    settings: TeacherSettings, texts: Sequence[str], role: Role, cache: Path | None, progress: Progress
+    settings: TeacherSettings,
+    texts: Sequence[str],
+    role: Role,
+    cache: Path | None,
+    progress: Progress,
+    precision: Precision = "fp32",
 ) -> np.ndarray:
     """Return the teacher's vectors of `texts`; from `cache` when they are there, else encoded and put there."""
     several = [repr((settings.weight, settings.further))] if settings.further else []
     reading = (settings.sha256, settings.query_prompt, settings.document_prompt, str(settings.max_length), *several)
+    reading += () if precision == "fp32" else (precision,)
     parts = (*reading, role, *texts)
     key = sha256_bytes("\0".join(parts).encode("utf-8"))
     path = cache / f"{role}-{key[:32]}.npy" if cache else None
     if path and path.is_file():
         return read_vectors(path, len(texts))
-    vectors = encode_texts(settings, texts, progress, role)
+    vectors = encode_texts(settings, texts, progress, role, precision)
     if path:
         buffer = io.BytesIO()
         np.save(buffer, vectors, allow_pickle=False)

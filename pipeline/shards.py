@@ -179,18 +179,23 @@ def _encode_in_workers(encoders: list[Worker], shards: Iterator[Shard], task: Ta
 
 
 def encode_texts(
-    settings: TeacherSettings, texts: Sequence[str], progress: Progress, role: Role = "document"
+    settings: TeacherSettings,
+    texts: Sequence[str],
+    progress: Progress,
+    role: Role = "document",
+    precision: Precision = "fp32",
 ) -> np.ndarray:
     """Return the teacher's unit vectors of `texts`, float32 [texts, dimension], in order.
 
-    The vectors are those of one call of the `teacher` stage with the same texts.
+    The vectors are those of one call of the `teacher` stage with the same texts in that precision, whatever
+    `settings.precision` says: what students are measured against is computed in full precision unless asked otherwise.
     """
     teacher = load_teacher(settings)
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as folder:
         fingerprint = reading_fingerprint(teacher)
         paths, _ = encode_shards(
             teacher,
-            [lambda: cut_shards(texts, role, fingerprint, Path(folder), settings.shard_texts)],
+            [lambda: cut_shards(texts, role, fingerprint, Path(folder), settings.shard_texts, precision)],
             settings.workers,
             progress,
         )

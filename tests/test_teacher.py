@@ -135,6 +135,8 @@ def test_the_number_of_workers_does_not_change_a_byte(teacher: Path) -> None:
     assert one.shape == (73, 32) and one.tobytes() == three.tobytes()
     assert np.allclose(one, load_teacher(settings(teacher)).encode(texts), atol=1e-5)
     assert encode_texts(settings(teacher), [], Silent()).shape == (0, 32)
+    half = encode_texts(settings(teacher, workers=1), texts, Silent(), precision="bf16")
+    assert not np.array_equal(half, one) and (half * one).sum(1).min() > 0.999
 
 
 def test_the_stage_writes_what_the_next_stages_read(teacher: Path, inputs: Path, tmp_path: Path) -> None:

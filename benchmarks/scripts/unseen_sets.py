@@ -7,20 +7,19 @@ together as `pocketrank search --hybrid` fuses them. `--cache` keeps the teacher
 """
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from pocketrank.cli.output import Lines
 from pocketrank.pipeline.baselines import bm25_scores
 from pocketrank.pipeline.beir import read_retrieval_set
-from pocketrank.pipeline.evaluate import bundle_scores, read_vectors, teacher_scores
+from pocketrank.pipeline.evaluate import bundle_scores, cached_vectors, teacher_scores
 from pocketrank.pipeline.fusion import fuse_as_device
 from pocketrank.pipeline.metrics import bootstrap_ratio, evaluate_scores, scored_queries
 from pocketrank.pipeline.settings import TeacherSettings
-from pocketrank.pipeline.teacher_model import Role, load_teacher
+from pocketrank.pipeline.teacher_model import resolve_teacher
 from pocketrank.runtime.encoder import Encoder
-from pocketrank.runtime.files import sha256_bytes, write_json
+from pocketrank.runtime.files import write_json
 from pocketrank.runtime.hybrid import hybrid_weight
 from pocketrank.runtime.manifest import read_manifest, shipped_bytes
 from pocketrank.runtime.packaged import bundle_path
@@ -45,26 +44,13 @@ CHOSEN_ON = ("cranfield", "squadshifts-wiki", "snopes-claims", "walmart-amazon")
 METHODS = ("symmetric", "bm25", "hybrid")
 
 
-def teacher_vectors(texts: Sequence[str], role: Role, cache: Path | None) -> np.ndarray:
-    """Return the default teacher's unit vectors, computed in bfloat16 or taken from `cache`."""
-    settings = TeacherSettings()
-    key = sha256_bytes("\0".join((settings.model, role, *texts)).encode())
-    path = cache / f"{key[:32]}.npy" if cache else None
-    if path and path.is_file():
-        return read_vectors(path, len(texts))
-    vectors = load_teacher(settings).encode(texts, role, "bf16")
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, vectors)
-    return vectors
-
-
 def measured(bundle: Path, folder: Path, split: str, cache: Path | None, progress: Progress) -> dict[str, object]:
     """Return nDCG@10 of the teacher, and of the others the share that they keep, with bootstrap intervals."""
     data, encoder = read_retrieval_set(folder), Encoder.open(bundle)
-    documents = teacher_vectors(list(data.documents.values()), "document", cache)
+    teacher = TeacherSettings(sha256=resolve_teacher(TeacherSettings()).sha256)
+    documents = cached_vectors(teacher, list(data.documents.values()), "document", cache, progress, "bf16")
     queries = [data.queries[name] for name in scored_queries(data, split)]
-    scores = teacher_scores(teacher_vectors(queries, "query", cache), documents)
+    scores = teacher_scores(cached_vectors(teacher, queries, "query", cache, progress, "bf16"), documents)
     scores |= bundle_scores(encoder, data, split, progress) | {"bm25": bm25_scores(data, split)}
     scores["hybrid"] = fuse_as_device(scores["symmetric"], scores["bm25"], words_weight=hybrid_weight(bundle, "bundle"))
     found = {name: evaluate_scores(matrix, data, split).ndcg10 for name, matrix in scores.items()}
