@@ -1,6 +1,6 @@
 # make demo   set-up and the main job: from a teacher and a corpus to a verified, benchmarked and gated bundle
 # make test   set-up and the tests (offline, CPU)
-# make lint   style and types
+# make lint   style, types and the order of imports
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 RUN = $(VENV)/bin
@@ -19,6 +19,7 @@ $(VENV)/.installed: requirements/factory.lock pyproject.toml
 	$(RUN)/pip install --quiet --require-hashes -r requirements/factory.lock || \
 	  $(RUN)/pip install --quiet --require-hashes --extra-index-url $(TORCH_INDEX) -r requirements/factory.lock
 	$(RUN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@mkdir -p $(VENV)/source && ln -sfn $(CURDIR) $(VENV)/source/pocketrank  # `pocketrank`, for the checkers of `make lint`
 	@touch $@
 
 demo: setup
@@ -32,7 +33,7 @@ openers: setup
 	PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX) tests/openers/setup
 
 test-openers: openers
-	$(RUN)/python -m pytest -rs tests/test_openers.py tests/test_engines.py tests/test_mobile.py
+	$(RUN)/python -m pytest -rs tests/end_to_end/test_openers.py tests/end_to_end/test_engines.py tests/export/test_ort_format.py
 
 # The factory on the older set of dependencies, which optimum needs, and all tests there.
 optimum:
@@ -45,6 +46,7 @@ lint: setup
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/basedpyright --pythonpath $(RUN)/python
+	PYTHONPATH=$(VENV)/source $(RUN)/lint-imports
 
 format: setup
 	$(RUN)/ruff check --fix .

@@ -17,7 +17,7 @@ from ..runtime.packaged import bundle_path
 from .output import make_progress, print_json, print_line, print_table
 
 if TYPE_CHECKING:
-    from ..benchmarks.report import Report
+    from ..benchmarks.records.report import Report
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -91,16 +91,17 @@ def execute(arguments: argparse.Namespace) -> int:
 
     Returns 1 when golden vectors differ on a device, 3 when one is missing, 130 when it was interrupted.
     """
-    from ..benchmarks.energy import check_source
-    from ..benchmarks.extra_tables import extra_tables
-    from ..benchmarks.measure import MeasureSettings, measure
-    from ..benchmarks.models import bundle_measurements, find_model, quality_measurements, require_runtime
-    from ..benchmarks.noise import calibrated, check_pairs
-    from ..benchmarks.render import device_table, markdown
-    from ..benchmarks.report import write_report
-    from ..benchmarks.sweep import parse_sweeps
-    from ..benchmarks.texts import BUILT_IN, read_texts
-    from ..devices.target import BoardOptions, check_devices
+    from ..benchmarks.measure.calibration import calibrated, check_pairs
+    from ..benchmarks.measure.energy import check_source
+    from ..benchmarks.measure.model_files import bundle_measurements, find_model, quality_measurements, require_runtime
+    from ..benchmarks.measure.query_texts import BUILT_IN, read_texts
+    from ..benchmarks.measure.run import MeasureSettings, measure
+    from ..benchmarks.measure.sweep import parse_sweeps
+    from ..benchmarks.records.report import write_report
+    from ..benchmarks.render.extra_tables import extra_tables
+    from ..benchmarks.render.tables import device_table, markdown
+    from ..devices.targets.base import BoardOptions
+    from ..devices.targets.open import check_devices
     from ..runtime.errors import InputError
     from ..runtime.files import write_bytes
     from ..runtime.schema import to_mapping
@@ -169,8 +170,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _page(model: Path, report: "Report") -> bytes:
-    from ..benchmarks.html import html_page
-    from ..export.shares import shipped_shares
+    from ..benchmarks.render.page import html_page
+    from ..export.size.shares import shipped_shares
     from ..runtime.manifest import MANIFEST_NAME
 
     parts = shipped_shares(model) if model.is_file() or (model / MANIFEST_NAME).is_file() else []

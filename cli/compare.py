@@ -22,7 +22,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Compare and print."""
     import dataclasses
 
-    from ..benchmarks.compare import compare, comparison_tables, read_side
+    from ..benchmarks.render.compare import compare, comparison_tables, read_side
 
     old, new = read_side(arguments.old), read_side(arguments.new)
     rows = compare(old, new)

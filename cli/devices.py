@@ -26,11 +26,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Print the profiles."""
     from ..devices.profile import facts, profile_names, read_profile
-    from ..devices.target import readiness
+    from ..devices.targets.open import readiness
     from ..runtime.units import format_quantity
 
     if arguments.setup:
-        from ..devices.qemu_setup import set_up
+        from ..devices.emulation.setup import set_up
         from ..runtime.schema import to_mapping
 
         setup = set_up(make_progress(arguments.json))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..runtime.packaged import bundle_path
 
 if TYPE_CHECKING:
-    from ..pipeline.evaluation import Entry
+    from ..pipeline.evaluate.record import Entry
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Evaluate and print the figures."""
-    from ..pipeline.evaluate import evaluate_bundle
+    from ..pipeline.evaluate.finished_bundle import evaluate_bundle
     from ..pipeline.settings import EvaluateSettings
     from ..runtime.errors import InputError
     from ..runtime.schema import to_mapping
@@ -116,7 +116,7 @@ def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _show_robustness(arguments: argparse.Namespace) -> int:
-    from ..pipeline.robustness import measure_robustness
+    from ..pipeline.evaluate.noise_robustness import measure_robustness
     from ..runtime.schema import to_mapping
     from .output import make_progress, print_json, print_table
 

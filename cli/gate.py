@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from .output import make_progress, print_json, print_line, print_table
 
 if TYPE_CHECKING:
-    from ..benchmarks.gate import Verdict
+    from ..benchmarks.gate.judge import Verdict
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,15 +62,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Judge and return 0 (pass), 1 (fail) or 4 (inconclusive)."""
-    from ..benchmarks.budget import read_budget
-    from ..benchmarks.gate import judge, write_verdict
-    from ..benchmarks.html import html_page
-    from ..benchmarks.junit import write_junit
-    from ..benchmarks.release import Release, baseline_of_bundle
-    from ..benchmarks.render import verdict_table
-    from ..benchmarks.report import read_report, write_report
-    from ..benchmarks.texts import BUILT_IN, read_texts
-    from ..export.shares import shipped_shares
+    from ..benchmarks.gate.budget import read_budget
+    from ..benchmarks.gate.judge import judge, write_verdict
+    from ..benchmarks.gate.junit import write_junit
+    from ..benchmarks.gate.release import Release, baseline_of_bundle
+    from ..benchmarks.measure.query_texts import BUILT_IN, read_texts
+    from ..benchmarks.records.report import read_report, write_report
+    from ..benchmarks.render.page import html_page
+    from ..benchmarks.render.tables import verdict_table
+    from ..export.size.shares import shipped_shares
     from ..runtime.files import write_bytes
     from ..runtime.schema import to_mapping
 
@@ -113,7 +113,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _tell_github(verdict: "Verdict", annotate: bool) -> None:
     """Print workflow commands, and append to the job's summary where GitHub named a file for it."""
-    from ..benchmarks.github import annotations, summary
+    from ..benchmarks.render.github import annotations, summary
 
     if annotate:
         for line in annotations(verdict):

@@ -20,8 +20,8 @@ def execute(arguments: argparse.Namespace) -> int:
     """Explain and print."""
     import dataclasses
 
-    from ..export.explain import explain_path
-    from ..export.savings import BASIS, MEASURED_BASIS
+    from ..export.size.explain import explain_path
+    from ..export.size.savings import BASIS, MEASURED_BASIS
     from .output import print_json, print_line, print_table
 
     explained = explain_path(arguments.path)

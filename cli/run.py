@@ -51,9 +51,9 @@ def execute(arguments: argparse.Namespace) -> int:
             f"a recipe needs the factory, and {', '.join(missing)} is not installed here; "
             "run: pip install 'pocketrank[build]'"
         )
-    from ..benchmarks.gate import read_verdict
-    from ..benchmarks.render import comparison_table, verdict_table
-    from ..benchmarks.report import read_report
+    from ..benchmarks.gate.judge import read_verdict
+    from ..benchmarks.records.report import read_report
+    from ..benchmarks.render.tables import comparison_table, verdict_table
     from ..pipeline.recipe import read_recipe
     from ..pipeline.runner import run_recipe
 

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from ..benchmarks.budget import read_budget
-from ..benchmarks.gate import judge, not_judged, write_verdict
-from ..benchmarks.html import html_page
-from ..benchmarks.junit import write_junit
-from ..benchmarks.measure import MeasureSettings, ModelFiles, measure
-from ..benchmarks.models import bundle_measurements, find_model, quality_measurements
-from ..benchmarks.render import markdown
-from ..benchmarks.report import Report, read_report, write_report
-from ..export.shares import shipped_shares
+from ..benchmarks.gate.budget import read_budget
+from ..benchmarks.gate.judge import judge, not_judged, write_verdict
+from ..benchmarks.gate.junit import write_junit
+from ..benchmarks.measure.model_files import bundle_measurements, find_model, quality_measurements
+from ..benchmarks.measure.run import MeasureSettings, ModelFiles, measure
+from ..benchmarks.records.report import Report, read_report, write_report
+from ..benchmarks.render.page import html_page
+from ..benchmarks.render.tables import markdown
+from ..export.size.shares import shipped_shares
 from ..runtime.files import read_json, write_bytes
 from ..runtime.manifest import TOKENIZER_NAME
-from .beir import read_retrieval_set
+from .retrieval.dataset import read_retrieval_set
 from .stage import StageContext
 
 

@@ -22,7 +22,7 @@ from ..runtime.files import (
 )
 from ..runtime.progress import Progress
 from ..runtime.schema import nearest
-from .fingerprint import code_version, library_versions
+from .code_version import code_version, library_versions
 from .recipe import ResolvedRecipe
 from .stage import StageContext
 from .stages import STAGES, Stage
@@ -130,7 +130,7 @@ def _bring_up_to_date(
             work=work,
             progress=progress,
         )
-        stage.load()(context)
+        stage.run(context)
         seconds = time.monotonic() - started
         write_json(output / "stage.json", {"key": key, "seconds": round(seconds, 3), "files": _sizes(output)})
         replace_folder(output, folder)

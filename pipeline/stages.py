@@ -1,10 +1,16 @@
-"""The table of stages. It drives order, cache, resume, progress and the documentation."""
+"""The table of stages. It drives order, cache, resume, progress and the documentation.
 
-import importlib
+A module of a stage imports torch inside its functions only, so that reading this table stays fast.
+"""
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .benchmark_stage import run_benchmark, run_gate
+from .corpus.stage import run_corpus
+from .distill.stage import run_distill
+from .evaluate.stage import run_evaluate
 from .fingerprint import (
     corpus_fingerprint,
     cross_encoder_fingerprint,
@@ -14,8 +20,15 @@ from .fingerprint import (
     teacher_fingerprint,
     vocabulary_fingerprint,
 )
+from .packaging.bundle_stage import run_bundle
+from .packaging.index_stage import run_index
+from .packaging.stage import run_export
+from .queries.stage import run_queries
 from .settings import Recipe
 from .stage import StageContext
+from .teacher.cross_encoder_stage import run_cross_encoder
+from .teacher.stage import run_teacher
+from .vocabulary.stage import run_vocabulary
 
 
 @dataclass(frozen=True)
@@ -23,7 +36,7 @@ class Stage:
     """A pure function from declared inputs to one output folder."""
 
     name: str
-    function: str  # `module:function`, imported only when the stage runs
+    run: Callable[[StageContext], None]
     inputs: tuple[str, ...]
     sections: tuple[str, ...]  # what it reads of the recipe
     purpose: str
@@ -32,21 +45,15 @@ class Stage:
     @property
     def module(self) -> str:
         """Full name of the stage's module."""
-        return f"pocketrank.pipeline.{self.function.partition(':')[0]}"
-
-    def load(self) -> Callable[[StageContext], None]:
-        """Import the stage's function."""
-        return getattr(importlib.import_module(self.module), self.function.partition(":")[2])
+        return self.run.__module__
 
 
 STAGES = (
-    Stage(
-        "corpus", "corpus:run_corpus", (), ("corpus", "seed"), "documents, queries and judgements", corpus_fingerprint
-    ),
-    Stage("queries", "queries:run_queries", ("corpus",), ("queries", "seed"), "training texts", queries_fingerprint),
+    Stage("corpus", run_corpus, (), ("corpus", "seed"), "documents, queries and judgements", corpus_fingerprint),
+    Stage("queries", run_queries, ("corpus",), ("queries", "seed"), "training texts", queries_fingerprint),
     Stage(
         "vocabulary",
-        "vocabulary:run_vocabulary",
+        run_vocabulary,
         ("corpus", "queries"),
         ("vocabulary", "student", "seed"),
         "a vocabulary made for the corpus",
@@ -54,7 +61,7 @@ STAGES = (
     ),
     Stage(
         "cross_encoder",
-        "cross_encoder:run_cross_encoder",
+        run_cross_encoder,
         ("queries",),
         ("cross_encoder", "seed"),
         "the scores of a cross-encoder, or its dual-pooled form",
@@ -62,7 +69,7 @@ STAGES = (
     ),
     Stage(
         "teacher",
-        "teacher:run_teacher",
+        run_teacher,
         ("corpus", "queries", "cross_encoder"),
         ("teacher", "cross_encoder", "seed"),
         "the teacher's vectors and their reduction",
@@ -70,7 +77,7 @@ STAGES = (
     ),
     Stage(
         "distill",
-        "distill:run_distill",
+        run_distill,
         ("corpus", "queries", "vocabulary", "cross_encoder", "teacher"),
         ("student", "distill", "teacher", "cross_encoder", "seed"),
         "the trained student",
@@ -78,7 +85,7 @@ STAGES = (
     ),
     Stage(
         "export",
-        "export_stage:run_export",
+        run_export,
         ("corpus", "queries", "vocabulary", "cross_encoder", "teacher", "distill"),
         ("name", "teacher", "cross_encoder", "student", "quantize", "export", "seed"),
         "graphs, quantized variants, compact tokenizer, parity",
@@ -86,21 +93,21 @@ STAGES = (
     ),
     Stage(
         "index",
-        "index_stage:run_index",
+        run_index,
         ("corpus", "export"),
         (),
         "the corpus, searchable with the shipped file",
     ),
     Stage(
         "evaluate",
-        "evaluate:run_evaluate",
+        run_evaluate,
         ("corpus", "cross_encoder", "teacher", "distill", "export", "index"),
         ("evaluate", "seed"),
         "quality of the shipped file",
     ),
     Stage(
         "bundle",
-        "export_stage:run_bundle",
+        run_bundle,
         ("corpus", "teacher", "export", "evaluate"),
         # The resolved recipe travels into the bundle, so every key counts but those that only judge it.
         (
@@ -111,14 +118,14 @@ STAGES = (
     ),
     Stage(
         "benchmark",
-        "benchmark_stage:run_benchmark",
+        run_benchmark,
         ("corpus", "teacher", "export", "evaluate", "bundle"),
         ("benchmark",),
         "what the bundle costs on each device",
     ),
     Stage(
         "gate",
-        "benchmark_stage:run_gate",
+        run_gate,
         # All inputs of the benchmark too: a broken limit on time is confirmed by one more run.
         ("corpus", "teacher", "export", "evaluate", "bundle", "benchmark"),
         ("gate", "benchmark"),

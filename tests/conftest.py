@@ -3,71 +3,16 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from builders.tiny_recipe import DATA, REPOSITORY, TINY_BUDGET, TINY_RECIPE, Command
 from hypothesis import settings
 
 # The same examples in every run: a release must not be stopped by a draw. HYPOTHESIS_PROFILE=explore draws new ones.
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
-
-REPOSITORY = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("POCKETRANK_DATA", REPOSITORY.parent / "shared" / "data"))
-
-TINY_RECIPE = """\
-name = "tiny"
-
-[corpus]
-source = "pydocs"
-packages = ["pip"]
-max_documents = 150
-max_test_queries = 30
-
-[queries]
-max_texts = 400
-
-[vocabulary]
-candidates = [512, 640]
-
-[teacher]
-dimension = 32
-
-[student]
-layers = 1
-hidden = 32
-heads = 2
-intermediate = 64
-max_length = 64
-initialise = "teacher"    # not from the shipped general student: another one must not move what tests expect
-
-[distill]
-steps = 60
-batch_texts = 16
-warmup_steps = 5
-learning_rate = 2e-3
-checkpoint_seconds = 1
-
-[evaluate]
-bootstrap = 50
-
-[benchmark]
-repetitions = 1
-min_seconds = 0.1
-min_queries = 60
-
-[gate]
-budget = "budget.toml"
-"""
-
-TINY_BUDGET = """\
-[bundle]
-shipped_bytes = "300 KB"
-"""
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,143 @@
+"""Budget files: limits on bytes, quality and cost per device, and allowed regressions against a baseline.
+
+    [bundle]
+    shipped_bytes = "3 MB"                  # at most
+    [quality]
+    ndcg10_retention_asymmetric = 0.85      # at least
+    [device.host]
+    latency_p95 = "3 ms"
+    energy_per_query = { limit = "5 mJ", source = "any" }
+    [regression]
+    latency_p50 = "10 %"                    # at most this much worse than the baseline
+
+A limit with `method = "any"` accepts emulated and modelled values, one with `source` an energy source by name, and one
+with `bound = "interval"` on a quality figure asks that even the lower end of its interval keeps the limit.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ...devices.profile import profile_names
+from ...runtime.errors import InputError
+from ...runtime.files import read_text, read_toml
+from ...runtime.schema import from_mapping, nearest
+from ...runtime.units import parse_quantity
+from ..records.metrics import METRICS
+
+_SECTIONS = ("bundle", "quality", "device", "regression")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A limit with its conditions, as written in the file."""
+
+    limit: str | float
+    method: Literal["measured", "any"] = "measured"
+    source: str = ""
+    better: Literal["", "lower", "higher"] = ""
+    bound: Literal["value", "interval"] = "value"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One line of a budget."""
+
+    section: Literal["bundle", "quality", "device", "regression"]
+    metric: str
+    limit: float
+    better: Literal["lower", "higher"]
+    unit: str
+    place: str  # file, line and key, for people
+    device: str = ""  # in section `device`; in section `regression` empty means every device
+    method: Literal["measured", "any"] = "measured"
+    source: str = ""  # of energy; empty: a measured one, "any": whatever there is
+    bound: Literal["value", "interval"] = "value"  # quality: what must keep the limit
+
+
+@dataclass(frozen=True)
+class Budget:
+    """All limits of a file, in its order."""
+
+    path: Path
+    limits: tuple[Limit, ...]
+
+
+def read_budget(path: Path) -> Budget:
+    """Read a budget strictly: unknown sections, metrics, devices and units are refused with the nearest valid name."""
+    mapping, text = read_toml(path), read_text(path)
+    limits: list[Limit] = []
+    for section, table in mapping.items():
+        if section not in _SECTIONS:
+            raise InputError(f"{path}: unknown section [{section}]; {nearest(section, _SECTIONS)}")
+        if not isinstance(table, dict):
+            raise InputError(f"{path}: {section} must be a table; write [{section}] and the limits below it")
+        if section == "device":
+            for device, inner in table.items():
+                _check_device(path, device)
+                if not isinstance(inner, dict):
+                    raise InputError(f"{path}: device.{device} must be a table; write [device.{device}]")
+                limits += [_limit(path, text, section, metric, value, device) for metric, value in inner.items()]
+        else:
+            limits += [_limit(path, text, section, metric, value) for metric, value in table.items()]
+    if not limits:
+        raise InputError(f'{path} holds no limit; write one, such as [bundle] shipped_bytes = "3 MB"')
+    return Budget(path, tuple(limits))
+
+
+def _check_device(path: Path, device: str) -> None:
+    # Boards behind ssh have addresses of their own; a way of standing in may be named, as in "cgroup:NAME".
+    if "://" not in device and device.rpartition(":")[2] not in profile_names():
+        raise InputError(f"{path}: [device.{device}]: unknown device; {nearest(device, profile_names())}")
+
+
+def _limit(path: Path, text: str, section: Any, metric: str, value: Any, device: str = "") -> Limit:
+    key = f"device.{device}.{metric}" if device else f"{section}.{metric}"
+    place = f"{_shown(path)}, line {_line_of(text, section, metric, device)}: {key}"
+    known = METRICS.get(metric)
+    if section in ("bundle", "device") and (known is None or known.section != section):
+        valid = [name for name, one in METRICS.items() if one.section == section]
+        raise InputError(
+            f"{path}: [{section}{'.' + device if device else ''}]: unknown metric {metric!r}; {nearest(metric, valid)}"
+        )
+    entry = from_mapping(_Entry, value, str(path), key) if isinstance(value, dict) else _Entry(value)
+    unit = "1" if section == "regression" or known is None else known.unit
+    # Quality figures are free names; those that grow when things get worse say so.
+    growing = metric.endswith("_max") or "difference" in metric or "change" in metric
+    better = known.better if known else "lower" if growing else "higher"
+    if section == "regression":
+        better = "lower"
+    return Limit(
+        section=section,
+        metric=metric,
+        limit=parse_quantity(entry.limit, unit, place),
+        better=entry.better or better,
+        unit=unit,
+        place=place,
+        device=device,
+        method=entry.method,
+        source=entry.source,
+        bound=entry.bound,
+    )
+
+
+def _shown(path: Path) -> str:
+    """Return the path as seen from the working folder where it lies below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _line_of(text: str, section: str, metric: str, device: str) -> int:
+    """Return the line on which a key stands; 0 when it is written in a way that this simple search does not see."""
+    header = f"device.{device}" if device else section
+    current = ""
+    for number, line in enumerate(text.split("\n"), start=1):
+        found = re.match(r"\s*\[([^\]]+)\]", line)
+        if found:
+            current = found[1].replace('"', "").replace("'", "").replace(" ", "")
+        elif current == header and re.match(rf"\s*[\"']?{re.escape(metric)}[\"']?\s*=", line):
+            return number
+    return 0

@@ -1,0 +1,105 @@
+"""What the gate judges: a bundle, measured where its budget asks, an older one taking turns with it where named."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from ...runtime.errors import InputError
+from ...runtime.progress import Progress
+from ..measure.model_files import bundle_measurements, find_model, quality_measurements, report_of, require_runtime
+from ..measure.run import MeasureSettings, measure
+from ..records.metrics import METRICS
+from ..records.report import SCHEMA, VERSION, ModelFacts, Report, TextFacts
+from .budget import Budget
+from .judge import BASELINE
+
+# Pairs that show a change of 15 % in times at least 95 % of the time on a busy machine, see docs/gate.md.
+PAIRS = 40
+_PAIR_SECONDS = 0.5
+_PAIR_QUERIES = 100
+
+
+@dataclass(frozen=True)
+class Release:
+    """A bundle that is to be released, and how to measure it."""
+
+    bundle: Path
+    budget: Budget
+    others: Sequence[Path]
+    old: Path | None  # the baseline bundle
+    repetitions: int  # 0: the default
+    texts: Sequence[str]
+    text_source: str
+    progress: Progress
+
+    def report(self, named: Path | None) -> Report:
+        """Return the report that was named, the one beside the bundle when it will do, or a new one."""
+        if self.old is not None and not self._times_regress():
+            # Bytes and quality need nothing to be measured.
+            return report_of(find_model(self.bundle), named, self.bundle, self.progress) or self._measure()
+        if self.old is not None:
+            if named is not None:
+                raise InputError(
+                    f"--report {named} cannot be used with --baseline-bundle, which measures; leave one out"
+                )
+            return self._measure()
+        return report_of(find_model(self.bundle), named, self.bundle, self.progress) or self._measure()
+
+    def confirm(self, report: Report) -> Callable[[], Report] | None:
+        """Return what measures once more, when that would measure the same models."""
+        return self._measure if len(report.models) == len(self._models()) else None
+
+    def _times_regress(self) -> bool:
+        known = [METRICS.get(limit.metric) for limit in self.budget.limits if limit.section == "regression"]
+        return any(metric is not None and metric.section == "device" for metric in known)
+
+    def _models(self) -> list[Path]:
+        return [self.bundle, *self.others, *([self.old] if self.old is not None and self._times_regress() else [])]
+
+    def _measure(self) -> Report:
+        devices = list(dict.fromkeys(limit.device for limit in self.budget.limits if limit.device)) or ["host"]
+        paths = self._models()
+        if "host" in devices:
+            for path in paths:
+                require_runtime(path)
+        models = [find_model(path) for path in (self.bundle, *self.others)]
+        wanted = any(limit.metric.startswith("energy") for limit in self.budget.limits)
+        energy = "auto" if wanted else "none"
+        settings = MeasureSettings(repetitions=self.repetitions or MeasureSettings.repetitions, energy=energy)
+        if len(paths) > len(models):
+            models.append(find_model(paths[-1], BASELINE))
+            settings = MeasureSettings(
+                repetitions=self.repetitions or PAIRS,
+                min_seconds=_PAIR_SECONDS,
+                min_queries=_PAIR_QUERIES,
+                energy=energy,
+            )
+        return measure(
+            models,
+            devices,
+            settings,
+            self.texts,
+            self.progress,
+            text_source=self.text_source,
+            bundle=bundle_measurements(self.bundle),
+            quality=quality_measurements(self.bundle),
+        )
+
+
+def baseline_of_bundle(bundle: Path) -> Report:
+    """Return bytes and quality of an older bundle; its costs are measured beside the new one, as `BASELINE`."""
+    files = find_model(bundle, BASELINE)
+    facts = ModelFacts(BASELINE, "subject", files.onnx.stat().st_size, "", files.tokenizer.stat().st_size, "", 0)
+    return Report(
+        schema=SCHEMA,
+        version=VERSION,
+        code=metadata.version("pocketrank"),
+        subject=BASELINE,
+        models=(facts,),
+        texts=TextFacts("", 0, "", 0.0),
+        settings={},
+        devices=(),
+        bundle=tuple(bundle_measurements(bundle)),
+        quality=tuple(quality_measurements(bundle)),
+    )

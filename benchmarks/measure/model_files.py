@@ -1,0 +1,166 @@
+"""From what a user names (a bundle, a folder, an ONNX file) to the files that are measured, and what a bundle is."""
+
+from pathlib import Path
+from typing import Any
+
+from ...runtime.errors import InputError, UnavailableError, VerificationError
+from ...runtime.files import inside, read_json, sha256_file
+from ...runtime.manifest import GOLDEN_NAME, MANIFEST_NAME, TOKENIZER_NAME, read_manifest
+from ...runtime.progress import Progress
+from ..records.metrics import Measurement
+from ..records.report import Report, read_report
+from .aggregate import counted
+from .run import ModelFiles
+
+# An absurd length in a tokenizer's configuration means that nobody set one.
+_LONGEST = 100_000
+
+
+def find_model(path: Path, name: str = "", variant: str = "") -> ModelFiles:
+    """Return the files of a bundle, of a folder with an ONNX model in it, or of an ONNX file.
+
+    The tokenizer is looked for beside the ONNX file, then one folder up. Raises `InputError` that says what is missing.
+    """
+    if path.is_dir() and (path / MANIFEST_NAME).is_file():
+        return _from_manifest(path, name, variant)
+    if path.is_dir():
+        candidates = ["onnx/model_quantized.onnx", "onnx/model.onnx", "model_quantized.onnx", "model.onnx"]
+        if variant:
+            candidates = [f"onnx/{variant}.onnx", f"{variant}.onnx"]
+        onnx = next((path / one for one in candidates if (path / one).is_file()), None)
+        if onnx is None:
+            raise InputError(f"{path} has none of {', '.join(candidates)}; name a bundle or an ONNX file")
+    elif path.is_file():
+        onnx = path
+    else:
+        raise InputError(f"{path} does not exist; name a bundle or an ONNX file")
+    tokenizer = next((one / TOKENIZER_NAME for one in onnx.parents[:2] if (one / TOKENIZER_NAME).is_file()), None)
+    if tokenizer is None:
+        raise InputError(f"{onnx} has no {TOKENIZER_NAME} beside it or one folder up; copy the model's own there")
+    return ModelFiles(name or _name_of(path), onnx, tokenizer, _max_length(tokenizer.parent))
+
+
+def require_runtime(path: Path) -> None:
+    """Refuse a bundle that is meant for other versions of onnxruntime than the one here; raises `UnavailableError`."""
+    if not (path / MANIFEST_NAME).is_file():
+        return
+    from ...runtime.verify import check_runtime
+
+    try:
+        check_runtime(read_manifest(path))
+    except VerificationError as error:
+        raise UnavailableError(f"{path} cannot be measured here: {error}") from None
+
+
+def bundle_measurements(bundle: Path) -> list[Measurement]:
+    """Return the bytes of a bundle's files; nothing for a path that is no bundle."""
+    if not (bundle / MANIFEST_NAME).is_file():
+        return []
+    manifest = read_manifest(bundle)
+    model = manifest.files[manifest.variants[manifest.default_variant].file].bytes
+    tokenizer = manifest.files[TOKENIZER_NAME].bytes
+    folder = sum(entry.bytes for entry in manifest.files.values()) + (bundle / MANIFEST_NAME).stat().st_size
+    return [
+        counted("shipped_bytes", model + tokenizer, "default ONNX file + tokenizer.json, ONNX Runtime not counted"),
+        counted("model_bytes", model, "default ONNX file"),
+        counted("tokenizer_bytes", tokenizer, "tokenizer.json"),
+        counted("folder_bytes", folder, "all files of the bundle"),
+    ]
+
+
+def quality_measurements(bundle: Path, evaluation: Path | None = None) -> list[Measurement]:
+    """Return quality and parity figures of the manifest; `evaluation.json` adds the intervals where it has them."""
+    found: dict[str, Measurement] = {}
+    if (bundle / MANIFEST_NAME).is_file():
+        manifest = read_manifest(bundle)
+        parity = {f"parity_{name.removeprefix('parity_')}": figure for name, figure in manifest.parity.items()}
+        for name, figure in {**manifest.quality, **parity}.items():
+            found[name] = Measurement(name, figure.unit or "1", "measured", figure.method, value=figure.value, count=1)
+    if evaluation is not None and evaluation.is_file():
+        for name, entry in _flat(read_json(evaluation)).items():
+            found[name] = _from_entry(name, entry, found.get(name))
+    return list(found.values())
+
+
+def _from_manifest(bundle: Path, name: str, variant: str) -> ModelFiles:
+    manifest = read_manifest(bundle)
+    chosen = variant or manifest.default_variant
+    if chosen not in manifest.variants:
+        raise InputError(f"{bundle} has no variant {chosen!r}; choose one of {', '.join(sorted(manifest.variants))}")
+    return ModelFiles(
+        name or manifest.name,
+        inside(bundle, manifest.variants[chosen].file),
+        inside(bundle, TOKENIZER_NAME),
+        manifest.max_length,
+        prompt=manifest.prompts.query,
+        golden=inside(bundle, GOLDEN_NAME),
+        variant=chosen,
+    )
+
+
+def _name_of(path: Path) -> str:
+    """Return a name for people: the file's own, or its folder's where every file is called `model`."""
+    stem = path.stem if path.is_file() else path.name
+    generic = stem.startswith("model") or stem in ("onnx", "")
+    if not generic:
+        return stem
+    parents = [parent.name for parent in path.resolve().parents if parent.name not in ("onnx", "")]
+    return f"{parents[0]}/{stem}" if parents else stem
+
+
+def _max_length(folder: Path) -> int:
+    limits = []
+    for file, key in (("config.json", "max_position_embeddings"), ("tokenizer_config.json", "model_max_length")):
+        if (folder / file).is_file():
+            mapping = read_json(folder / file)
+            value = mapping.get(key) if isinstance(mapping, dict) else None
+            if isinstance(value, (int, float)) and 3 <= value < _LONGEST:
+                limits.append(int(value))
+    return min(limits, default=256)
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return entries that carry a number, by their path of keys joined with underscores."""
+    found: dict[str, Any] = {}
+    if isinstance(value, dict):
+        if isinstance(value.get("value"), (int, float)) and not isinstance(value["value"], bool):
+            return {prefix: value}
+        for key, item in value.items():
+            found.update(_flat(item, f"{prefix}_{key}" if prefix else str(key)))
+    return found
+
+
+def _from_entry(name: str, entry: dict[str, Any], known: Measurement | None) -> Measurement:
+    method = str(entry.get("method") or (known.method if known else "evaluation of the shipped file"))
+    unit = str(entry.get("unit") or (known.unit if known else "1"))
+    return Measurement(
+        name,
+        unit,
+        "counted" if unit == "B" else "measured",
+        method,
+        value=float(entry["value"]),
+        count=int(entry.get("count", 1)),
+        low=entry.get("low"),
+        high=entry.get("high"),
+        level=entry.get("level"),
+    )
+
+
+def report_of(model: ModelFiles, named: Path | None, bundle: Path, progress: Progress) -> Report | None:
+    """Return the report that was named, or the one beside the bundle; None when there is none about these files.
+
+    A named report about other files is refused with `InputError`.
+    """
+    path = named or bundle.resolve().parent / "report.json"
+    if not path.is_file() and named is None:
+        return None
+    report = read_report(path)
+    facts = next(one for one in report.models if one.name == report.subject)
+    same = facts.model_sha256 == sha256_file(model.onnx) and facts.tokenizer_sha256 == sha256_file(model.tokenizer)
+    if same:
+        progress.note(f"report: {path}")
+        return report
+    if named is not None:
+        raise InputError(f"{path} is about other files than {bundle}; measure again with `pocketrank benchmark`")
+    progress.note(f"{path} is about other files than {bundle}: measuring anew")
+    return None

@@ -1,0 +1,1 @@
+"""What a measurement leaves: metrics and reports."""

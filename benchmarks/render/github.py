@@ -1,0 +1,44 @@
+"""A verdict where GitHub shows it: annotations on the budget's lines, and the summary of the job."""
+
+import re
+
+from ..gate.judge import Check, Verdict
+from .tables import Table, markdown_table, verdict_table
+
+_PLACE = re.compile(r"(?P<file>.+), line (?P<line>\d+): ")
+_COMMANDS = {"fail": "error", "inconclusive": "warning"}
+
+
+def annotations(verdict: Verdict) -> list[str]:
+    """Return a workflow command for each limit that was not kept, pointing at its line in the budget file."""
+    return [_annotation(check) for check in verdict.checks if check.outcome != "pass"]
+
+
+def summary(verdict: Verdict) -> str:
+    """Return the summary of the job in Markdown: the verdict, and every limit in a table."""
+    table = verdict_table(verdict)
+    marks = {"pass": "✅ pass", "FAIL": "❌ **fail**", "inconclusive": "⚠️ inconclusive"}
+    rows = [[row[0], marks[row[1]], *row[2:]] for row in table.rows]
+    title = f"pocketrank gate: {verdict.verdict}"
+    baseline = f", baseline {verdict.baseline}" if verdict.baseline else ""
+    note = f"{verdict.subject} against {verdict.budget}{baseline}"
+    return "\n".join(markdown_table(Table(title, table.columns, rows, note))) + "\n"
+
+
+def _annotation(check: Check) -> str:
+    found = _PLACE.match(check.place)
+    where = {"file": found["file"], "line": found["line"]} if found and found["line"] != "0" else {}
+    device = f" on {check.device}" if check.device else ""
+    where["title"] = f"{check.metric}{device}: {check.outcome}"
+    advice = f" What would help: {check.advice}." if check.advice else ""
+    properties = ",".join(f"{key}={_property(value)}" for key, value in where.items())
+    return f"::{_COMMANDS[check.outcome]} {properties}::{_message(check.reason + '.' + advice)}"
+
+
+def _message(text: str) -> str:
+    """Escape what would end a workflow command or start another."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _message(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,1 @@
+"""Emulated ARM boards: their set-up and the instruction counter."""

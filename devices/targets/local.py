@@ -1,0 +1,52 @@
+"""Run on this machine, in a fresh process."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ...runtime.errors import InputError
+from ..profile import Profile
+from .base import Completed
+from .subprocess_run import ENVIRONMENT, run_process
+
+
+class LocalTarget:
+    """This machine as it is."""
+
+    kind = "local"
+    timed = True
+    stands_in = False
+    counts = False
+    share = 1.0
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self.limits: Mapping[str, str] = {}
+
+    def __enter__(self) -> Self:
+        """Nothing to make ready."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to clean up."""
+
+    def place(self, path: Path) -> str:
+        """Return the file's own path."""
+        if not path.is_file():
+            raise InputError(f"{path} does not exist; check the path")
+        return str(path.resolve())
+
+    def command(self) -> list[str]:
+        """Return what starts a Python here. `-I`: neither the script's folder nor PYTHON* variables count."""
+        return [sys.executable, "-I"]
+
+    def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> Completed:
+        """Run the script in a fresh process and wait for it asleep."""
+        command = [*self.command(), self.place(script), *arguments]
+        ended = run_process(command, request, timeout, {**os.environ, **ENVIRONMENT})
+        return ended.completed(ended.outcome)

@@ -1,0 +1,1 @@
+"""How often the gate catches a real regression, and how often it raises a false alarm."""

@@ -1,0 +1,1 @@
+"""The general English student: its texts, and how it is shipped."""

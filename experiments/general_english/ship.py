@@ -1,0 +1,77 @@
+"""Put a finished run of recipes/general-english.toml into the package.
+
+    python -m experiments.general_english.ship runs/general-english data/general-english/sources.json
+
+Writes `models/general-english/`: `bundle` (without the fp32 reference), `student` (for PyTorch, half precision: it is
+where later students start), `sources.json` and a README with the licences of the texts.
+"""
+
+import argparse
+import dataclasses
+import shutil
+from pathlib import Path
+
+from pocketrank.export.bundle.slim import without_reference
+from pocketrank.runtime.files import read_json, write_bytes
+from pocketrank.runtime.manifest import MANIFEST_NAME, manifest_bytes, shipped_bytes
+from pocketrank.runtime.packaged import GENERAL, MODELS
+
+
+def halve(folder: Path) -> None:
+    """Store the weights below `folder` in float16, which costs 0.0005 of each value at most."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    for path in sorted(folder.rglob("*.safetensors")):
+        tensors = {name: tensor.to(torch.float16) for name, tensor in load_file(path).items()}
+        save_file(tensors, path, {"format": "pt"})
+
+
+def readme(sources: Path, shipped: int) -> str:
+    """Return what the folder's README says."""
+    files = read_json(sources)["files"]
+    rows = "".join(
+        f"| {one['file'].removesuffix('.txt.gz')} | {one['used_as']} | {one['texts']:,} "
+        f"| {one['licence']} | {one['source']} |\n"
+        for one in files
+    )
+    return f"""# general-english
+
+A student of all-MiniLM-L6-v2 (Apache-2.0) for general English, made by `recipes/general-english.toml`. `bundle` is
+what `pocketrank search`, `index` and the other commands use under the name `general-english`
+({shipped / 1e6:.2f} MB shipped: model and tokenizer). `student` is the same student for PyTorch and
+sentence-transformers, in half precision; students of other corpora start from it (`student.initialise = "general"`).
+
+Weights: Apache-2.0, as pocketrank itself. Texts that it was trained on (their vectors, not the texts, are what it
+learnt), chosen by `experiments/general_english/texts.py`; `sources.json` has the hashes:
+
+| texts | used as | number | licence | source |
+| --- | --- | --- | --- | --- |
+{rows}"""
+
+
+def main() -> None:
+    """Copy, shrink, describe."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("sources", type=Path)
+    parser.add_argument("--out", type=Path, default=MODELS / GENERAL)
+    arguments = parser.parse_args()
+    for name in ("bundle", "student"):
+        shutil.rmtree(arguments.out / name, ignore_errors=True)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    slim = without_reference(arguments.run / "bundle", arguments.out / "bundle")
+    # The weight of BM25 was chosen on first sentences of its own passages, which exact words find: no guide elsewhere.
+    manifest = dataclasses.replace(slim, words_weight=None)
+    write_bytes(arguments.out / "bundle" / MANIFEST_NAME, manifest_bytes(manifest))
+    shutil.copytree(arguments.run / "student", arguments.out / "student")
+    halve(arguments.out / "student")
+    shutil.copyfile(arguments.sources, arguments.out / "sources.json")
+    shipped = shipped_bytes(manifest)
+    write_bytes(arguments.out / "README.md", readme(arguments.sources, shipped).encode())
+    total = sum(path.stat().st_size for path in arguments.out.rglob("*") if path.is_file())
+    print(f"{arguments.out}: {shipped:,} bytes shipped, {total:,} bytes in all")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""Experiments as data: what is to be run (`experiments/experiments.toml`), and the small report that is kept of each.
+
+An experiment is a recipe with overrides and a seed. Its report holds what the tables of `docs/results.md` need, and
+nDCG@10 of every query, so that any two reports on the same queries can be compared query by query.
+"""
+
+import base64
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pocketrank.runtime.errors import InputError
+from pocketrank.runtime.files import read_json, read_toml
+from pocketrank.runtime.schema import from_mapping, nearest
+
+SCHEMA_VERSION = 1
+_STEPS_OF_NDCG = 10_000  # a query's nDCG@10 is kept to four digits
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a group's table."""
+
+    name: str
+    overrides: tuple[str, ...] = ()  # as `pocketrank run --set` takes them; {data} stands for the folder of the sets
+    sets: tuple[str, ...] = ()  # instead of the group's
+    seeds: tuple[int, ...] = ()  # instead of the group's
+    extra_seeds: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of single sets
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Variants that stand in one table."""
+
+    name: str
+    title: str
+    sets: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    about: str = ""
+    overrides: tuple[str, ...] = ()  # of all variants, before their own
+    seeds: tuple[int, ...] = (1,)
+    noise: float = 0.0  # above 0: quality is measured once more with this chance that a test query is changed
+
+
+@dataclass(frozen=True)
+class ExperimentsFile:
+    """The whole of `experiments.toml`; a set's recipe is `<recipes>/<set>.toml`."""
+
+    group: tuple[Group, ...]
+    recipes: str = "recipes"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run."""
+
+    group: str
+    variant: str
+    data_set: str
+    seed: int
+    overrides: tuple[str, ...]
+    noise: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Name by which `--only` finds it, and of its report."""
+        return f"{self.group}/{self.data_set}-{self.variant}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class ExperimentReport:
+    """What is kept of one experiment."""
+
+    schema_version: int
+    group: str
+    variant: str
+    data_set: str
+    seed: int
+    overrides: tuple[str, ...]
+    split: str
+    documents: int
+    queries: int
+    queries_sha256: str  # of the identifiers, so that only figures of the same queries are paired
+    ndcg10: dict[str, tuple[float, ...]]  # system -> value, low, high (95 % bootstrap interval over queries)
+    retention: dict[str, tuple[float, ...]]  # share of the teacher's nDCG@10, the same
+    mrr10: dict[str, float]
+    recall100: dict[str, float]
+    bytes: dict[str, int]  # model, tokenizer, shipped
+    parts: dict[str, int]  # the largest parts of both files
+    student: dict[str, int]  # pieces, layers, hidden, dimension, parameters
+    training: dict[str, float]  # texts, steps, tokens, seconds of the run that trained it
+    teacher: dict[str, float]  # tokens and seconds of labelling; explained share of the reduction
+    vocabulary: dict[str, Any]  # the stage's report: kind and table of candidates
+    versions: dict[str, str]
+    machine: dict[str, str]
+    words_weight: dict[str, float] = field(default_factory=dict)  # of BM25 in hybrid search, where it was chosen
+    noise: dict[str, tuple[float, ...]] = field(default_factory=dict)  # system -> clean, noisy, share kept, low, high
+    per_query: dict[str, str] = field(default_factory=dict)  # system -> nDCG@10 of all queries, packed
+    start: str = ""  # first digits of the hash of the general student's weights, where training started from it
+
+    def __post_init__(self) -> None:
+        """Refuse a file of another version."""
+        if self.schema_version != SCHEMA_VERSION:
+            raise ValueError(f"schema_version {self.schema_version} is not {SCHEMA_VERSION}; run the experiment again")
+
+    @property
+    def name(self) -> str:
+        """Name of the experiment."""
+        return f"{self.group}/{self.data_set}-{self.variant}-seed{self.seed}"
+
+    def figures(self, system: str) -> np.ndarray | None:
+        """Return nDCG@10 of every query, float64 [queries], or `None` where they were not kept."""
+        return unpack(self.per_query[system]) if system in self.per_query else None
+
+
+def read_experiments(path: Path) -> ExperimentsFile:
+    """Read the file of experiments; raise `InputError` for unknown keys and for names that appear twice."""
+    found = from_mapping(ExperimentsFile, read_toml(path), str(path))
+    _refuse_twice([group.name for group in found.group], f"{path}: group")
+    for group in found.group:
+        _refuse_twice([variant.name for variant in group.variants], f"{path}: group {group.name!r}: variant")
+    return found
+
+
+def experiments_of(file: ExperimentsFile) -> Iterator[Experiment]:
+    """Yield all experiments, group by group and set by set: neighbours share the most work."""
+    for group in file.group:
+        for name in dict.fromkeys([*group.sets, *(one for variant in group.variants for one in variant.sets)]):
+            for variant in group.variants:
+                if name in (variant.sets or group.sets):
+                    for seed in (*(variant.seeds or group.seeds), *variant.extra_seeds.get(name, ())):
+                        overrides = (*group.overrides, *variant.overrides, f"seed={seed}")
+                        yield Experiment(group.name, variant.name, name, seed, overrides, group.noise)
+
+
+def chosen(experiments: Sequence[Experiment], only: Sequence[str]) -> list[Experiment]:
+    """Return the experiments that `only` names: GROUP, GROUP/SET, or the beginning of GROUP/SET-VARIANT-seedN."""
+    for word in only:
+        if not any(_matches(one, word) for one in experiments):
+            raise InputError(f"--only {word}: no experiment; {nearest(word, (one.name for one in experiments))}")
+    return [one for one in experiments if not only or any(_matches(one, word) for word in only)]
+
+
+def read_experiment_reports(folder: Path) -> list[ExperimentReport]:
+    """Return the reports below `folder` in the order of their names."""
+    return [
+        from_mapping(ExperimentReport, read_json(path), str(path)) for path in sorted(folder.glob("*/*-seed*.json"))
+    ]
+
+
+def report_path(folder: Path, experiment: Experiment) -> Path:
+    """Return where the report of an experiment is kept."""
+    return folder / f"{experiment.name}.json"
+
+
+def pack(values: Sequence[float] | np.ndarray) -> str:
+    """Return figures between 0 and 1 as text: four digits each, compressed."""
+    steps = np.rint(np.asarray(values, np.float64) * _STEPS_OF_NDCG).astype("<u2")
+    return base64.b64encode(zlib.compress(steps.tobytes(), 9)).decode("ascii")
+
+
+def unpack(text: str) -> np.ndarray:
+    """Return what `pack` was given, rounded to four digits."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u2") / _STEPS_OF_NDCG
+
+
+def settings_words(report: ExperimentReport, common: Mapping[str, int] | None = None) -> str:
+    """Return the overrides of a report that are not shared by all of `common` (override -> how often), and no seed."""
+    shared = common or {}
+    own = [one for one in report.overrides if not one.startswith("seed=") and not shared.get(one)]
+    return ", ".join(own)
+
+
+def _matches(experiment: Experiment, word: str) -> bool:
+    return (
+        experiment.group == word
+        or f"{experiment.group}/{experiment.data_set}" == word
+        or experiment.name.startswith(word if "/" in word else f"{word}/")
+    )
+
+
+def _refuse_twice(names: Sequence[str], place: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{place} {name!r} appears twice; give it another name")

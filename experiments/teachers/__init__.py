@@ -1,0 +1,1 @@
+"""Training of teachers: a fine-tuned bi-encoder and a cross-encoder."""

@@ -1,0 +1,153 @@
+"""What each tensor costs by itself in each scheme: bytes saved, cosine and ranking quality lost."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...runtime.files import read_json, write_json
+from ...runtime.progress import Progress
+from ...runtime.schema import from_mapping, to_mapping
+from ..graph.schemes import FP32, STATIC, Plan, Scheme
+from ..graph.weights import TABLE, TransformerWeights
+from ..graph.writer import write_graph
+from .calibrate import activation_ranges, encode_ids
+from .rounding import graph_names
+
+SENSITIVITY_NAME = "sensitivity.json"
+_OFFERED: Mapping[str, tuple[Scheme, ...]] = {
+    "table": ("fp16", "int8", "int4"),
+    "positions": ("fp16", "int8"),
+    "linear": ("fp16", "int8", "int7", STATIC, "int4"),
+}
+
+# Ranking quality of a graph, by the way of ranking ("symmetric", "asymmetric"); empty where nothing is judged.
+Ranking = Callable[[bytes], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class TensorLoss:
+    """One tensor in one scheme, everything else in fp32."""
+
+    tensor: str
+    scheme: Scheme
+    bytes: int  # in the file: values, scales and nodes
+    bytes_saved: int  # against fp32
+    cosine_loss: float  # 1 - mean cosine to the fp32 vectors
+    ndcg10_loss: dict[str, float]  # nDCG@10 of the fp32 file minus that of this one; below zero by chance
+
+    def per_byte(self) -> float:
+        """Return the cosine lost for each byte saved."""
+        return self.cosine_loss / max(self.bytes_saved, 1)
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The whole of `sensitivity.json`."""
+
+    texts: int  # training texts that the cosine is measured on
+    ranking: str  # in words: what nDCG@10 is measured on; empty: not measured
+    fp32_bytes: int
+    ndcg10: dict[str, float]  # of the fp32 file
+    tensors: tuple[TensorLoss, ...]
+
+    def find(self, tensor: str, scheme: str) -> TensorLoss | None:
+        """Return the row of one tensor in one scheme."""
+        return next((row for row in self.tensors if (row.tensor, row.scheme) == (tensor, scheme)), None)
+
+
+def choosable(weights: TransformerWeights) -> dict[str, str]:
+    """Return the graph's tensors that can have schemes of their own: name -> kind, in the order of the graph."""
+    named = graph_names(weights.layers)
+    return {named[name][0]: named[name][1] for name in named if name in weights.tensors}
+
+
+def stored_bytes(weights: TransformerWeights) -> dict[str, int]:
+    """Return the bytes of every choosable tensor in fp32."""
+    sizes: dict[str, int] = {}
+    for name, (tensor, kind) in graph_names(weights.layers).items():
+        if name in weights.tensors:
+            values = weights.positions() if kind == "positions" else weights.tensors[name]
+            sizes[tensor] = sizes.get(tensor, 0) + 4 * values.size
+    return sizes
+
+
+def measure_sensitivity(
+    weights: TransformerWeights,
+    calibration: Sequence[Sequence[int]],
+    ids: Sequence[Sequence[int]],
+    progress: Progress,
+    ranking: Ranking | None = None,
+    ranking_words: str = "",
+    extra: Sequence[Scheme] = (),
+) -> Sensitivity:
+    """Quantize each tensor alone in each scheme and measure what it loses.
+
+    `ids` are token ids of the training texts that vectors are compared on, `calibration` those of the texts that
+    ranges of activations are measured on, `ranking` returns nDCG@10 of a graph. `extra` adds schemes of linear
+    layers. An odd table width has no 4-bit row.
+    """
+    reference = write_graph(weights, FP32)
+    expected = encode_ids(reference, ids)
+    base = dict(ranking(reference)) if ranking else {}
+    ranges = activation_ranges(weights, calibration)
+    sizes = stored_bytes(weights)
+    trials: list[tuple[str, Scheme]] = [
+        (tensor, scheme) for tensor, kind in choosable(weights).items() for scheme in _schemes(weights, kind, extra)
+    ]
+    rows = []
+    with progress.task("sensitivity", len(trials), "trials") as task:
+        for tensor, scheme in trials:
+            data = write_graph(weights, Plan(tensors={tensor: scheme}, ranges=ranges))
+            cosine = float((encode_ids(data, ids) * expected).sum(axis=1).mean())
+            found = ranking(data) if ranking else {}
+            saved = len(reference) - len(data)
+            rows.append(
+                TensorLoss(
+                    tensor,
+                    scheme,
+                    sizes[tensor] - saved,
+                    saved,
+                    _rounded(max(0.0, 1 - cosine)),
+                    {name: _rounded(base[name] - value) for name, value in found.items()},
+                )
+            )
+            task.advance()
+    shown = {name: _rounded(value) for name, value in base.items()}
+    return Sensitivity(len(ids), ranking_words if ranking else "", len(reference), shown, tuple(rows))
+
+
+def _schemes(weights: TransformerWeights, kind: str, extra: Sequence[Scheme]) -> list[Scheme]:
+    offered: list[Scheme] = []
+    for scheme in (*_OFFERED[kind], *(extra if kind == "linear" else ())):
+        narrow = kind == "table" and scheme == "int4" and weights.tensors[TABLE].shape[1] % 2
+        if scheme not in offered and scheme != "fp32" and not narrow:
+            offered.append(scheme)
+    return offered
+
+
+def write_sensitivity(path: Path, sensitivity: Sensitivity) -> None:
+    """Write `sensitivity.json`."""
+    write_json(path, to_mapping(sensitivity))
+
+
+def read_sensitivity(path: Path) -> Sensitivity:
+    """Read `sensitivity.json` strictly."""
+    return from_mapping(Sensitivity, read_json(path), str(path))
+
+
+def sensitivity_table(sensitivity: Sensitivity) -> str:
+    """Return the table as Markdown, the cheapest saving first."""
+    ways = list(sensitivity.ndcg10)
+    heads = ["tensor", "scheme", "bytes", "bytes saved", "cosine lost", *(f"nDCG@10 lost, {way}" for way in ways)]
+    lines = [f"| {' | '.join(heads)} |", f"| --- | --- |{' ---: |' * (len(heads) - 2)}"]
+    for row in sorted(sensitivity.tensors, key=lambda row: (row.per_byte(), row.tensor, row.scheme)):
+        cells = [row.tensor, row.scheme, f"{row.bytes:,}", f"{row.bytes_saved:,}", f"{row.cosine_loss:.6f}"]
+        cells += [f"{row.ndcg10_loss[way]:+.4f}" for way in ways]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _rounded(value: float) -> float:
+    return float(f"{float(np.round(value, 9)):.6g}")

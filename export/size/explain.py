@@ -1,0 +1,231 @@
+"""Where the bytes of an ONNX file, a tokenizer and a bundle go. Every listing adds up to the file exactly."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...runtime.errors import InputError
+from ...runtime.files import read_bytes
+from ...runtime.graph_reader import message_fields
+from .records import BundleBytes, GraphBytes, OperatorBytes, TensorBytes, TokenizerBytes
+
+# Field numbers of onnx.proto.
+_GRAPH, _NODE, _INITIALIZER = 7, 1, 5
+_NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_DOMAIN = 1, 2, 4, 7
+_TENSOR_DIMENSION, _TENSOR_TYPE, _TENSOR_NAME = 1, 2, 8
+_TENSOR_VALUES = (4, 5, 6, 7, 9, 10, 11)
+_TYPES = {
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    6: "int32",
+    7: "int64",
+    9: "bool",
+    10: "float16",
+    21: "uint4",
+    22: "int4",
+}
+_PASSING = ("Cast", "DequantizeLinear", "Identity", "Sub", "Mul", "Transpose", "Reshape", "QuantizeLinear")
+_LOOKUPS = {"Gather": (0, 1), "GatherBlockQuantized": (0, 1), "EmbedLayerNormalization": (2, 0)}
+_LOOKUPS["QEmbedLayerNormalization"] = _LOOKUPS["EmbedLayerNormalization"]
+
+
+def explain_graph(data: bytes, name: str = "the file") -> GraphBytes:
+    """Return where the bytes of an ONNX file go; raise `InputError` when it is none."""
+    try:
+        return _explain(memoryview(data))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{name} is not a whole ONNX file: {error}; export it again") from None
+
+
+@dataclass
+class _Node:
+    operator: str
+    inputs: list[str]
+    outputs: list[str]
+    size: int
+
+
+def _explain(view: memoryview) -> GraphBytes:
+    graphs = [value for number, value in message_fields(view) if number == _GRAPH and isinstance(value, memoryview)]
+    if len(graphs) != 1:
+        raise ValueError(f"{len(graphs)} graphs instead of one")
+    nodes: list[_Node] = []
+    raw: list[tuple[str, str, tuple[int, ...], int, int]] = []
+    for number, value in message_fields(graphs[0]):
+        if number == _NODE and isinstance(value, memoryview):
+            nodes.append(_read_node(value))
+        elif number == _INITIALIZER and isinstance(value, memoryview):
+            raw.append(_read_tensor(value))
+    readers = {name: node for node in reversed(nodes) for name in node.inputs}
+    per_token = _per_token(nodes)
+    tensors = [
+        TensorBytes(name, kind, shape, values, framing, _reader(name, readers), name in per_token)
+        for name, kind, shape, values, framing in raw
+    ]
+    names = sorted({node.operator for node in nodes})
+    operators = [
+        OperatorBytes(
+            operator=name,
+            nodes=sum(node.operator == name for node in nodes),
+            bytes=sum(node.size for node in nodes if node.operator == name),
+            tensors=sum(tensor.bytes for tensor in tensors if tensor.operator == name),
+        )
+        for name in names
+    ]
+    described = sum(tensor.bytes for tensor in tensors) + sum(operator.bytes for operator in operators)
+    return GraphBytes(
+        total=len(view),
+        tensors=tuple(sorted(tensors, key=lambda tensor: (-tensor.bytes, tensor.name))),
+        operators=tuple(
+            sorted(operators, key=lambda operator: (-operator.tensors - operator.bytes, operator.operator))
+        ),
+        rest=len(view) - described,
+    )
+
+
+def _read_node(view: memoryview) -> _Node:
+    node = _Node("", [], [], _framed(len(view)))
+    domain = ""
+    for number, value in message_fields(view):
+        if number == _NODE_INPUT:
+            node.inputs.append(_text(value))
+        elif number == _NODE_OUTPUT:
+            node.outputs.append(_text(value))
+        elif number == _NODE_OPERATOR:
+            node.operator = _text(value)
+        elif number == _NODE_DOMAIN:
+            domain = _text(value)
+    node.operator = f"{domain}:{node.operator}" if domain not in ("", "ai.onnx") else node.operator
+    return node
+
+
+def _read_tensor(view: memoryview) -> tuple[str, str, tuple[int, ...], int, int]:
+    name, kind, values = "", "unknown", 0
+    shape: list[int] = []
+    for number, value in message_fields(view):
+        if number == _TENSOR_NAME:
+            name = _text(value)
+        elif number == _TENSOR_TYPE and isinstance(value, int):
+            kind = _TYPES.get(value, f"type {value}")
+        elif number == _TENSOR_DIMENSION:
+            shape.extend([value] if isinstance(value, int) else _packed(value))
+        elif number in _TENSOR_VALUES and isinstance(value, memoryview):
+            values += len(value)
+    return name, kind, tuple(shape), values, _framed(len(view)) - values
+
+
+def _packed(view: memoryview) -> Iterator[int]:
+    value = shift = 0
+    for byte in view:
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            yield value
+            value = shift = 0
+
+
+def _framed(length: int) -> int:
+    """Return the bytes of a message of `length` together with its key and its length."""
+    return length + 1 + max(1, math.ceil(length.bit_length() / 7))
+
+
+def _text(value: int | memoryview) -> str:
+    if isinstance(value, int):
+        raise ValueError("a number stands where a name is needed")
+    return bytes(value).decode("utf-8")
+
+
+def _reader(name: str, readers: Mapping[str, _Node]) -> str:
+    """Return the operator that uses a tensor; steps that only widen or scale it are passed over."""
+    operator = "none"
+    for _ in range(8):
+        node = readers.get(name)
+        if node is None:
+            break
+        operator = node.operator
+        if operator not in _PASSING or not node.outputs:
+            break
+        name = node.outputs[0]
+    return operator
+
+
+def _per_token(nodes: list[_Node]) -> set[str]:
+    """Return the names of the tensors that are looked up by token id."""
+    made_by = {output: node for node in nodes for output in node.outputs}
+    found: set[str] = set()
+    for node in nodes:
+        places = _LOOKUPS.get(node.operator.rpartition(":")[2])
+        if places is None or len(node.inputs) <= max(places):
+            continue
+        if "input_ids" in _sources(node.inputs[places[1]], made_by):
+            found |= _sources(node.inputs[places[0]], made_by)
+            if node.operator.endswith("GatherBlockQuantized"):
+                found |= {source for name in node.inputs[2:] for source in _sources(name, made_by)}
+    return found - {"input_ids"}
+
+
+def _sources(name: str, made_by: Mapping[str, _Node], depth: int = 0) -> set[str]:
+    node = made_by.get(name)
+    if node is None:
+        return {name}
+    if node.operator not in _PASSING or depth > 8:
+        return set()
+    return {source for value in node.inputs for source in _sources(value, made_by, depth + 1)}
+
+
+def explain_tokenizer(data: bytes, name: str = "tokenizer.json") -> TokenizerBytes:
+    """Return where the bytes of a `tokenizer.json` go; raise `InputError` when it is none."""
+    try:
+        content = json.loads(data)
+        model = dict(content["model"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{name} is no tokenizer ({error}); make the vocabulary again") from None
+    parts = {key: _json_size(value) for key, value in content.items() if key != "model"}
+    for key, label in (("vocab", "vocabulary"), ("merges", "merges")):
+        if key in model:
+            parts[label] = _json_size(model.pop(key))
+    parts["model settings"] = _json_size(model)
+    ordered = dict(sorted(parts.items(), key=lambda item: (-item[1], item[0])))
+    return TokenizerBytes(len(data), ordered, len(data) - sum(ordered.values()))
+
+
+def _json_size(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8"))
+
+
+def explain_path(path: Path) -> BundleBytes:
+    """Explain a bundle folder (its default graph, its tokenizer, all files) or a single ONNX file."""
+    from ..quantization.sensitivity import SENSITIVITY_NAME, read_sensitivity
+    from .savings import find_savings
+
+    if path.is_file():
+        graph = explain_graph(read_bytes(path), str(path))
+        return BundleBytes({path.name: graph.total}, graph, None, find_savings(graph, None), path.name, graph.total)
+    if not path.is_dir():
+        raise InputError(f"{path} does not exist; name a bundle or an ONNX file")
+    files = {
+        item.relative_to(path).as_posix(): item.stat().st_size for item in sorted(path.rglob("*")) if item.is_file()
+    }
+    name = _default_graph(path, files)
+    graph = explain_graph(read_bytes(path / name), str(path / name))
+    text = read_bytes(path / "tokenizer.json") if "tokenizer.json" in files else None
+    tokenizer = explain_tokenizer(text, str(path / "tokenizer.json")) if text is not None else None
+    sensitivity = read_sensitivity(path / SENSITIVITY_NAME) if SENSITIVITY_NAME in files else None
+    savings = find_savings(graph, text, sensitivity)
+    return BundleBytes(files, graph, tokenizer, savings, name, sum(files.values()), sensitivity is not None)
+
+
+def _default_graph(folder: Path, files: Mapping[str, int]) -> str:
+    from ...runtime.manifest import MANIFEST_NAME, read_manifest
+
+    if MANIFEST_NAME in files:
+        manifest = read_manifest(folder)
+        return manifest.variants[manifest.default_variant].file
+    graphs = sorted(name for name in files if name.endswith(".onnx"))
+    if not graphs:
+        raise InputError(f"{folder} holds no ONNX file; name a bundle or an ONNX file")
+    return next((name for name in ("onnx/model_quantized.onnx", "onnx/model.onnx") if name in files), graphs[0])

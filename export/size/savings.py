@@ -1,0 +1,122 @@
+"""What would make the shipped files smaller, by how much, and at what cost."""
+
+import json
+import math
+
+from ..graph.schemes import BLOCK, Scheme
+from ..quantization.sensitivity import Sensitivity, TensorLoss
+from .records import GraphBytes, Saving, TensorBytes
+
+# Relative loss of nDCG@10 of a 3-layer student of 3 million parameters on SciFact whose weights were rounded without
+# fine-tuning (0.581 in fp32): what one student lost is an estimate for another.
+BASIS = "costs are estimates: what one student lost on SciFact, its weights rounded without fine-tuning"
+MEASURED_BASIS = "costs were measured on this student: each tensor alone in each scheme, on its training texts"
+_LOSS = {
+    ("table", "8 bits"): 0.001,
+    ("linear", "8 bits"): 0.001,
+    ("table", "4 bits"): 0.007,
+    ("linear", "4 bits"): 0.009,
+    ("table", "half precision"): 0.0,
+    ("linear", "half precision"): 0.0,
+}
+_LINEAR = ("MatMul", "Gemm", "Attention", "DynamicQuantizeMatMul", "MatMulInteger", "QAttention", "FusedMatMul")
+_TINY = 64  # values; smaller tensors are not worth a node
+
+
+def find_savings(
+    graph: GraphBytes, tokenizer: bytes | None, sensitivity: Sensitivity | None = None
+) -> tuple[Saving, ...]:
+    """Return the possible savings, the best first: most bytes for each part of quality that is lost.
+
+    Savings exclude one another where they concern the same tensors. With the `sensitivity` of this student bytes and
+    costs are measured, tensor by tensor; without it bytes are computed from the shapes and costs are estimates.
+    """
+    found = _tokenizer_saving(tokenizer)
+    if sensitivity is not None:
+        return _ordered(found + _measured_savings(graph, sensitivity))
+    groups = {
+        "table": [tensor for tensor in graph.tensors if tensor.per_token and len(tensor.shape) == 2],
+        "linear": [
+            tensor
+            for tensor in graph.tensors
+            if not tensor.per_token and len(tensor.shape) == 2 and tensor.operator.rpartition(":")[2] in _LINEAR
+        ],
+    }
+    labels = {"table": "token table", "linear": "linear layers"}
+    for kind, tensors in groups.items():
+        for target, bits in (("8 bits", 8), ("4 bits", 4)):
+            saved = sum(max(0, tensor.bytes - _stored(tensor, bits)) for tensor in tensors if _wider(tensor, bits))
+            if saved > 0:
+                loss = _LOSS[kind, target]
+                cost = f"about {loss:.1%} of nDCG@10 (estimate)"
+                found.append(Saving(f"{labels[kind]} in {target}", saved, cost, loss))
+    return _ordered(found)
+
+
+def _ordered(found: list[Saving]) -> tuple[Saving, ...]:
+    return tuple(sorted(found, key=lambda saving: (-saving.bytes / (saving.relative_loss + 1e-4), saving.what)))
+
+
+def _measured_savings(graph: GraphBytes, sensitivity: Sensitivity) -> list[Saving]:
+    stored = {tensor.name: tensor for tensor in graph.tensors}
+    found = []
+    for row in sensitivity.tensors:
+        if row.tensor not in stored:
+            continue
+        scheme = stored_scheme(stored[row.tensor], f"{row.tensor}.input_scale" in stored)
+        now = sensitivity.find(row.tensor, scheme)
+        saved = (now.bytes if now else row.bytes + row.bytes_saved) - row.bytes
+        if saved > 0 and (now is not None or scheme == "fp32"):
+            found.append(_measured(row, now, saved, scheme))
+    return found
+
+
+def _measured(row: TensorLoss, now: TensorLoss | None, saved: int, scheme: Scheme) -> Saving:
+    loss = max(0.0, row.cosine_loss - (now.cosine_loss if now else 0.0))
+    cost = f"{loss:.6f} of the cosine"
+    for way, value in row.ndcg10_loss.items():
+        cost += f", {value - (now.ndcg10_loss.get(way, 0.0) if now else 0.0):+.4f} lost of nDCG@10 {way}"
+    return Saving(f"{row.tensor} in {row.scheme} instead of {scheme}", saved, f"{cost} (measured)", loss)
+
+
+def stored_scheme(tensor: TensorBytes, has_input_scale: bool) -> Scheme:
+    """Return the scheme that a matrix of one of our graphs is stored in.
+
+    Signed linear layers are taken for int7: their bytes are those of int8-signed too.
+    """
+    operator = tensor.operator.rpartition(":")[2]
+    if operator in ("MatMulNBits", "GatherBlockQuantized"):
+        return "int4"
+    if tensor.type in ("float32", "float16"):
+        return "fp32" if tensor.type == "float32" else "fp16"
+    if has_input_scale:
+        return "int7-static"
+    return "int7" if operator == "DynamicQuantizeMatMul" and tensor.type == "int8" else "int8"
+
+
+def _wider(tensor: TensorBytes, bits: int) -> bool:
+    width = {"float32": 32, "float16": 16, "uint8": 8, "int8": 8}.get(tensor.type, 0)
+    packed = tensor.operator.endswith(("GatherBlockQuantized", "MatMulNBits"))
+    return width > bits and not packed and math.prod(tensor.shape) >= _TINY and min(tensor.shape) > 1
+
+
+def _stored(tensor: TensorBytes, bits: int) -> int:
+    """Return the bytes of a tensor of this shape in `bits`; an 8-bit tensor's own scales are kept in the count."""
+    count = math.prod(tensor.shape)
+    if bits == 8:
+        return tensor.framing + count + 2 * max(tensor.shape)
+    return tensor.framing + count // 2 + 2 * math.ceil(count / BLOCK)
+
+
+def _tokenizer_saving(tokenizer: bytes | None) -> list[Saving]:
+    if tokenizer is None:
+        return []
+    try:
+        kept = {key: value for key, value in json.loads(tokenizer).items() if value is not None}
+    except ValueError:
+        return []
+    for key in ("truncation", "padding"):
+        kept.pop(key, None)
+    size = len(json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode("utf-8"))
+    saved = len(tokenizer) - size
+    return [Saving("tokenizer.json without white space", saved, "none: the same tokenizer", 0.0)] if saved > 0 else []

@@ -1,0 +1,1 @@
+"""Where documents, queries and relevance judgements come from."""

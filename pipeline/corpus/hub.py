@@ -1,0 +1,57 @@
+"""A retrieval set from the Hugging Face hub, at a pinned revision.
+
+The data set needs the layout that MTEB uses: configurations `corpus` (_id, title, text) and `queries` (_id, text),
+and judgements in `default` (query-id, corpus-id, score) with one split each.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ...runtime.errors import InputError, UnavailableError
+from ..retrieval.dataset import RetrievalSet
+from ..settings import CorpusSettings
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def read_hub_set(settings: CorpusSettings) -> tuple[RetrievalSet, dict[str, Any]]:
+    """Return the set `settings.path` at the commit `settings.revision`, and what its manifest says about it.
+
+    Raises `InputError` unless the revision is a full commit (a branch would change under the recipe) and the data
+    set has the layout above, `UnavailableError` when the package `datasets` is not installed or the hub cannot be
+    reached. No code of the data set is run.
+    """
+    if not _COMMIT.fullmatch(settings.revision):
+        raise InputError(f"corpus.revision = {settings.revision!r} is no commit; give the 40 hexadecimal digits of one")
+    try:
+        import datasets  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise UnavailableError("the corpus source 'hub' needs the package datasets; pip install datasets") from None
+
+    def load(configuration: str) -> Mapping[str, Iterable[Mapping[str, Any]]]:
+        try:
+            return datasets.load_dataset(settings.path, configuration, revision=settings.revision)
+        except ConnectionError as error:
+            raise UnavailableError(f"{settings.path}: the hub cannot be reached ({error}); try again online") from None
+        except (ValueError, FileNotFoundError) as error:
+            raise InputError(
+                f"{settings.path}: no configuration {configuration!r} at this revision ({error}); "
+                "choose a data set in the layout of MTEB"
+            ) from None
+
+    corpus = [row for rows in load("corpus").values() for row in rows]
+    titles = {str(row["_id"]): row.get("title") or "" for row in corpus}
+    documents = {str(row["_id"]): f"{row.get('title') or ''} {row['text']}".strip() for row in corpus}
+    queries = {str(row["_id"]): row["text"] for rows in load("queries").values() for row in rows}
+    qrels: dict[str, dict[str, dict[str, int]]] = {}
+    for split, rows in load("default").items():
+        for row in rows:
+            query, document = str(row["query-id"]), str(row["corpus-id"])
+            if query not in queries or document not in documents:
+                raise InputError(
+                    f"{settings.path}: the judgement of query {query!r} and document {document!r} in {split!r} names "
+                    "an unknown id; choose another revision"
+                )
+            qrels.setdefault(split, {}).setdefault(query, {})[document] = int(row["score"])
+    return RetrievalSet(documents, titles, queries, qrels), {"dataset": settings.path, "revision": settings.revision}

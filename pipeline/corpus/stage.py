@@ -1,0 +1,100 @@
+"""The stage `corpus`: bring documents, queries and judgements of any source into one folder in BEIR layout."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ...runtime.errors import InputError
+from ...runtime.files import write_json
+from ..retrieval.dataset import RetrievalSet, read_retrieval_set, write_retrieval_set
+from ..settings import CorpusSettings
+from ..stage import StageContext
+from .hub import read_hub_set
+from .python_docs import read_pydocs
+from .text_files import read_texts
+
+SCHEMA_VERSION = 1
+
+
+def run_corpus(context: StageContext) -> None:
+    """Write `corpus.jsonl`, `queries.jsonl`, `qrels/{train,test}.tsv` and `manifest.json`.
+
+    Raises `InputError` for a source that cannot be read, holds no document, or has nothing to test with.
+    """
+    settings = context.recipe.corpus
+    if settings.source == "pydocs":
+        retrieval_set, source = read_pydocs(settings, context.progress)
+    elif settings.source == "texts":
+        retrieval_set, source = read_texts(settings)
+    else:
+        whole, source = _read_judged(settings)
+        retrieval_set = select(whole, settings)
+        source["unused_queries"] = len(whole.queries) - len(retrieval_set.queries)
+    if not retrieval_set.qrels["test"]:
+        raise InputError(
+            f"corpus.source {settings.source!r} gives no test query; add texts, or raise corpus.test_fraction"
+        )
+    content = write_retrieval_set(context.output, retrieval_set)
+    write_json(context.output / "manifest.json", _manifest(settings, source, retrieval_set, content))
+    context.progress.note(
+        f"  {len(retrieval_set.documents):,} documents, {len(retrieval_set.qrels['train']):,} training and "
+        f"{len(retrieval_set.qrels['test']):,} test queries"
+    )
+
+
+def _read_judged(settings: CorpusSettings) -> tuple[RetrievalSet, dict[str, Any]]:
+    if settings.source == "hub":
+        return read_hub_set(settings)
+    if not settings.path:
+        raise InputError("corpus.path is empty; name a folder in BEIR layout")
+    return read_retrieval_set(Path(settings.path)), {}
+
+
+def select(whole: RetrievalSet, settings: CorpusSettings) -> RetrievalSet:
+    """Return the part of a judged set that a run uses.
+
+    Held out is `settings.test_split`; `train` is what its own file says, without the held-out queries. Queries of no
+    or of another split are left out: they may be somebody's test. With `max_documents`, documents that a held-out
+    query needs stay first, then those that a training query needs, then the others, each by a fixed lot.
+    """
+    test = whole.judgements(settings.test_split)
+    train = {} if settings.test_split == "train" else whole.qrels.get("train", {})
+    train = {query: grades for query, grades in train.items() if query not in test}
+    kept = set(whole.documents)
+    if 0 < settings.max_documents < len(kept):
+        needed = [{name for grades in split.values() for name in grades} for split in (test, train)]
+        order = sorted(kept, key=lambda name: (name not in needed[0], name not in needed[1], _draw(name)))
+        kept = set(order[: settings.max_documents])
+    qrels = {}
+    for split, judged in (("train", train), ("test", test)):
+        answered = {
+            query: {name: grade for name, grade in judged[query].items() if name in kept}
+            for query in whole.queries
+            if query in judged
+        }
+        qrels[split] = {
+            query: grades for query, grades in answered.items() if any(grade > 0 for grade in grades.values())
+        }
+    return RetrievalSet(
+        documents={name: text for name, text in whole.documents.items() if name in kept},
+        titles={name: title for name, title in whole.titles.items() if name in kept},
+        queries={name: text for name, text in whole.queries.items() if any(name in qrels[split] for split in qrels)},
+        qrels=qrels,
+    )
+
+
+def _manifest(
+    settings: CorpusSettings, source: dict[str, Any], retrieval_set: RetrievalSet, content: str
+) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "source": settings.source,
+        **source,
+        "documents": len(retrieval_set.documents),
+        "queries": {split: len(judged) for split, judged in retrieval_set.qrels.items()},
+        "sha256": content,
+    }
+
+
+def _draw(identifier: str) -> bytes:
+    return hashlib.sha256(identifier.encode("utf-8")).digest()

@@ -1,0 +1,100 @@
+"""Stage distill: initialise the student, train it, keep its best weights."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ...runtime.errors import InputError
+from ...runtime.files import read_json_lines, write_json
+from ..losses.weighted import WeightedLosses
+from ..quantize.recipe_plan import trained_plan
+from ..queries.tokenized_texts import TokenisedTexts, tokenise
+from ..stage import StageContext
+from ..student.initialization import fit_projection, random_weights, read_pieces, teacher_weights
+from ..student.model import FlatParameters, Student, save_student, shape_of
+from ..student.pretrained import general_folder, general_weights, read_general
+from ..student.static_initialization import start_static
+from ..teacher.pca import read_reduction
+from ..teacher.score_lists import read_lists
+from ..teacher.selection import chosen_teacher
+from ..teacher.vector_shards import VectorReader
+from ..training.checkpoint import read_checkpoint
+from .relevance_pairs import HELD_BACK_NAME, known_pairs
+from .trainer import Trainer
+
+
+def run_distill(context: StageContext) -> None:
+    """Train and write `student/`, `log.json` (loss by step), `speed.json` (timings) and `held_back.json`.
+
+    The last holds the judged training queries that were held back: later choices may rest on them.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # moments that fade to denormal numbers would slow the update
+    try:
+        _distill(context)
+    finally:
+        # The stages that follow must compute the same whether this one ran in their process or was kept.
+        torch.set_flush_denormal(False)
+
+
+def _distill(context: StageContext) -> None:
+    recipe, inputs = context.recipe, context.inputs
+    tokenizer_file = inputs["vocabulary"] / "tokenizer.json"
+    texts = tokenise(inputs["queries"] / "training.jsonl", tokenizer_file, recipe.student.max_length)
+    targets = reduced_targets(inputs["teacher"], len(texts))
+    pieces = read_pieces(tokenizer_file)
+    parameters = FlatParameters(shape_of(recipe.student, len(pieces), targets.shape[1]))
+    plan = trained_plan(recipe.quantize) if recipe.distill.quantize_aware_steps else None
+    known = known_pairs(inputs["corpus"], inputs["queries"] / "training.jsonl")
+    lists = read_lists(inputs["cross_encoder"], len(texts)) if "cross_encoder" in inputs else None
+    losses = WeightedLosses(recipe.distill.losses)
+    if lists is None and losses.read_lists and not losses.read_scores:
+        lists = known.lists()
+    trainer = Trainer(recipe.distill, recipe.seed, parameters, texts, targets, plan, lists, known)
+    state = read_checkpoint(context.work / "checkpoint.safetensors")
+    if state is not None and trainer.fits(state):
+        context.progress.note(f"  going on from step {state.step:,}")
+        trainer.restore(state)
+    elif parameters.shape.static:
+        start_static(context, trainer.student.tensors, pieces, texts, targets, trainer.trained)
+    else:
+        _initialise(context, trainer.student, pieces, texts, trainer.trained)
+        fit_projection(trainer.student, texts, targets, trainer.trained)
+    trainer.train(context)
+    save_student(context.output / "student", parameters.shape, trainer.student.tensors)
+    write_json(context.output / "log.json", {"texts": len(texts), "steps": trainer.steps, "points": trainer.log})
+    write_json(context.output / "speed.json", trainer.speed())
+    asked = set(trainer.validation.queries.tolist())
+    lines = read_json_lines(inputs["queries"] / "training.jsonl")
+    held = [value["text"] for row, (_, value) in enumerate(lines) if row in asked]
+    write_json(context.output / HELD_BACK_NAME, {"queries": held})
+
+
+def _initialise(
+    context: StageContext, student: Student, pieces: list[str], texts: TokenisedTexts, rows: np.ndarray
+) -> None:
+    """Fill all of a transformer student but the projection, as `student.initialise` says."""
+    recipe = context.recipe
+    if recipe.student.initialise == "random":
+        random_weights(student.tensors, recipe.seed)
+    elif recipe.student.initialise == "general":
+        folder = general_folder(recipe.student)
+        context.progress.note(f"  composing the first weights from the general student in {folder}")
+        general_weights(student.tensors, student.shape, read_general(folder), pieces, recipe.seed, texts, rows)
+    else:
+        from ..teacher.load import load_teacher
+
+        context.progress.note("  composing the first weights from the teacher")
+        teacher = load_teacher(chosen_teacher(context))
+        teacher_weights(student.tensors, student.shape, teacher, pieces, recipe.seed, texts, rows)
+
+
+def reduced_targets(teacher: Path, count: int) -> np.ndarray:
+    """Return the reduced teacher vectors of all training texts, float32 [count, dimension]."""
+    reduction = read_reduction(teacher / "projection.safetensors")
+    reader = VectorReader(teacher / "training.npy")
+    if reader.rows != count:
+        raise InputError(f"{reader.path} has {reader.rows} vectors for {count} training texts; run stage teacher again")
+    return np.concatenate([reduction.apply(block) for block in reader.blocks()]).astype(np.float32)

@@ -1,0 +1,208 @@
+"""Loss and gradient of one training step, computed by one process or by several, with the same bytes.
+
+A batch is split into parts. Each part's forward and backward pass runs as a whole in one process on one thread, the
+loss is computed over the vectors of all parts together, and the parts' gradients are added in a fixed order. So it
+does not matter which process computes which part, and whether a helper process pays is decided by the clock alone.
+"""
+
+import mmap
+import os
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ...runtime.progress import Progress
+from ..losses.batch import Batch, Lists
+from ..losses.weighted import WeightedLosses
+from ..queries.tokenized_texts import TokenisedTexts
+from ..student.model import FlatParameters, Student
+from ..training.worker_pool import Worker, WorkerError, available_cores, receive_from_parent
+from .batches import BatchPlan
+from .teacher_documents import InheritedDocuments
+
+if TYPE_CHECKING:
+    import torch
+
+_ANSWER_SECONDS = 300.0
+_PROBE_STEPS = 8  # steps that one way of working is timed for
+_PROBE_EVERY = 200  # steps between two looks at the other way
+
+
+def shared_floats(*size: int) -> "torch.Tensor":
+    """Return a zeroed float32 tensor whose memory forked processes share."""
+    import torch
+
+    return torch.frombuffer(mmap.mmap(-1, 4 * int(np.prod(size))), dtype=torch.float32).view(size)
+
+
+class StepEngine:
+    """Computes gradients; owns the parameters' memory and the helper processes."""
+
+    def __init__(
+        self,
+        parameters: FlatParameters,
+        texts: TokenisedTexts,
+        targets: np.ndarray,
+        plan: BatchPlan,
+        losses: WeightedLosses,
+        inherited: InheritedDocuments,
+        batch_texts: int,
+        parts: int,
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ) -> None:
+        import torch
+
+        self._texts, self._targets, self._plan, self._losses, self._parts = texts, targets, plan, losses, parts
+        self.flat = shared_floats(parameters.length)
+        self._gradients = [shared_floats(parameters.length) for _ in range(parts)]
+        self._vectors = shared_floats(batch_texts, parameters.shape.dimension)
+        self._vector_gradients = shared_floats(batch_texts, parameters.shape.dimension)
+        self._students = [Student(parameters, self.flat, gradient, precision) for gradient in self._gradients]
+        self._inherited, self._corpus = inherited, torch.from_numpy(inherited.vectors)
+        self._helpers: list[Worker] = []
+        self._pace = _Pace()
+        self.seconds_with_helpers = self.seconds_alone = 0.0
+
+    @property
+    def gradient(self) -> "torch.Tensor":
+        """The gradient of the last step, float32 [parameters]."""
+        return self._gradients[0]
+
+    def start_helpers(self, workers: int) -> None:
+        """Fork helper processes, so that `workers` processes work in all (0: one a core; never more than parts)."""
+        for share in range(1, min(workers or available_cores(), self._parts)):
+            self._helpers.append(Worker(self._help, os.getpid(), share))
+
+    def stop(self) -> None:
+        """End the helper processes."""
+        for helper in self._helpers:
+            helper.stop()
+        self._helpers = []
+
+    def step(self, step: int, progress: Progress) -> tuple[float, dict[str, float], int]:
+        """Compute the gradient of `step`; return the loss, its parts by name, and the number of tokens."""
+        parts = self._plan.parts(step, self._parts)
+        tokens = int(sum(self._texts.lengths[rows].sum() for rows in parts))
+        together = bool(self._helpers) and self._pace.together(step)
+        started = time.perf_counter()
+        try:
+            loss, values = self._compute(step, parts, self._helpers if together else [])
+        except WorkerError as error:
+            progress.note(f"  a helper process is lost ({error}); training goes on without it")
+            self.stop()
+            together = False
+            loss, values = self._compute(step, parts, [])
+        seconds = time.perf_counter() - started
+        self._pace.record(together, seconds / max(tokens, 1))
+        if together:
+            self.seconds_with_helpers += seconds
+        else:
+            self.seconds_alone += seconds
+        return loss, values, tokens
+
+    def _compute(
+        self, step: int, parts: Sequence[np.ndarray], helpers: Sequence[Worker]
+    ) -> tuple[float, dict[str, float]]:
+        import torch
+
+        workers = len(helpers) + 1
+        for helper in helpers:
+            helper.send((step, workers))
+        mine = self._forward(parts, 0, workers)
+        for helper in helpers:
+            helper.receive(_ANSWER_SECONDS)
+        rows = np.concatenate(parts)
+        vectors = self._vectors[: len(rows)].clone().requires_grad_()
+        teacher = torch.from_numpy(self._targets[rows])
+        answers = tuple(map(torch.from_numpy, self._inherited.of_rows(rows)))
+        batch = Batch(vectors, teacher, torch.from_numpy(self._texts.is_document[rows]), self._corpus, *answers)
+        loss, values = self._losses(batch, self._lists(step, batch))
+        loss.backward()
+        assert vectors.grad is not None
+        self._vector_gradients[: len(rows)] = vectors.grad
+        for helper in helpers:
+            helper.send("backward")
+        self._backward(mine)
+        for helper in helpers:
+            helper.receive(_ANSWER_SECONDS)
+        for gradient in self._gradients[1 : len(parts)]:
+            self._gradients[0] += gradient
+        return float(loss.detach()), values
+
+    def _lists(self, step: int, batch: Batch) -> Lists | None:
+        import torch
+
+        lists = self._plan.lists(step)
+        if lists is None:
+            return None
+        documents = torch.from_numpy(lists.places[:, 1:])
+        rows = documents.clamp_min(0)  # where a document is absent, any vector will do
+        return Lists(
+            batch.student[torch.from_numpy(lists.places[:, 0])],
+            batch.student[rows],
+            batch.teacher[rows],
+            torch.from_numpy(lists.scores),
+            documents >= 0,
+        )
+
+    def _forward(self, parts: Sequence[np.ndarray], share: int, workers: int) -> "list[tuple[int, int, torch.Tensor]]":
+        """Encode the parts that fall to process `share` of `workers` into the shared vectors."""
+        import torch
+
+        done = []
+        place = 0
+        for number, rows in enumerate(parts):
+            if number % workers == share:
+                ids, lengths = self._texts.padded(rows)
+                vectors = self._students[number].encode(torch.from_numpy(ids), torch.from_numpy(lengths))
+                self._vectors[place : place + len(rows)] = vectors.detach()
+                done.append((number, place, vectors))
+            place += len(rows)
+        return done
+
+    def _backward(self, done: "list[tuple[int, int, torch.Tensor]]") -> None:
+        for number, place, vectors in done:
+            self._gradients[number].zero_()
+            vectors.backward(self._vector_gradients[place : place + len(vectors)])
+            self._students[number].add_table_gradient()
+
+    def _help(self, channel: Connection, parent: int, share: int) -> None:
+        import torch
+
+        torch.set_flush_denormal(True)
+        while True:
+            step, workers = receive_from_parent(channel, parent)
+            done = self._forward(self._plan.parts(step, self._parts), share, workers)
+            channel.send("forward")
+            receive_from_parent(channel, parent)
+            self._backward(done)
+            channel.send("backward")
+
+
+class _Pace:
+    """Chooses between working with helpers and alone: the faster of the two, each timed now and then."""
+
+    def __init__(self) -> None:
+        self._recent: dict[bool, list[float]] = {True: [], False: []}
+        self._choice = True
+        self._calls = 0
+
+    def together(self, step: int) -> bool:
+        phase = self._calls % _PROBE_EVERY
+        self._calls += 1
+        if phase < _PROBE_STEPS:
+            return self._choice
+        if phase < 2 * _PROBE_STEPS:
+            return not self._choice
+        if phase == 2 * _PROBE_STEPS:
+            times = {way: float(np.median(recent)) for way, recent in self._recent.items() if recent}
+            self._choice = min(times, key=lambda way: times[way])
+            self._recent = {True: [], False: []}
+        return self._choice
+
+    def record(self, together: bool, seconds_per_token: float) -> None:
+        if len(self._recent[together]) < _PROBE_STEPS:
+            self._recent[together].append(seconds_per_token)

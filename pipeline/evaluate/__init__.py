@@ -1,0 +1,1 @@
+"""How well the shipped file ranks, and what is compared with it."""

@@ -1,0 +1,163 @@
+"""What could be shipped instead of a bundle: the teacher itself in int8, and its tokens as static vectors.
+
+Rivals do not depend on the student, and cost far more than everything else that is evaluated. So what is kept of a
+rival is small (a figure a query) and stands in a folder of its own, named by all that it depends on; it is measured
+once for a teacher, a retrieval set and a split.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ...export.graph.schemes import make_plan
+from ...runtime.encoder import Encoder
+from ...runtime.files import read_json, sha256_bytes, write_json
+from ...runtime.manifest import TOKENIZER_NAME, Prompts
+from ...runtime.progress import Progress
+from ...runtime.schema import from_mapping, to_mapping
+from ..retrieval.dataset import RetrievalSet
+from ..retrieval.metrics import QualityFigures, evaluate_vectors, scored_queries
+from ..settings import Model2vecSettings, TeacherSettings
+from ..teacher.load import load_teacher
+from ..teacher.onnx_graph import write_quantized_teacher, write_teacher
+from ..teacher.source import TeacherFiles, resolve_teacher
+from .model2vec import Variant, distil, encode, shipped_model, variants
+
+VERSION = 1  # of how rivals are made; counts in the names of what is kept
+Kind = Literal["teacher-int8", "model2vec"]
+TEACHER_INT8 = "teacher_int8"
+_LIBRARIES = ("model2vec", "numpy", "onnxruntime", "tokenizers")
+
+
+@dataclass(frozen=True)
+class RivalFigures:
+    """One rival on one split: shipped bytes and a figure a query, in the order of `queries`."""
+
+    name: str
+    method: str
+    bytes: int  # model file and tokenizer
+    queries: tuple[str, ...]
+    ndcg10: tuple[float, ...]
+    mrr10: tuple[float, ...]
+    recall100: tuple[float, ...]
+
+    def figures(self) -> QualityFigures:
+        """Return the figures as those of any other system."""
+        return QualityFigures(self.queries, *(np.array(values) for values in (self.ndcg10, self.mrr10, self.recall100)))
+
+
+@dataclass(frozen=True)
+class _Task:
+    """All that the rivals are measured on."""
+
+    teacher: TeacherSettings
+    files: TeacherFiles
+    retrieval_set: RetrievalSet
+    split: str
+    cache: Path
+    progress: Progress
+
+    def key(self, *parts: object) -> str:
+        """Return a hash of the teacher, the texts and judgements, the versions, and `parts`."""
+        content = [self.retrieval_set.documents, self.queries, self.retrieval_set.judgements(self.split)]
+        reading = [self.teacher.query_prompt, self.teacher.document_prompt, self.teacher.max_length]
+        versions = [_version(library) for library in _LIBRARIES]
+        whole = [VERSION, self.files.fingerprint, reading, versions, content, parts]
+        return sha256_bytes(json.dumps(whole).encode())[:32]
+
+    @property
+    def queries(self) -> dict[str, str]:
+        """The scored queries of the split."""
+        return {name: self.retrieval_set.queries[name] for name in scored_queries(self.retrieval_set, self.split)}
+
+    def measure(self, name: str, method: str, size: int, queries: np.ndarray, documents: np.ndarray) -> RivalFigures:
+        """Return the figures of a rival by its vectors."""
+        found = evaluate_vectors(queries, documents, self.retrieval_set, self.split)
+        columns = [found.ndcg10, found.mrr10, found.recall100]
+        rounded = (tuple(round(float(value), 6) for value in column) for column in columns)
+        return RivalFigures(name, method, size, found.query_ids, *rounded)
+
+
+def measure_rivals(
+    kinds: Sequence[str],
+    settings: Model2vecSettings,
+    teacher: TeacherSettings,
+    retrieval_set: RetrievalSet,
+    split: str,
+    cache: Path | None,
+    progress: Progress,
+) -> list[RivalFigures]:
+    """Return the figures of the rivals of `kinds` on `split`, from the folder `cache` where they are there.
+
+    Raises `InputError` for a teacher that cannot be quantized and `UnavailableError` when a library is missing.
+    """
+    if not {"teacher-int8", "model2vec"} & set(kinds):
+        return []
+    if cache is None:
+        with tempfile.TemporaryDirectory(prefix="pocketrank-") as folder:
+            return measure_rivals(kinds, settings, teacher, retrieval_set, split, Path(folder), progress)
+    task = _Task(teacher, resolve_teacher(teacher), retrieval_set, split, cache, progress)
+    found = [_kept(task, TEACHER_INT8, (), lambda: _teacher_int8(task))] if "teacher-int8" in kinds else []
+    if "model2vec" in kinds:
+        found += list(_model2vec(task, settings))
+    return found
+
+
+def _kept(task: _Task, name: str, parts: tuple[object, ...], make: Callable[[], RivalFigures]) -> RivalFigures:
+    path = task.cache / f"{name}-{task.key(name, *parts)}.json"
+    if path.is_file():
+        return from_mapping(RivalFigures, read_json(path), str(path))
+    task.progress.note(f"  measuring {name}")
+    made = make()
+    write_json(path, to_mapping(made))
+    return made
+
+
+def _teacher_int8(task: _Task) -> RivalFigures:
+    teacher = load_teacher(task.teacher)
+    prompts = Prompts(query=teacher.prompts["query"], document=teacher.prompts["document"])
+    with tempfile.TemporaryDirectory(prefix="pocketrank-") as name:
+        folder = Path(name)
+        write_teacher(teacher, folder)  # for its tokenizer
+        write_quantized_teacher(teacher, folder / "model_quantized.onnx", make_plan("int8", "int7"))
+        (folder / "model.onnx").unlink()
+        size = sum((folder / file).stat().st_size for file in ("model_quantized.onnx", TOKENIZER_NAME))
+        limit = teacher.max_length or 512
+        encoder = Encoder(folder, TEACHER_INT8, folder / "model_quantized.onnx", limit, prompts, threads=1)
+        queries = encoder.encode_queries(list(task.queries.values()))
+        documents = encoder.encode_documents(list(task.retrieval_set.documents.values()), progress=task.progress)
+    method = "teacher with 8-bit table and 7-bit layers, encodes queries and documents"
+    return task.measure(TEACHER_INT8, method, size, queries, documents)
+
+
+def _model2vec(task: _Task, settings: Model2vecSettings) -> Iterator[RivalFigures]:
+    largest = max(settings.dimensions)
+    for variant in variants(settings):
+        yield _kept(task, variant.name, (largest,), lambda variant=variant: _static(task, variant, largest))
+
+
+def _static(task: _Task, variant: Variant, largest: int) -> RivalFigures:
+    documents = list(task.retrieval_set.documents.values())
+    own = documents if variant.vocabulary != "teacher" else []
+    parts = [VERSION, task.files.fingerprint, _version("model2vec"), largest, variant.vocabulary, own]
+    folder = task.cache / f"model2vec-{variant.vocabulary}-{sha256_bytes(json.dumps(parts).encode())[:32]}"
+    if not folder.is_dir():
+        task.progress.note(f"  distilling model2vec, vocabulary: {variant.vocabulary}")
+        distil(task.files.folder, variant.vocabulary, own, largest, folder)
+    size, model = shipped_model(folder, variant)
+    queries = encode(model, list(task.queries.values()))  # without prompts: in a mean of tokens they only dilute
+    vectors = encode(model, documents)
+    return task.measure(variant.name, variant.method, size, queries, vectors)
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""

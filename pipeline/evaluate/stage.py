@@ -1,0 +1,81 @@
+"""The stage `evaluate`: ranking quality of the file that is shipped, beside the teacher, BM25 and rivals.
+
+Queries are always encoded by the bundle. Documents are encoded by the bundle too (symmetric), or by the teacher and
+brought into the bundle's space by its projection (asymmetric).
+"""
+
+from dataclasses import replace
+
+from ...runtime.encoder import Encoder
+from ...runtime.files import read_json, write_json
+from ...runtime.projection import read_projection
+from ...runtime.schema import to_mapping
+from ..distill.relevance_pairs import HELD_BACK_NAME
+from ..retrieval.dataset import read_retrieval_set
+from ..retrieval.metrics import evaluate_scores, scored_rows
+from ..stage import StageContext
+from ..teacher.selection import chosen_teacher
+from ..teacher.vector_shards import read_vectors
+from .baselines import measure_rivals
+from .bm25_weight import WordsWeight, choose_words_weights
+from .record import METHODS, per_query, summarise
+from .systems import REFERENCE, SHIPPED, add_baselines, bundle_scores, indexed_documents, teacher_scores
+
+
+def run_evaluate(context: StageContext) -> None:
+    """Write `evaluation.json`, and `per_query.json` with nDCG@10 of every query for paired comparisons.
+
+    Raises `InputError` when the teacher's vectors do not belong to the corpus.
+    """
+    settings = context.recipe.evaluate
+    retrieval_set = read_retrieval_set(context.inputs["corpus"])
+    teacher, bundle = context.inputs["teacher"], context.inputs["export"] / "bundle"
+    teacher_documents = read_vectors(teacher / "documents.npy", len(retrieval_set.documents))
+    teacher_queries = scored_rows(
+        read_vectors(teacher / "queries.npy", len(retrieval_set.queries)), retrieval_set, "test"
+    )
+    projection = read_projection(teacher / "projection.safetensors")
+    scores = teacher_scores(teacher_queries, teacher_documents)
+    for variant, suffix in ((SHIPPED, ""), (REFERENCE, "_fp32"))[: 2 if settings.reference else 1]:
+        encoder = Encoder.open(bundle, variant)
+        own = indexed_documents(context.inputs["index"] / "index", encoder) if variant == SHIPPED else None
+        stored = settings.stored_vectors and variant == SHIPPED
+        found = bundle_scores(
+            encoder, retrieval_set, "test", context.progress, projection, teacher_documents, own=own, stored=stored
+        )
+        scores.update({f"{name}{suffix}": matrix for name, matrix in found.items()})
+    weights: dict[str, WordsWeight] = {}
+    if "hybrid" in settings.baselines:
+        encoder = Encoder.open(bundle)
+        documents = {
+            "bundle": indexed_documents(context.inputs["index"] / "index", encoder),
+            "teacher": projection.apply(teacher_documents),
+        }
+        held_back = read_json(context.inputs["distill"] / HELD_BACK_NAME)["queries"]
+        weights = choose_words_weights(retrieval_set, held_back, encoder, documents)
+        for name, chosen in weights.items():
+            context.progress.note(
+                f"  BM25 counts {chosen.weight:g} times beside the {name}'s document vectors ({chosen.queries} queries)"
+            )
+    chosen_weights = {name: chosen.weight for name, chosen in weights.items()}
+    add_baselines(scores, retrieval_set, "test", settings, chosen_weights)
+    figures = {name: evaluate_scores(scores[name], retrieval_set, "test") for name in METHODS if name in scores}
+    # Rivals do not depend on the student: what is measured of them outlives the stage's key.
+    cache = context.work.parent / ".rivals"
+    rivals = measure_rivals(
+        settings.baselines,
+        settings.model2vec,
+        chosen_teacher(context),
+        retrieval_set,
+        "test",
+        cache,
+        context.progress,
+    )
+    evaluation = summarise(
+        figures, "test", len(retrieval_set.documents), settings.bootstrap, context.recipe.seed, rivals
+    )
+    evaluation = replace(evaluation, words_weight=weights)
+    write_json(context.output / "evaluation.json", to_mapping(evaluation))
+    write_json(context.output / "per_query.json", per_query(figures | {one.name: one.figures() for one in rivals}))
+    for entry in (*evaluation.ndcg10.values(), *(one.ndcg10 for one in evaluation.rivals.values())):
+        context.progress.note(f"  nDCG@10 {entry.value:.4f} [{entry.low:.4f}, {entry.high:.4f}]  {entry.method}")

@@ -1,0 +1,7 @@
+"""The losses of distillation by name; one module a family. A recipe weighs them in `[distill.losses]`."""
+
+from . import embedding, lists, scores  # importing a module registers its losses
+from .batch import LIST_LOSSES, LOSSES, PAIR_LOSSES
+from .weighted import WeightedLosses
+
+__all__ = ["LIST_LOSSES", "LOSSES", "PAIR_LOSSES", "WeightedLosses", "embedding", "lists", "scores"]

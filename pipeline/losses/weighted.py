@@ -1,0 +1,80 @@
+"""Distillation losses by name.
+
+A loss compares the student's unit vectors of one batch with the teacher's (reduced) unit vectors of the same texts.
+To add one: write a function of a `Batch` that returns a scalar tensor, decorate it with `@loss`, and name it in the
+recipe under `[distill.losses]` with its weight. A name with `_queries` or `_documents` behind it, such as
+`cosine_queries`, applies the loss to the texts of that role alone.
+
+A list loss compares the student's scores of a query's documents with those of a cross-encoder. It is a function of
+`Lists`, decorated with `@list_loss`, and needs `[cross_encoder]` in the recipe. A pair loss reads of a list only which
+document is best; without a cross-encoder it takes judged training queries and titles with their documents.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ...runtime.errors import InputError
+from ...runtime.schema import nearest
+from .batch import LIST_LOSSES, LOSSES, PAIR_LOSSES, Batch, ListLoss, Lists, Loss
+
+if TYPE_CHECKING:
+    import torch
+
+
+_ROLES = {"_queries": False, "_documents": True}
+_OF_QUERIES = ("corpus_scores", "corpus_answers")
+
+
+class WeightedLosses:
+    """The losses of a recipe, summed with their weights."""
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        """Look the names up; raise `InputError` for an unknown one, a bad weight, or none at all."""
+        self._parts: list[tuple[str, float, Loss, bool | None]] = []
+        self._list_parts: list[tuple[str, float, ListLoss]] = []
+        of_lists = LIST_LOSSES | PAIR_LOSSES
+        for name in sorted(weights):
+            base, documents = name, None
+            for suffix, value in _ROLES.items():
+                if name.endswith(suffix):
+                    base, documents = name.removesuffix(suffix), value
+            if base not in LOSSES and name not in of_lists:
+                valid = [*LOSSES, *(known + suffix for known in LOSSES for suffix in _ROLES), *of_lists]
+                raise InputError(f"distill.losses: there is no loss {name!r}; {nearest(name, valid)}")
+            if documents and base in _OF_QUERIES:
+                raise InputError(f"distill.losses.{name}: {base} is about queries alone; name it without _documents")
+            if not 0 <= weights[name] < float("inf"):
+                raise InputError(f"distill.losses.{name} = {weights[name]}: a weight is a number from 0; mend it")
+            if weights[name] > 0 and name in of_lists:
+                self._list_parts.append((name, weights[name], of_lists[name]))
+            elif weights[name] > 0:
+                self._parts.append((name, weights[name], LOSSES[base], documents))
+        if not self._parts and not self._list_parts:
+            raise InputError("distill.losses names no loss with a weight above 0; add one, such as cosine = 1.0")
+
+    @property
+    def read_lists(self) -> bool:
+        """Whether a list loss or a pair loss is among them."""
+        return bool(self._list_parts)
+
+    @property
+    def read_scores(self) -> bool:
+        """Whether one of them needs the scores of a cross-encoder."""
+        return any(name in LIST_LOSSES for name, _, _ in self._list_parts)
+
+    def __call__(self, batch: Batch, lists: Lists | None = None) -> "tuple[torch.Tensor, dict[str, float]]":
+        """Return the weighted sum and the value of each part. Parts without texts of their role count nothing."""
+        total = batch.student.sum() * 0.0
+        values: dict[str, float] = {}
+        for name, weight, function, documents in self._parts:
+            part = batch if documents is None else batch.of_role(documents)
+            if len(part.student):
+                value = function(part)
+                total = total + weight * value
+                values[name] = float(value.detach())
+        if lists is not None:
+            for name, weight, function in self._list_parts:
+                value = function(lists)
+                total = total + weight * value
+                values[name] = float(value.detach())
+        return total, values

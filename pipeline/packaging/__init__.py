@@ -1,0 +1,1 @@
+"""From the trained student to what is shipped: graphs, index, bundle."""

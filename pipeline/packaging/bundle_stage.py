@@ -1,0 +1,78 @@
+"""Stage bundle: the shipped files with manifest, recipe, model card and measured figures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...export.bundle.assemble import DEFAULT, MOBILE, REFERENCE, describe, finish_bundle
+from ...export.bundle.facts import BundleFacts
+from ...export.graph.schemes import FP32
+from ...runtime.files import read_json, write_json
+from ...runtime.manifest import Figure, Prompts, TeacherEntry
+from ..recipe import recipe_toml
+from ..stage import StageContext
+from .variant_comparison import VARIANTS_NAME, card_notes, fact_line, fact_rows, read_facts, with_quality
+
+
+def run_bundle(context: StageContext) -> None:
+    """Write the final `bundle/`: the candidate, the resolved recipe, the card and the manifest."""
+    teacher = read_json(context.inputs["teacher"] / "teacher.json")
+    export = context.inputs["export"]
+    evaluation = context.inputs["evaluate"] / "evaluation.json"
+    candidate = export / "bundle"
+    quantization = {REFERENCE: describe(FP32), DEFAULT: read_json(export / "plan.json")["description"]}
+    if "ort" in context.recipe.export.formats:
+        quantization[MOBILE] = f"{quantization[DEFAULT]}, in ORT format"
+    variants = with_quality(read_facts(read_json(export / VARIANTS_NAME)), read_json(evaluation), DEFAULT)
+    facts = BundleFacts(
+        name=context.recipe.name,
+        seed=context.recipe.seed,
+        teacher=TeacherEntry(teacher["id"], teacher["sha256"], teacher["dimension"], teacher["revision"]),
+        max_length=read_json(candidate / "tokenizer_config.json")["model_max_length"],
+        quantization=quantization,
+        licences=teacher["licences"],
+        quality=quality_figures(read_json(evaluation)),
+        parity=parity_figures(read_json(export / "parity.json")),
+        prompts=Prompts(),
+        words_weight={name: one["weight"] for name, one in read_json(evaluation)["words_weight"].items()},
+        notes=card_notes(variants),
+    )
+    write_json(context.output / VARIANTS_NAME, fact_rows(variants))
+    for variant in variants:
+        context.progress.note(fact_line(variant))
+    finish_bundle(candidate, context.output / "bundle", facts, recipe_toml(context.written))
+
+
+def quality_figures(evaluation: Mapping[str, Any]) -> dict[str, Figure]:
+    """Return every number of `evaluation.json` that says how it was measured, by its path of keys."""
+    found: dict[str, Figure] = {}
+
+    def walk(value: Any, name: str) -> None:
+        if not isinstance(value, Mapping):
+            return
+        number = value.get("value")
+        if isinstance(number, (int, float)) and not isinstance(number, bool):
+            method, unit = str(value.get("method", "evaluation of the shipped file")), str(value.get("unit", ""))
+            found[name] = Figure(float(number), method, unit)
+            return
+        for key, item in value.items():
+            if key != "rivals":  # what else could be shipped says nothing about this bundle
+                walk(item, f"{name}_{key}" if name else str(key))
+
+    walk(evaluation, "")
+    return found
+
+
+def parity_figures(comparisons: list[dict[str, Any]]) -> dict[str, Figure]:
+    """Return the parity figures of the manifest from the rows of `parity.json`."""
+    rows = {row["name"]: row for row in comparisons}
+    exact, shipped = rows[REFERENCE], rows[DEFAULT]
+
+    def method(row: Mapping[str, Any]) -> str:
+        return f"{row['name']} against {row['reference']}, {row['texts']} texts, one at a time"
+
+    return {
+        "cosine_min": Figure(shipped["cosine_min"], method(shipped)),
+        "cosine_mean": Figure(shipped["cosine_mean"], method(shipped)),
+        "score_change_max": Figure(shipped["score_change_max"], f"{method(shipped)}, all pairs"),
+        "max_difference_fp32": Figure(exact["max_difference"], method(exact)),
+    }

@@ -1,0 +1,156 @@
+"""Stages `export` (graphs, tokenizer, parity, candidate folder) and `bundle` (the folder that is shipped)."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from ...export.bundle.assemble import (
+    DEFAULT,
+    PROJECTION_NAME,
+    REFERENCE,
+    assemble_candidate,
+    opener_files,
+)
+from ...export.bundle.sentence_transformers_folder import write_torch_folder
+from ...export.bundle.tokenizer import compact_tokenizer
+from ...export.check.parity import Parity, compare, require_exact, spread_texts
+from ...export.graph.schemes import Plan
+from ...export.graph.static import fold_token_weights
+from ...export.graph.weights import TransformerWeights, read_weights
+from ...export.quantization.sensitivity import SENSITIVITY_NAME, write_sensitivity
+from ...runtime.encoder import Encoder
+from ...runtime.errors import InputError
+from ...runtime.files import read_bytes, write_json
+from ...runtime.manifest import Prompts
+from ..quantize.plan_choice import choose_plan
+from ..retrieval.dataset import RetrievalSet, read_retrieval_set
+from ..stage import StageContext
+from ..teacher.load import load_teacher
+from ..teacher.onnx_graph import write_teacher
+from ..teacher.selection import chosen_teacher
+from .variant_comparison import (
+    VARIANTS_NAME,
+    fact_line,
+    fact_rows,
+    measure_variants,
+)
+
+STUDENT = "student"
+PARITY_TEXTS = 256
+TEACHER_TEXTS = 8
+
+
+def run_export(context: StageContext) -> None:
+    """Write the candidate `bundle/`, and beside it `student/` for PyTorch, the graph of the teacher, `parity.json`."""
+    student = context.inputs["distill"] / "student"
+    weights = fold_token_weights(read_weights(student))
+    projection = context.inputs["teacher"] / PROJECTION_NAME
+    tokenizer, length = read_bytes(context.inputs["vocabulary"] / "tokenizer.json"), max_length(context, weights)
+    corpus = read_retrieval_set(context.inputs["corpus"])
+    texts = parity_texts(corpus)
+    bundle = context.output / "bundle"
+    chosen = choose_plan(context, weights)
+    chosen.write_reports(context.output)
+    write_json(context.output / "plan.json", {"description": chosen.describe()})
+    context.progress.note("  writing graphs, tokenizer and golden vectors")
+    assemble_candidate(
+        bundle,
+        weights,
+        chosen.plan,
+        tokenizer,
+        projection if projection.exists() else None,
+        length,
+        texts,
+        mobile="ort" in context.recipe.export.formats,
+        graphs=engine_graphs(context, weights, tokenizer, chosen.plan),
+    )
+    files = opener_files(weights, compact_tokenizer(tokenizer), length)
+    write_torch_folder(context.output / STUDENT, weights, tokenizer, files)
+    if chosen.sensitivity is not None:  # travels along, so that `pocketrank inspect` can name measured costs
+        write_sensitivity(bundle / SENSITIVITY_NAME, chosen.sensitivity)
+    comparisons = compare_variants(bundle, student, texts, context)
+    facts = measure_variants(bundle, texts)
+    for fact in facts:
+        context.progress.note(fact_line(fact))
+    write_json(context.output / VARIANTS_NAME, fact_rows(facts))
+    context.progress.note("  writing the teacher's graph")
+    comparisons.append(export_teacher(context, corpus))
+    write_json(context.output / "parity.json", [dataclasses.asdict(parity) for parity in comparisons])
+
+
+def engine_graphs(
+    context: StageContext, weights: TransformerWeights, tokenizer: bytes, plan: Plan
+) -> dict[str, bytes] | None:
+    """Return the graphs of the engine that the recipe names, or `None` for our own writer."""
+    if context.recipe.export.engine == "pocketrank":
+        return None
+    from .optimum_engine import optimum_graphs
+
+    context.progress.note("  tracing and quantizing with optimum")
+    return optimum_graphs(weights, tokenizer, max_length(context, weights), plan)
+
+
+def max_length(context: StageContext, weights: TransformerWeights) -> int:
+    """Return the longest text in tokens: what the recipe asks for, at most what the student has positions for."""
+    return min(context.recipe.student.max_length, weights.longest)
+
+
+def parity_texts(corpus: RetrievalSet, count: int = PARITY_TEXTS) -> list[str]:
+    """Return queries and documents in equal parts, spread over the corpus."""
+    queries = spread_texts(list(corpus.queries.values()), count // 2)
+    return [*queries, *spread_texts(list(corpus.documents.values()), count - len(queries))]
+
+
+def compare_variants(bundle: Path, student: Path, texts: list[str], context: StageContext) -> list[Parity]:
+    """Hold the fp32 graph against the trained model, and the shipped one against the fp32 graph, text by text."""
+    reference = Encoder.open(bundle, REFERENCE)
+    shipped = Encoder.open(bundle, DEFAULT)
+    trained = student_vectors(student, [reference.tokenize(text) for text in texts])
+    exact = reference.encode(texts, batch_tokens=0)
+    comparisons = [compare(REFERENCE, exact, "the trained student", trained)]
+    require_exact(comparisons[0])
+    comparisons.append(compare(DEFAULT, shipped.encode(texts, batch_tokens=0), REFERENCE, exact))
+    comparisons.append(compare(f"{DEFAULT} in batches", shipped.encode(texts, batch_tokens=1024), REFERENCE, exact))
+    found = comparisons[1]
+    context.progress.note(
+        f"  parity on {found.texts} texts: fp32 graph within {comparisons[0].max_difference:.1e} of the student, "
+        f"{DEFAULT} cosine {found.cosine_mean:.5f} on average, {found.cosine_min:.5f} at worst"
+    )
+    return comparisons
+
+
+def student_vectors(folder: Path, ids: list[list[int]]) -> np.ndarray:
+    """Return the trained student's unit vectors [n, d], computed by PyTorch one text at a time."""
+    import torch
+
+    from ..student.model import load_student
+
+    student = load_student(folder)
+    with torch.no_grad():
+        rows = [student.encode(torch.tensor([row]), torch.tensor([len(row)]))[0].numpy() for row in ids]
+    return np.stack(rows)
+
+
+def export_teacher(context: StageContext, corpus: RetrievalSet) -> Parity:
+    """Write the teacher's graph and hold it against the vectors that the student was trained on."""
+    teacher = load_teacher(chosen_teacher(context))
+    if teacher.parts:
+        context.progress.note(f"  of several teachers, the graph is that of the first: {teacher.first.files.name}")
+    teacher = teacher.first
+    folder = context.output / "teacher"
+    writer = write_teacher(teacher, folder)
+    limit = teacher.max_length or 512
+    # `model_max_length` here is what the benchmark and other openers of this folder cut texts at.
+    write_json(folder / "tokenizer_config.json", {"model_max_length": limit})
+    prompts = Prompts(query=teacher.prompts["query"], document=teacher.prompts["document"])
+    encoder = Encoder(folder, "model", folder / "model.onnx", limit, prompts, threads=1)
+    vectors = np.load(context.inputs["teacher"] / "documents.npy", mmap_mode="r", allow_pickle=False)
+    texts = list(corpus.documents.values())
+    if len(vectors) != len(texts):
+        raise InputError(f"{len(vectors)} teacher vectors for {len(texts)} documents; run the teacher stage again")
+    rows = [index * len(texts) // TEACHER_TEXTS for index in range(min(TEACHER_TEXTS, len(texts)))]
+    found = encoder.encode_documents([texts[row] for row in rows])
+    own = np.asarray(vectors[rows])[:, : teacher.dimension]
+    own = own / np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-12)  # of several teachers, the first's part
+    return compare(f"teacher by {writer}", found, "the teacher's own vectors", own)

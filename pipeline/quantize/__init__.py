@@ -1,0 +1,1 @@
+"""Which tensor of the student is stored in how many bits, as the recipe says or as fits a number of bytes."""

@@ -1,0 +1,193 @@
+"""The quantization of one trained student: measured, chosen where the recipe asks for it, calibrated."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...export.bundle.assemble import describe
+from ...export.bundle.tokenizer import compact_tokenizer
+from ...export.check.parity import spread_texts
+from ...export.graph.schemes import DYNAMIC, STATIC, Plan
+from ...export.graph.weights import TransformerWeights
+from ...export.graph.writer import write_graph
+from ...export.quantization.calibrate import calibrate, encode_ids
+from ...export.quantization.scheme_search import Choice, choice_table, choose_schemes
+from ...export.quantization.sensitivity import (
+    Ranking,
+    Sensitivity,
+    measure_sensitivity,
+    sensitivity_table,
+    write_sensitivity,
+)
+from ...runtime.encoder import open_tokenizer
+from ...runtime.errors import InputError
+from ...runtime.files import read_bytes, write_bytes
+from ...runtime.projection import read_projection
+from ...runtime.units import parse_quantity
+from ..retrieval.dataset import RetrievalSet, read_retrieval_set
+from ..retrieval.metrics import evaluate_scores, scored_queries
+from ..settings import QuantizeSettings
+from ..stage import StageContext
+from ..teacher.vector_shards import read_vectors
+from .recipe_plan import linear_scheme, recipe_plan
+
+COSINE_TEXTS = 256
+RANKED_QUERIES = 200
+RANKED_DOCUMENTS = 800
+
+
+@dataclass(frozen=True)
+class ChosenPlan:
+    """The plan of the shipped file, and the measurements that it rests on where there are any."""
+
+    plan: Plan
+    sensitivity: Sensitivity | None = None
+    choice: Choice | None = None
+
+    def describe(self) -> str:
+        """Say in words how the file is quantized."""
+        if self.choice is None:
+            return describe(self.plan)
+        schemes = sorted(set(self.choice.tensors.values()))
+        named = {scheme: [name for name, used in self.choice.tensors.items() if used == scheme] for scheme in schemes}
+        return "; ".join(f"{scheme}: {', '.join(names)}" for scheme, names in named.items())
+
+    def write_reports(self, folder: Path) -> None:
+        """Write `sensitivity.json` and the tables as `quantization.md`."""
+        if self.sensitivity is None:
+            return
+        write_sensitivity(folder / "sensitivity.json", self.sensitivity)
+        measured = (
+            f"Each tensor alone in each scheme, the rest in fp32; cosine on {self.sensitivity.texts} training texts"
+        )
+        measured += f", nDCG@10 on {self.sensitivity.ranking}." if self.sensitivity.ranking else "."
+        parts = ["# Quantization of this student\n", measured + "\n", sensitivity_table(self.sensitivity)]
+        if self.choice is not None:
+            parts += [
+                f"\n## Chosen for {self.choice.target:,} bytes of the ONNX file\n",
+                "From half precision on, always the step that loses the least cosine per byte saved, until the file "
+                "fits; then back, the costliest tensor first, where there is room. Losses of single tensors are added "
+                f"up: {self.choice.predicted_cosine_loss:.6f} in all, {self.choice.bytes:,} bytes.\n",
+                choice_table(self.choice, self.sensitivity),
+            ]
+        write_bytes(folder / "quantization.md", "\n".join(parts).encode("utf-8"))
+
+
+def choose_plan(context: StageContext, weights: TransformerWeights) -> ChosenPlan:
+    """Return the plan of the shipped file: as the recipe says, or chosen to fit `quantize.target_bytes`.
+
+    Everything is measured on training texts and training queries; nothing of the test set is looked at.
+    """
+    settings = context.recipe.quantize
+    plan = recipe_plan(settings)
+    if not (settings.sensitivity or settings.target_bytes or STATIC in plan.schemes):
+        return ChosenPlan(plan)
+    tokenizer_file = context.inputs["vocabulary"] / "tokenizer.json"
+    limit = min(context.recipe.student.max_length, weights.longest)
+    texts = _training_texts(context.inputs["queries"] / "training.jsonl")
+    tokens = Tokens(tokenizer_file, limit)
+    calibration = tokens.ids(spread_texts(texts, max(settings.calibration_texts, 1)))
+    if not (settings.sensitivity or settings.target_bytes):
+        return ChosenPlan(calibrate(plan, weights, calibration))
+    eight = linear_scheme(settings)
+    eight = eight if eight in (*DYNAMIC, STATIC) else "int7"
+    ranking, words = training_ranking(context, tokens)
+    sensitivity = measure_sensitivity(
+        weights,
+        calibration,
+        tokens.ids(spread_texts(texts[1:], COSINE_TEXTS)),
+        context.progress,
+        ranking,
+        words,
+        extra=(eight, *settings.tensors.values()),
+    )
+    if not settings.target_bytes:
+        return ChosenPlan(calibrate(plan, weights, calibration), sensitivity)
+    tokenizer_bytes = len(compact_tokenizer(read_bytes(tokenizer_file)))
+    target = target_bytes(settings) - tokenizer_bytes
+    ranges = calibrate(Plan(linear=STATIC), weights, calibration).ranges
+
+    def calibrated(plan: Plan) -> Plan:
+        return Plan(plan.table, plan.linear, plan.positions, plan.vector, plan.tensors, ranges)
+
+    def size(plan: Plan) -> int:
+        return len(write_graph(weights, calibrated(plan)))
+
+    choice = choose_schemes(sensitivity, target, size, settings.tensors, eight)
+    context.progress.note(
+        f"  schemes chosen for {target:,} bytes (and {tokenizer_bytes:,} of the tokenizer): {choice.bytes:,} bytes, "
+        + ", ".join(f"{tensor} {scheme}" for tensor, scheme in choice.tensors.items())
+    )
+    return ChosenPlan(calibrated(choice.plan), sensitivity, choice)
+
+
+def target_bytes(settings: QuantizeSettings) -> int:
+    """Return the bytes that ONNX file and tokenizer may have together."""
+    value = int(parse_quantity(settings.target_bytes, "B", "quantize.target_bytes"))
+    if value <= 0:
+        raise InputError(f"quantize.target_bytes = {settings.target_bytes!r} must be above 0; mend the recipe")
+    return value
+
+
+class Tokens:
+    """Token ids of texts, cut at the student's length."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self._tokenizer = open_tokenizer(path)
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(limit)
+
+    def ids(self, texts: list[str]) -> list[list[int]]:
+        """Return the ids of every text."""
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
+
+
+def training_ranking(context: StageContext, tokens: Tokens) -> tuple[Ranking | None, str]:
+    """Return the function that measures nDCG@10 on training queries, and in words what it measures.
+
+    `None` where the corpus has no judged training queries.
+    """
+    corpus = read_retrieval_set(context.inputs["corpus"])
+    if not corpus.qrels.get("train"):
+        return None, ""
+    queries = spread_texts(scored_queries(corpus, "train"), RANKED_QUERIES)
+    subset = training_subset(corpus, queries, RANKED_DOCUMENTS)
+    query_ids = tokens.ids([subset.queries[name] for name in scored_queries(subset, "train")])
+    document_ids = tokens.ids(list(subset.documents.values()))
+    teacher = context.inputs["teacher"]
+    vectors = read_vectors(teacher / "documents.npy", len(corpus.documents))
+    places = {name: place for place, name in enumerate(corpus.documents)}
+    projected = read_projection(teacher / "projection.safetensors").apply(
+        vectors[[places[name] for name in subset.documents]]
+    )
+
+    def ranking(graph: bytes) -> Mapping[str, float]:
+        found = encode_ids(graph, query_ids)
+        sides = {"symmetric": encode_ids(graph, document_ids), "asymmetric": projected}
+        figures = {way: evaluate_scores(found @ side.T, subset, "train").ndcg10 for way, side in sides.items()}
+        return {way: float(np.mean(values)) for way, values in figures.items()}
+
+    return ranking, f"{len(query_ids)} training queries among {len(document_ids)} documents"
+
+
+def training_subset(corpus: RetrievalSet, queries: list[str], count: int) -> RetrievalSet:
+    """Return a small set: `queries` with their judged documents, filled up with others spread over the corpus."""
+    judged = {query: corpus.judgements("train")[query] for query in queries}
+    names = {name for grades in judged.values() for name in grades}
+    others = [name for name in corpus.documents if name not in names]
+    names |= set(spread_texts(others, max(count - len(names), 0)))
+    documents = {name: text for name, text in corpus.documents.items() if name in names}
+    return RetrievalSet(
+        documents=documents,
+        titles={name: title for name, title in corpus.titles.items() if name in names},
+        queries={query: corpus.queries[query] for query in queries},
+        qrels={"train": judged},
+    )
+
+
+def _training_texts(path: Path) -> list[str]:
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line)["text"] for line in lines]

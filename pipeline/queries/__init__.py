@@ -1,0 +1,1 @@
+"""The texts that the student is trained on besides documents."""

@@ -1,0 +1,152 @@
+"""Queries generated from documents: sentences, crops, keywords, filled templates."""
+
+import math
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from ...runtime.errors import InputError
+from ...runtime.files import read_text
+from ..retrieval.dataset import RetrievalSet
+from ..settings import QueriesSettings
+from .typing_noise import without_punctuation
+
+CROP_WORDS = (3, 20)
+SENTENCE_WORDS = range(3, 41)
+KEYWORD_COUNT = (2, 5)
+PHRASE_WORDS = (1, 3)
+COMMON_SHARE = 0.05  # of the documents: what more of them hold says little about one
+FRAMED_SENTENCE_WORDS = 12  # at most, cut behind: people ask in short sentences
+
+FRAME_PARTS = ("title", "sentence", "phrase", "name")
+
+Item = TypeVar("Item")
+
+_SENTENCE = re.compile(r"(?<=[.!?;:])\s+|\n+")
+_CODE = re.compile(r"[_={}\[\]]|\w\(|->")
+_CALLED = re.compile(r"(?<!\w)([A-Za-z_]\w+)\(")  # names of functions and classes where they are defined or called
+_WORD_IN_NAME = re.compile(r"_+|(?<=[a-z])(?=[A-Z])")
+_KEYWORD = re.compile(r"[^\W\d_][^\W_]+")
+
+
+def _lines(files: Sequence[str]) -> Iterator[str]:
+    for name in files:
+        yield from filter(None, (" ".join(line.split()) for line in read_text(Path(name)).splitlines()))
+
+
+def _sentences(retrieval_set: RetrievalSet, count: int, draw: random.Random) -> Iterator[str]:
+    for document in retrieval_set.documents:
+        sentences = [part.strip() for part in _SENTENCE.split(retrieval_set.body(document))]
+        usable = [sentence for sentence in sentences if len(sentence.split()) in SENTENCE_WORDS]
+        yield from _sample(usable, count, draw)
+
+
+def _crops(retrieval_set: RetrievalSet, count: int, draw: random.Random) -> Iterator[str]:
+    for document in retrieval_set.documents:
+        words = retrieval_set.body(document).split()
+        for _ in range(count):
+            length = draw.randint(*CROP_WORDS)
+            start = draw.randint(0, max(0, len(words) - length))
+            if len(words) >= CROP_WORDS[0]:
+                yield " ".join(words[start : start + length])
+
+
+def _keywords(retrieval_set: RetrievalSet, count: int, draw: random.Random) -> Iterator[str]:
+    for best in _best_words(_bags(retrieval_set)).values():
+        for _ in range(count):
+            chosen = _sample(best, draw.randint(*KEYWORD_COUNT), draw)
+            draw.shuffle(chosen)
+            if len(chosen) >= KEYWORD_COUNT[0]:
+                yield " ".join(chosen)
+
+
+def _bags(retrieval_set: RetrievalSet) -> dict[str, Counter[str]]:
+    return {name: Counter(_KEYWORD.findall(text.lower())) for name, text in retrieval_set.documents.items()}
+
+
+def _best_words(bags: Mapping[str, Counter[str]]) -> dict[str, list[str]]:
+    """Return the ten words of each document that tell most about it, the best first."""
+    frequency = Counter(word for bag in bags.values() for word in bag)
+    found = {}
+    for name, bag in bags.items():
+        # tf-idf with a dampened term frequency (Salton and Buckley 1988)
+        weights = {
+            word: (1 + math.log(times)) * math.log(len(bags) / frequency[word] + 1) for word, times in bag.items()
+        }
+        found[name] = sorted(weights, key=lambda word: (-weights[word], word))[: 2 * KEYWORD_COUNT[1]]
+    return found
+
+
+def _framed(retrieval_set: RetrievalSet, settings: QueriesSettings, draw: random.Random) -> Iterator[str]:
+    """Put parts of every document into the recipe's frames, each frame with its own kind of part."""
+    frames = [(frame, _placeholder(frame)) for frame in settings.frames]
+    bags = _bags(retrieval_set)
+    frequency = Counter(word for bag in bags.values() for word in bag)
+    common = {word for word, times in frequency.items() if times > COMMON_SHARE * len(bags)}
+    for document, best in _best_words(bags).items():
+        body = retrieval_set.body(document)
+        parts = {
+            "title": [retrieval_set.titles.get(document, "")],
+            "name": _spoken_names(body),
+            "sentence": _short_sentences(body),
+            "phrase": _phrases(body, best[: KEYWORD_COUNT[1]], common, draw),
+        }
+        for frame, kind in _sample(frames, settings.per_document, draw):
+            part = draw.choice(parts[kind]) if parts[kind] else ""
+            if part:
+                yield frame.replace(f"{{{kind}}}", part.lower() if kind == "sentence" else part)
+
+
+def _short_sentences(body: str) -> list[str]:
+    """Return the beginnings of a text's sentences; of a text with marks of code in it those without, if any."""
+    sentences = [part for part in _SENTENCE.split(body) if len(part.split()) > 2]
+    in_words = [part for part in sentences if not _CODE.search(part)]
+    cleaned = [without_punctuation(part).split() for part in in_words or sentences]
+    return [" ".join(words[:FRAMED_SENTENCE_WORDS]) for words in cleaned if len(words) > 2]
+
+
+def _spoken_names(body: str) -> list[str]:
+    """Return the names in code as people say them: `create_path(` and `createPath(` as "create path".
+
+    Names of one word say too little. The first of the others, most often the function's own, stands twice.
+    """
+    names = [" ".join(_WORD_IN_NAME.sub(" ", name).lower().split()) for name in _CALLED.findall(body)]
+    several = [name for name in names if " " in name]
+    return several[:1] + several
+
+
+def _placeholder(frame: str) -> str:
+    found = re.findall(r"{(\w*)}", frame)
+    if len(found) != 1 or found[0] not in FRAME_PARTS:
+        raise InputError(
+            f"queries.frames: {frame!r} needs exactly one of {{title}}, {{sentence}}, {{phrase}}, {{name}}; mend it"
+        )
+    return found[0]
+
+
+def _phrases(body: str, best: Sequence[str], common: set[str], draw: random.Random) -> list[str]:
+    """Return runs of a few words as they stand in a text, around its best words, without common words at the ends."""
+    words = re.findall(r"\w[\w'-]*", body)
+    places = [place for place, word in enumerate(words) if word.lower() in best]
+    runs = []
+    for place in _sample(places, 4, draw):
+        length = draw.randint(*PHRASE_WORDS)
+        start = max(0, place - draw.randrange(length))
+        run = words[start : start + length]
+        while run and run[0].lower() in common:
+            run = run[1:]
+        while run and run[-1].lower() in common:
+            run = run[:-1]
+        if run:
+            runs.append(" ".join(run))
+    return runs
+
+
+def _sample(items: Sequence[Item], count: int, draw: random.Random) -> list[Item]:
+    """Return at most `count` items, drawn without replacement, in their order."""
+    if len(items) <= count:
+        return list(items)
+    return [items[position] for position in sorted(draw.sample(range(len(items)), max(count, 0)))]

@@ -1,0 +1,42 @@
+"""Test queries, and what is too near to them to be trained on."""
+
+from typing import Any
+
+from ..retrieval.near_duplicates import ShingleIndex, character_shingles, normalise
+
+SAME_QUERY = 0.6  # Jaccard similarity of runs of four characters
+
+
+class HeldOut:
+    """The held-out queries, to be asked whether a text repeats one of them.
+
+    A text repeats a query when the two are near-duplicates (Jaccard similarity of their runs of four characters) or
+    when it contains the query word for word.
+    """
+
+    def __init__(self, queries: Any) -> None:
+        """Index `queries`, an iterable of texts."""
+        texts = list(queries)
+        self._index = ShingleIndex([character_shingles(text) for text in texts], SAME_QUERY)
+        self._by_start: dict[str, list[str]] = {}  # first three words -> whole normalised queries
+        for text in texts:
+            words = normalise(text).split()
+            if words:
+                self._by_start.setdefault(" ".join(words[:3]), []).append(" ".join(words))
+        self._count = len(texts)
+
+    def __len__(self) -> int:
+        """Return the number of held-out queries."""
+        return self._count
+
+    def repeats(self, text: str) -> bool:
+        """Tell whether `text` repeats a held-out query."""
+        words = normalise(text).split()
+        for start in range(len(words)):
+            for length in (1, 2, 3):  # queries of fewer than three words start with all they have
+                for query in self._by_start.get(" ".join(words[start : start + length]), ()):
+                    size = query.count(" ") + 1
+                    # One or two words are in too many texts to be given away by containing them.
+                    if " ".join(words[start : start + size]) == query and (size >= 3 or size == len(words)):
+                        return True
+        return bool(self._index.matches(character_shingles(text)))

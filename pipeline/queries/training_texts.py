@@ -1,0 +1,37 @@
+"""A training text, and the file that keeps them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...runtime.errors import InputError
+from ...runtime.files import read_json_lines
+
+
+@dataclass(frozen=True)
+class TrainingText:
+    """One text to train on: `role` says on which side of the search it stands, `form` how it was made.
+
+    `target` is the text whose teacher vector the student is to give, where that is not the text's own.
+    """
+
+    text: str
+    role: str
+    form: str
+    target: str = ""
+
+    def record(self) -> dict[str, str]:
+        """Return the line of `training.jsonl`; the target is left out where there is none."""
+        line = {"text": self.text, "role": self.role, "form": self.form}
+        return line | {"target": self.target} if self.target else line
+
+
+def read_training_texts(path: Path) -> list[TrainingText]:
+    """Read `training.jsonl`; raise `InputError` for a line without text, role and form."""
+    texts = []
+    for number, record in read_json_lines(path):
+        if set(record) - {"target"} != {"text", "role", "form"} or not all(
+            isinstance(value, str) for value in record.values()
+        ):
+            raise InputError(f"{path}, line {number}: text, role and form are needed; run the stage 'queries' again")
+        texts.append(TrainingText(**record))
+    return texts

@@ -1,0 +1,1 @@
+"""Retrieval sets and their metrics, BM25, rank fusion, near-duplicates."""

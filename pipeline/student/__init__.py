@@ -1,0 +1,1 @@
+"""The small encoder: its model, and where its first weights come from."""

@@ -1,0 +1,173 @@
+"""The student's first weights.
+
+`general`: from a student that was pretrained on plain English (`general.py`). `teacher`: token vectors and layers come
+from the teacher. `random`: as BERT does. Whichever it is, the projection starts as the best linear map from the
+student's pooled outputs to the teacher's vectors, fitted by least squares on some training texts.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...export.graph.weights import POSITIONS, TABLE, TABLE_FACTOR, TOKEN_WEIGHTS
+from ...runtime.errors import InputError
+from ..queries.tokenized_texts import TokenisedTexts
+from ..teacher.pca import fit_reduction
+from .layer_transfer import TrainedEncoder, can_carry, carried_tensors, composed_rows
+from .model import Student, StudentShape
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..teacher.bi_encoder import LoadedTeacher
+
+_FIT_TEXTS = 2048
+_RIDGE = 1e-3  # relative to the mean power of the pooled outputs
+_TABLE_SPREAD = 0.05  # root mean square of the composed vectors' components, near what BERT's tables have
+
+
+def random_weights(tensors: "dict[str, torch.Tensor]", seed: int) -> None:
+    """Fill the tensors as BERT does: matrices from N(0, 0.02²), norms one, biases zero, the [PAD] row zero."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            if name.endswith("LayerNorm.weight") or name == TOKEN_WEIGHTS:
+                tensor.fill_(1.0)
+            elif tensor.dim() == 1:
+                tensor.zero_()
+            else:
+                # The product of a table's two factors is to spread like a table.
+                spread = tensor.shape[1] ** -0.5 if name == TABLE_FACTOR else 0.02
+                tensor.copy_(torch.randn(tensor.shape, generator=generator) * spread)
+        tensors[TABLE][0].zero_()
+
+
+def read_pieces(tokenizer_file: Path) -> list[str]:
+    """Return the pieces of a vocabulary in the order of their ids."""
+    from tokenizers import Tokenizer
+
+    vocabulary = Tokenizer.from_file(str(tokenizer_file)).get_vocab()
+    pieces = [""] * (max(vocabulary.values()) + 1)
+    for piece, identifier in vocabulary.items():
+        pieces[identifier] = piece
+    return pieces
+
+
+def composed_token_vectors(teacher: "LoadedTeacher", pieces: Sequence[str]) -> np.ndarray:
+    """Return a teacher vector for every new piece, float32 [pieces, teacher hidden]; see `carry.composed_rows`."""
+    table = teacher.token_table()
+    backend = getattr(teacher.model.tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise InputError(f'{teacher.files.name} has no fast tokenizer; set student.initialise = "random"')
+    backend.no_padding()
+    backend.no_truncation()
+    return composed_rows(table, backend, pieces)
+
+
+def reduce_width(vectors: np.ndarray, hidden: int) -> np.ndarray:
+    """Return the vectors reduced (or padded with zeros) to `hidden` components of the usual spread."""
+    centred = vectors - vectors.mean(0)
+    axes = fit_reduction([centred], min(hidden, vectors.shape[1])).matrix
+    reduced = np.zeros((len(vectors), hidden), np.float32)
+    reduced[:, : axes.shape[1]] = centred @ axes
+    return reduced * (_TABLE_SPREAD / float(np.sqrt(np.mean(reduced**2))))
+
+
+def teacher_weights(
+    tensors: "dict[str, torch.Tensor]",
+    shape: StudentShape,
+    teacher: "LoadedTeacher",
+    pieces: Sequence[str],
+    seed: int,
+    texts: TokenisedTexts,
+    rows: np.ndarray,
+) -> None:
+    """Fill the tensors from the teacher, all but the projection.
+
+    A student of a BERT teacher takes over token vectors, positions and layers (`carry.py`), fitted on some of the
+    training texts `rows` when it is narrower. One that is wider in any way, or whose teacher is of another
+    architecture, takes the token vectors alone, reduced.
+    """
+    random_weights(tensors, seed)
+    vectors = composed_token_vectors(teacher, pieces)
+    encoder = teacher_encoder(teacher)
+    if encoder is not None and can_carry(encoder.shape, shape):
+        fill_tensors(tensors, carried_tensors(encoder, vectors, shape, texts, rows))
+    else:
+        fill_tensors(tensors, {TABLE: reduce_width(vectors, shape.hidden)})
+
+
+def teacher_encoder(teacher: "LoadedTeacher") -> TrainedEncoder | None:
+    """Return the teacher's transformer when it is a BERT as the student is one, else `None`."""
+    tensors = teacher.bert_tensors()
+    if POSITIONS not in tensors:
+        return None
+    transformer: Any = teacher.model[0]
+    config: Any = transformer.auto_model.config
+    if config.hidden_act != "gelu" or tensors[TABLE].shape[1] != config.hidden_size:
+        return None
+    shape = StudentShape(
+        vocabulary=len(tensors[TABLE]),
+        layers=config.num_hidden_layers,
+        hidden=config.hidden_size,
+        heads=config.num_attention_heads,
+        intermediate=config.intermediate_size,
+        positions=len(tensors[POSITIONS]),
+        dimension=teacher.dimension,
+    )
+    return TrainedEncoder(shape, tensors)
+
+
+def fill_tensors(tensors: "dict[str, torch.Tensor]", values: "Mapping[str, torch.Tensor | np.ndarray]") -> None:
+    """Set some of a student's tensors; the table is given in full width."""
+    import torch
+
+    with torch.no_grad():
+        for name, value in values.items():
+            if name == TABLE:
+                fill_table(tensors, np.asarray(value))
+            else:
+                tensors[name].copy_(torch.as_tensor(value))
+
+
+def fill_table(tensors: "dict[str, torch.Tensor]", vectors: np.ndarray) -> None:
+    """Set the token table to `vectors` [pieces, hidden], the row of [PAD] to zero.
+
+    A table of low rank gets the nearest product of two factors (singular value decomposition, Eckart and Young 1936);
+    the second factor's columns have length one.
+    """
+    import torch
+
+    with torch.no_grad():
+        if TABLE_FACTOR in tensors:
+            axes = fit_reduction([vectors], tensors[TABLE_FACTOR].shape[1]).matrix
+            tensors[TABLE_FACTOR].copy_(torch.from_numpy(np.ascontiguousarray(axes)))
+            vectors = vectors @ axes
+        tensors[TABLE].copy_(torch.from_numpy(vectors))
+        tensors[TABLE][0].zero_()
+
+
+def fit_projection(student: Student, texts: TokenisedTexts, targets: np.ndarray, rows: np.ndarray) -> None:
+    """Set the projection to the ridge regression from pooled outputs to the teacher's vectors of `rows`."""
+    import torch
+
+    chosen = rows[np.linspace(0, len(rows) - 1, min(_FIT_TEXTS, len(rows))).astype(np.int64)]
+    chosen = chosen[np.argsort(texts.lengths[chosen], kind="stable")]
+    pooled = []
+    with torch.no_grad():
+        for first in range(0, len(chosen), 64):
+            ids, lengths = texts.padded(chosen[first : first + 64])
+            pooled.append(student.pooled(torch.from_numpy(ids), torch.from_numpy(lengths)).double())
+        features = torch.cat(pooled)
+        wanted = torch.from_numpy(targets[chosen]).double()
+        centre, offset = features.mean(0), wanted.mean(0)
+        features, wanted = features - centre, wanted - offset
+        moment = features.T @ features
+        moment += torch.eye(len(moment), dtype=torch.float64) * (_RIDGE * moment.diagonal().mean())
+        solution = torch.linalg.solve(moment, features.T @ wanted).T
+        student.tensors["projection.weight"].copy_(solution)
+        student.tensors["projection.bias"].copy_(offset - solution @ centre)

@@ -1,0 +1,132 @@
+"""Start a student from the general one: pretrained once on plain English, specialised in minutes.
+
+A general student is a folder with `config.json`, `model.safetensors` (both as the folder `student` of a run has them)
+and the `tokenizer.json` that it reads with; one comes with the package. `carry.py` says how its token vectors and its
+layers get into another vocabulary and another shape.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...export.graph.weights import (
+    POSITIONS,
+    PROJECTION,
+    PROJECTION_BIAS,
+    TABLE,
+    TABLE_FACTOR,
+    TOKEN_WEIGHTS,
+    read_weights,
+)
+from ...runtime.errors import InputError
+from ...runtime.files import sha256_file
+from ...runtime.packaged import GENERAL, packaged_folder
+from ..queries.tokenized_texts import TokenisedTexts
+from ..settings import StudentSettings
+from .initialization import fill_tensors, random_weights, reduce_width
+from .layer_transfer import TrainedEncoder, can_carry, carried_tensors, composed_rows
+from .model import StudentShape
+
+if TYPE_CHECKING:
+    import torch
+
+FILES = ("config.json", "model.safetensors", "tokenizer.json")
+
+
+@dataclass(frozen=True)
+class GeneralStudent:
+    """A general student in memory."""
+
+    encoder: TrainedEncoder
+    table: np.ndarray  # float32 [pieces, hidden]
+    tokenizer: Any  # the `tokenizers` object, without padding and truncation
+
+
+def general_folder(settings: StudentSettings) -> Path:
+    """Return the folder that `student.general` names; raise an error that names the file that is missing."""
+    if not settings.general:
+        folder = packaged_folder(GENERAL, 'set student.initialise = "teacher"') / "student"
+    else:
+        folder = Path(settings.general)
+        if not folder.is_dir():
+            raise InputError(f"student.general = {settings.general!r} is no folder; name a general student's folder")
+        if not (folder / FILES[0]).is_file() and (folder / "student").is_dir():
+            folder = folder / "student"  # a run, or a copy of what comes with the package
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise InputError(
+                f"{folder / name} does not exist, and a general student needs it; name the folder `student` of a "
+                f'finished run in student.general, or set student.initialise = "teacher"'
+            )
+    return folder
+
+
+def general_fingerprint(settings: StudentSettings) -> dict[str, str]:
+    """Return the hashes of the files that a student starts from."""
+    folder = general_folder(settings)
+    return {f"general/{name}": sha256_file(folder / name) for name in FILES}
+
+
+def read_general(folder: Path) -> GeneralStudent:
+    """Read a general student; raise `InputError` for a file that is broken or does not fit the others."""
+    import torch
+    from tokenizers import Tokenizer
+
+    weights = read_weights(folder)
+    tensors = {name: value for name, value in weights.tensors.items() if name not in (PROJECTION, PROJECTION_BIAS)}
+    if TOKEN_WEIGHTS in tensors or not weights.layers:
+        raise InputError(f"{folder} is a static student, and layers are needed; name another in student.general")
+    if weights.config["model_type"] != "bert":
+        raise InputError(f"{folder / FILES[0]}: a general student is a BERT; name another in student.general")
+    table = tensors.pop(TABLE)
+    if TABLE_FACTOR in tensors:
+        table = table @ tensors.pop(TABLE_FACTOR).T
+    path = folder / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises Exception itself
+        raise InputError(f"{path} is no tokenizer ({error}); copy the one that the student was trained with") from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    highest = max(tokenizer.get_vocab().values(), default=-1)
+    if highest >= len(table):
+        raise InputError(
+            f"{path} has ids up to {highest}, {folder / 'model.safetensors'} has {len(table)} rows; "
+            f"take both from the same run"
+        )
+    shape = StudentShape(
+        vocabulary=len(table),
+        layers=weights.layers,
+        hidden=weights.hidden,
+        heads=weights.config["num_attention_heads"],
+        intermediate=weights.config.get("intermediate_size", 4 * weights.hidden),
+        positions=len(tensors[POSITIONS]),
+        dimension=weights.dimension,
+    )
+    encoder = TrainedEncoder(shape, {name: torch.from_numpy(value) for name, value in tensors.items()})
+    return GeneralStudent(encoder, table, tokenizer)
+
+
+def general_weights(
+    tensors: "dict[str, torch.Tensor]",
+    shape: StudentShape,
+    general: GeneralStudent,
+    pieces: Sequence[str],
+    seed: int,
+    texts: TokenisedTexts,
+    rows: np.ndarray,
+) -> None:
+    """Fill the tensors of a student from the general one, all but the projection.
+
+    Layers beyond those of the general student start at random above them; a student that is wider in any way takes
+    the token vectors alone. `rows` are the training texts that may be looked at.
+    """
+    random_weights(tensors, seed)
+    vectors = composed_rows(general.table, general.tokenizer, pieces)
+    if can_carry(general.encoder.shape, shape):
+        fill_tensors(tensors, carried_tensors(general.encoder, vectors, shape, texts, rows))
+    else:
+        fill_tensors(tensors, {TABLE: reduce_width(vectors, shape.hidden)})

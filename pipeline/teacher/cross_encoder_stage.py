@@ -1,0 +1,146 @@
+"""Stage `cross_encoder`: what a ranker that reads query and document together has to teach.
+
+For training queries it makes lists of documents, the best of BM25 and some drawn by lot, and the cross-encoder scores
+them. With `use = ["embeddings"]` the cross-encoder is also turned into a dual-pooled one, whose folder takes the place
+of the teacher. Without a cross-encoder the stage has nothing to do.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ...runtime.errors import InputError
+from ...runtime.files import write_json
+from ..queries.training_texts import TrainingText, read_training_texts
+from ..retrieval.bm25 import bm25_rows
+from ..retrieval.metrics import top_documents
+from ..settings import CrossEncoderSettings
+from ..stage import StageContext
+from .cross_encoder import SEPARATOR, LoadedCrossEncoder, load_cross_encoder
+from .dual_pooling import DualPooled, DualPoolingTrainer
+from .score_lists import ABSENT, ScoreLists, write_lists
+from .selection import DUAL_TEACHER
+from .vector_shards import Encoded, Shard, cut_shards, encode_shards
+
+_SHARD_PAIRS = 512
+
+
+def run_cross_encoder(context: StageContext) -> None:
+    """Write `lists.npy`, `scores.npy`, `cross_encoder.json`, `speed.json` and, if asked for, `dual-teacher/`."""
+    settings = context.recipe.cross_encoder
+    if not settings.model:
+        write_json(context.output / "cross_encoder.json", {"use": []})
+        return
+    _check(settings)
+    context.progress.note("  loading the cross-encoder")
+    model = load_cross_encoder(settings)
+    texts = read_training_texts(context.inputs["queries"] / "training.jsonl")
+    rows = candidate_lists(texts, settings, context.recipe.seed)
+    scores, encoded = score_lists(model, texts, rows, settings, context)
+    lists = ScoreLists(rows, scores)
+    if "scores" in settings.use:
+        write_lists(context.output, lists)
+    record = {
+        "use": list(settings.use),
+        "id": model.files.name,
+        "revision": model.files.revision,
+        "sha256": model.files.sha256,
+        "licences": model.files.licences,
+        "max_length": model.max_length,
+        "lists": len(lists),
+        "pairs": int((rows[:, 1:] != ABSENT).sum()),
+        "score_mean": round(float(scores[rows[:, 1:] != ABSENT].mean()), 4),
+        "score_deviation": round(float(scores[rows[:, 1:] != ABSENT].std()), 4),
+    }
+    if "embeddings" in settings.use:
+        pooled = DualPooled(model)
+        trainer = DualPoolingTrainer(pooled, [text.text for text in texts], lists, settings, context.recipe.seed)
+        record["dual_pooling"] = trainer.train(context.work / "dual-pooling.safetensors", context.progress)
+        pooled.save(context.output / DUAL_TEACHER, _card(model))
+    write_json(context.output / "cross_encoder.json", record)
+    seconds = max(encoded.seconds, 1e-9)
+    write_json(
+        context.output / "speed.json",
+        {
+            "pairs": encoded.texts,
+            "resumed_pairs": encoded.resumed,
+            "tokens": encoded.tokens,
+            "seconds": round(encoded.seconds, 3),
+            "pairs_per_second": round(encoded.texts / seconds, 1),
+        },
+    )
+
+
+def candidate_lists(texts: list[TrainingText], settings: CrossEncoderSettings, seed: int) -> np.ndarray:
+    """Return the rows of queries and their documents, int32 [lists, 1 + candidates].
+
+    The queries that people asked come first, then the generated ones by lot; the documents are the training texts of
+    that role. A query without words that BM25 knows gets drawn documents only.
+    """
+    documents = np.array([row for row, text in enumerate(texts) if text.role == "document"], np.int32)
+    asked = [row for row, text in enumerate(texts) if text.form == "query"]
+    others = [row for row, text in enumerate(texts) if text.role == "query" and text.form != "query"]
+    draw = np.random.default_rng([seed, 17])
+    queries = [*draw.permutation(asked), *draw.permutation(others)][: settings.queries]
+    if not queries or len(documents) < 2:
+        raise InputError(
+            f"{len(queries)} queries and {len(documents)} documents among the training texts are too few for the "
+            f"cross-encoder's lists; add texts, or take cross_encoder out of the recipe"
+        )
+    width = min(settings.candidates, len(documents))
+    lists = np.full((len(queries), 1 + settings.candidates), ABSENT, np.int32)
+    lists[:, 0] = queries
+    ranked = bm25_rows([texts[row].text for row in documents], [texts[row].text for row in queries])
+    for place, scores in enumerate(ranked):
+        best = top_documents(scores[None, :], width - min(settings.drawn_candidates, width))[0]
+        best = best[scores[best] > 0]
+        rest = np.setdiff1d(np.arange(len(documents)), best)
+        drawn = draw.choice(rest, width - len(best), replace=False)
+        lists[place, 1 : 1 + width] = documents[np.concatenate([best, drawn])]
+    return lists
+
+
+def score_lists(
+    model: LoadedCrossEncoder,
+    texts: list[TrainingText],
+    rows: np.ndarray,
+    settings: CrossEncoderSettings,
+    context: StageContext,
+) -> tuple[np.ndarray, Encoded]:
+    """Return the scores of all pairs divided by the temperature, float32 [lists, candidates], and what it took."""
+    present = rows[:, 1:] != ABSENT
+    shards = context.work / "shards"
+    shards.mkdir(parents=True, exist_ok=True)
+
+    def pairs() -> Iterator[str]:
+        for row in rows:
+            for document in row[1:][row[1:] != ABSENT]:
+                yield f"{texts[row[0]].text}{SEPARATOR}{texts[document].text}"
+
+    def cut() -> Iterator[Shard]:
+        return cut_shards(pairs(), "query", model.fingerprint, shards, _SHARD_PAIRS, settings.precision)
+
+    paths, encoded = encode_shards(model, [cut], settings.workers, context.progress, "cross-encoder", "pairs")
+    scores = np.zeros(present.shape, np.float32)
+    scores[present] = np.concatenate([np.fromfile(path, np.float32) for path in paths[0]]) / settings.temperature
+    return scores, encoded
+
+
+def _card(model: LoadedCrossEncoder) -> str:
+    licence = model.files.licences.get("weights", "unknown")
+    return (
+        f"---\nlicense: {licence}\n---\n\nA dual-pooled form of the cross-encoder {model.files.name} (weights "
+        f"{model.files.sha256}): it reads texts one by one and gives unit vectors.\n"
+    )
+
+
+def _check(settings: CrossEncoderSettings) -> None:
+    if not settings.use:
+        raise InputError('cross_encoder.use is empty; write ["scores"], ["embeddings"] or both')
+    if settings.candidates < 2 or not 0 <= settings.drawn_candidates <= settings.candidates or settings.queries < 1:
+        raise InputError(
+            f"[cross_encoder]: queries = {settings.queries} must be at least 1, candidates = {settings.candidates} "
+            f"at least 2, and drawn_candidates = {settings.drawn_candidates} at most as many; mend the recipe"
+        )
+    if not settings.temperature > 0:
+        raise InputError(f"cross_encoder.temperature = {settings.temperature} must be above 0; mend the recipe")

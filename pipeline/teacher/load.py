@@ -1,0 +1,14 @@
+"""Open the teacher that a recipe names."""
+
+from ..settings import TeacherSettings
+from .bi_encoder import LoadedTeacher
+from .source import resolve_teacher
+
+
+def load_teacher(settings: TeacherSettings) -> LoadedTeacher:
+    """Resolve and load a teacher, or several as one; see `resolve_teacher` for the errors."""
+    if settings.further:
+        from .ensemble import SeveralTeachers
+
+        return SeveralTeachers(settings)
+    return LoadedTeacher(resolve_teacher(settings), settings)

@@ -1,0 +1,53 @@
+"""Which teacher a run's vectors come from: the recipe's, or the dual-pooled form of its cross-encoder."""
+
+import dataclasses
+
+from ...runtime.errors import InputError
+from ..settings import Recipe, TeacherSettings
+from ..stage import StageContext
+from .ensemble import combined_sha256, resolve_several
+
+DUAL_TEACHER = "dual-teacher"  # folder in the output of the stage `cross_encoder`
+
+
+def chosen_teacher(context: StageContext) -> TeacherSettings:
+    """Return the teacher's settings as the stages after `cross_encoder` use them."""
+    settings, cross_encoder = context.recipe.teacher, context.recipe.cross_encoder
+    if not cross_encoder.model or "embeddings" not in cross_encoder.use:
+        return settings
+    folder = context.inputs["cross_encoder"] / DUAL_TEACHER
+    return dataclasses.replace(
+        settings, model=str(folder), revision="", sha256="", query_prompt="", document_prompt="", max_length=0
+    )
+
+
+def bundle_teacher(recipe: Recipe, model: str, sha256: str, bundle: str) -> TeacherSettings:
+    """Return the settings of the teacher that a finished bundle was distilled from, held to its hash `sha256`.
+
+    `model` says where the teacher is when not where the recipe found it; of several teachers the places stand in
+    order, with commas between. Raises `InputError` when it has to be said, or names other weights.
+    """
+    settings = recipe.teacher
+    if recipe.cross_encoder.model and "embeddings" in recipe.cross_encoder.use:
+        if not model:
+            raise InputError(
+                f"{bundle} was distilled from the dual-pooled form of a cross-encoder; "
+                f"name its folder, {DUAL_TEACHER} of the run, with --teacher"
+            )
+        settings = dataclasses.replace(settings, sha256="", query_prompt="", document_prompt="", max_length=0)
+    if not settings.further:
+        return dataclasses.replace(settings, sha256=sha256, **({"model": model} if model else {}))
+    models = model.split(",") if model else [settings.model, *(further.model for further in settings.further)]
+    if len(models) != 1 + len(settings.further):
+        raise InputError(
+            f"--teacher names {len(models)} teachers and {bundle} was distilled from {1 + len(settings.further)}; "
+            f"name all of them in order, with commas between"
+        )
+    further = tuple(
+        dataclasses.replace(one, model=place) for one, place in zip(settings.further, models[1:], strict=True)
+    )
+    settings = dataclasses.replace(settings, model=models[0], further=further)
+    found = combined_sha256(resolve_several(settings))
+    if found != sha256:
+        raise InputError(f"the teachers have the hash {found}, and {bundle} names {sha256}; name the right ones")
+    return settings

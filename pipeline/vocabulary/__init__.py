@@ -1,0 +1,1 @@
+"""A vocabulary for the corpus: trainers, the choice of its size, the tokenizer file."""

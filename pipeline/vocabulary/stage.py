@@ -1,0 +1,187 @@
+"""The stage `vocabulary`: pieces learned from the corpus and the training queries, and how many of them to ship.
+
+The method is our own and is explained in `docs/vocabulary.md`. The same texts and settings give the same bytes.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...runtime.errors import InputError
+from ...runtime.files import read_json, write_bytes, write_json
+from ...runtime.schema import to_mapping
+from ..queries.training_texts import TrainingText, read_training_texts
+from ..retrieval.dataset import read_retrieval_set
+from ..settings import VocabularySettings
+from ..stage import StageContext
+from ..teacher.source import resolve_teacher
+from .size_choice import SPLIT_WEIGHT, TABLE_WEIGHT, UNKNOWN_WEIGHT, Candidate, _measure, _Texts, choose
+from .tokenizer_file import MAX_WORD_CHARACTERS, SPECIAL_TOKENS, WordCounter, unigram_tokenizer, wordpiece_tokenizer
+from .unigram import learn_unigram
+from .vocabulary_plot import vocabulary_plot
+from .wordpiece import CONTINUATION, learn_pieces, piece_counts, prune, spellable
+
+
+def run_vocabulary(context: StageContext) -> None:
+    """Write `tokenizer.json`, `report.json` and the table of candidates as a plot, `report.svg`.
+
+    Raises `InputError` when no candidate fits the byte budget, or is smaller than its own alphabet.
+    """
+    settings = context.recipe.vocabulary
+    documents = list(read_retrieval_set(context.inputs["corpus"]).documents.values())
+    training = read_training_texts(context.inputs["queries"] / "training.jsonl")
+    width = context.recipe.student.table_rank or context.recipe.student.hidden
+    pieces: Collection[str] = ()
+    if settings.kind == "teacher":
+        if "embeddings" in context.recipe.cross_encoder.use and context.recipe.cross_encoder.model:
+            raise InputError(
+                'vocabulary.kind = "teacher" takes the pieces of teacher.model, and cross_encoder.use = ["embeddings"] '
+                'puts another in its place; choose vocabulary.kind = "wordpiece"'
+            )
+        pieces = teacher_pieces(resolve_teacher(context.recipe.teacher).folder / "tokenizer.json", settings)
+    tokenizer, report = make_vocabulary(documents, training, settings, width, pieces)
+    write_bytes(context.output / "tokenizer.json", tokenizer)
+    write_json(context.output / "report.json", report)
+    write_bytes(context.output / "report.svg", vocabulary_plot({report["kind"]: report["candidates"]}))
+    chosen = next(candidate for candidate in report["candidates"] if candidate["chosen"])
+    context.progress.note(
+        f"  {chosen['size']:,} pieces, {chosen['pieces_per_word']:.3f} a word, "
+        f"{chosen['unknown_rate']:.4%} of words unknown"
+    )
+
+
+def make_vocabulary(
+    documents: Sequence[str],
+    training: Sequence[TrainingText],
+    settings: VocabularySettings,
+    hidden: int,
+    pieces: Collection[str] = (),
+) -> tuple[bytes, dict[str, Any]]:
+    """Return the bytes of `tokenizer.json` and the report with the table of candidates.
+
+    `hidden` is the width of the student's embedding table, for its bytes. `pieces` are those to choose among where
+    `settings.kind` is "teacher".
+    """
+    generated = [text.text for text in training if text.role == "query"]
+    # Sizes are judged on queries as people write them; where there are none, on whatever stands in for them.
+    queries = [text.text for text in training if text.form == "query"] or generated or list(documents)
+    counter = WordCounter(settings.lowercase)
+    document_words, query_words = counter.count(documents), counter.count(queries)
+    words = document_words + counter.count(generated)
+    alphabet, dropped = choose_alphabet(words, settings, counter)
+    sizes = sorted(set((settings.size,) if settings.size else settings.candidates))
+    built: dict[int, tuple[Candidate, bytes]] = {}
+    for data in _learn(words, alphabet, sizes, settings, pieces):
+        candidate = _measure(
+            data, _Texts(document_words, len(documents)), _Texts(query_words, len(queries)), hidden, settings
+        )
+        built.setdefault(candidate.size, (candidate, data))  # a small corpus may not fill the larger sizes
+    best = choose([candidate for candidate, _ in built.values()], settings)
+    report = {
+        "schema_version": 1,
+        "kind": settings.kind,
+        "candidates": [
+            to_mapping(candidate) | {"chosen": candidate.size == best.size} for candidate, _ in built.values()
+        ],
+        "rule": {
+            "table_weight": TABLE_WEIGHT,
+            "split_weight": SPLIT_WEIGHT,
+            "unknown_weight": UNKNOWN_WEIGHT,
+            "max_table_bytes": settings.max_table_bytes,
+            "why": "set in the recipe" if settings.size else "smallest score within the byte budget",
+        },
+        "words": {"distinct": len(words), "documents": document_words.total(), "queries": query_words.total()},
+        "alphabet": len(alphabet),
+        "characters_dropped": dropped,
+    }
+    return built[best.size][1], report
+
+
+def choose_alphabet(
+    word_counts: Mapping[str, int], settings: VocabularySettings, counter: WordCounter
+) -> tuple[set[str], dict[str, int]]:
+    """Return the characters that are never [UNK], and how many of the others occur, by script.
+
+    Kept are all printable ASCII characters and every other one (letter or symbol) that makes up at least
+    `settings.min_character_share` of the text. A character gets a row for the start of words, and another for the
+    inside of words when it can be there: punctuation always stands alone.
+    """
+    occurrences: Counter[str] = Counter()
+    for word, count in word_counts.items():
+        for character in word:
+            occurrences[character] += count
+    least = max(1.0, settings.min_character_share * occurrences.total())
+    ascii_characters = {character for code in range(33, 127) for character in "".join(counter.words(chr(code)))}
+    kept = ascii_characters | {character for character, count in occurrences.items() if count >= least}
+    alphabet = set(kept)
+    alphabet.update(
+        CONTINUATION + character for character in kept if counter.words(f"a{character}") == [f"a{character}"]
+    )
+    dropped: Counter[str] = Counter()
+    for character in sorted(set(occurrences) - kept):
+        dropped[_script(character)] += occurrences[character]
+    return alphabet, dict(sorted(dropped.items()))
+
+
+def _script(character: str) -> str:
+    if not character.isalpha():
+        return "symbols"
+    return unicodedata.name(character, "UNNAMED").split()[0].lower()
+
+
+def _learn(
+    words: Mapping[str, int],
+    alphabet: set[str],
+    sizes: Sequence[int],
+    settings: VocabularySettings,
+    given: Collection[str],
+) -> Iterator[bytes]:
+    if sizes[0] - len(SPECIAL_TOKENS) < len(alphabet):
+        raise InputError(
+            f"vocabulary: {sizes[0]} pieces do not hold the alphabet of {len(alphabet)} characters; "
+            "choose a larger size or a larger min_character_share"
+        )
+    known = {word: count for word, count in words.items() if len(word) <= MAX_WORD_CHARACTERS}
+    room = [size - len(SPECIAL_TOKENS) for size in sizes]
+    if settings.kind == "teacher":
+        spelled = spellable(known, alphabet)
+        learned = {size: prune(spelled, alphabet, given, size) for size in room}
+        used = {size: piece_counts(spelled, pieces) for size, pieces in learned.items()}
+        learned = {
+            size: [piece for piece in pieces if piece in alphabet or piece in used[size]]
+            for size, pieces in learned.items()
+        }
+    else:
+        learned = learn_pieces(known, alphabet, room)
+    for pieces in learned.values():
+        if settings.kind == "unigram":
+            yield unigram_tokenizer(learn_unigram(spellable(known, alphabet), pieces), settings.lowercase)
+        else:
+            yield wordpiece_tokenizer(pieces, settings.lowercase)
+
+
+def teacher_pieces(tokenizer_file: Path, settings: VocabularySettings) -> list[str]:
+    """Return the pieces of a teacher's WordPiece tokenizer that can occur in a text, without the special tokens.
+
+    Raises `InputError` for a tokenizer of another kind or of another case.
+    """
+    if not tokenizer_file.is_file():
+        raise InputError(f'{tokenizer_file} does not exist; choose vocabulary.kind = "wordpiece"')
+    tokenizer = read_json(tokenizer_file)
+    model, normalizer = tokenizer.get("model", {}), tokenizer.get("normalizer") or {}
+    otherwise = 'so its pieces cannot be taken over; choose vocabulary.kind = "wordpiece"'
+    if model.get("type") != "WordPiece" or normalizer.get("type") != "BertNormalizer":
+        kinds = f"{model.get('type')} after {normalizer.get('type') or 'no normalizer'}"
+        raise InputError(f"{tokenizer_file}: {kinds} is not BERT's WordPiece, {otherwise}")
+    if model.get("continuing_subword_prefix") != CONTINUATION or normalizer.get("strip_accents") is False:
+        raise InputError(f"{tokenizer_file} marks the inside of words, or reads accents, in another way, {otherwise}")
+    if bool(normalizer.get("lowercase")) != settings.lowercase:
+        raise InputError(
+            f"{tokenizer_file}: lowercase is {bool(normalizer.get('lowercase'))} there and {settings.lowercase} in "
+            "vocabulary.lowercase; make them the same"
+        )
+    counter = WordCounter(settings.lowercase)
+    bare = {piece: piece.removeprefix(CONTINUATION) for piece in model["vocab"]}
+    return [piece for piece, text in bare.items() if text and counter.words(text) == [text]]

@@ -1,0 +1,88 @@
+"""Vocabularies as `tokenizer.json`, and word counts over a tokenizer's own words."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .unigram import WORD_START
+from .wordpiece import CONTINUATION
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+MAX_WORD_CHARACTERS = 100  # a longer run without a space is [UNK]
+
+
+class WordCounter:
+    """Counts words as the tokenizer will see them: normalised, and parted at spaces and punctuation."""
+
+    def __init__(self, lowercase: bool) -> None:
+        """Make the normalizer and the pre-tokenizer that go into `tokenizer.json`."""
+        from tokenizers import normalizers, pre_tokenizers
+
+        self.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+        self.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+
+    def words(self, text: str) -> list[str]:
+        """Return the words of one text."""
+        return [word for word, _ in self.pre_tokenizer.pre_tokenize_str(self.normalizer.normalize_str(text))]
+
+    def count(self, texts: Iterable[str]) -> Counter[str]:
+        """Return how often each word occurs."""
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(self.words(text))
+        return counts
+
+
+def wordpiece_tokenizer(pieces: Sequence[str], lowercase: bool) -> bytes:
+    """Return a BERT tokenizer in the format of `tokenizers`: special tokens first, then `pieces` in their order."""
+    from tokenizers import models
+
+    vocabulary = {piece: position for position, piece in enumerate((*SPECIAL_TOKENS, *pieces))}
+    model = models.WordPiece(
+        vocab=vocabulary,
+        unk_token="[UNK]",
+        continuing_subword_prefix=CONTINUATION,
+        max_input_chars_per_word=MAX_WORD_CHARACTERS,
+    )
+    return _tokenizer_bytes(model, WordCounter(lowercase), [])
+
+
+def unigram_tokenizer(pieces: Sequence[tuple[str, float]], lowercase: bool) -> bytes:
+    """Return a Unigram tokenizer with the same words as the BERT one; `pieces` are (piece, log probability)."""
+    from tokenizers import models, pre_tokenizers
+
+    scored = [(token, 0.0) for token in SPECIAL_TOKENS] + list(pieces)
+    model = models.Unigram(scored, unk_id=SPECIAL_TOKENS.index("[UNK]"), byte_fallback=False)
+    mark = pre_tokenizers.Metaspace(replacement=WORD_START, prepend_scheme="always", split=False)
+    return _tokenizer_bytes(model, WordCounter(lowercase), [mark])
+
+
+def _tokenizer_bytes(model: Any, counter: WordCounter, further: list[Any]) -> bytes:
+    from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
+
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = counter.normalizer
+    tokenizer.pre_tokenizer = (
+        pre_tokenizers.Sequence([counter.pre_tokenizer, *further]) if further else counter.pre_tokenizer
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, SPECIAL_TOKENS.index(token)) for token in ("[CLS]", "[SEP]")],
+    )
+    tokenizer.decoder = (
+        decoders.Metaspace(replacement=WORD_START, prepend_scheme="always")
+        if further
+        else decoders.WordPiece(prefix=CONTINUATION)
+    )
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    return (tokenizer.to_str(pretty=False) + "\n").encode("utf-8")
+
+
+def read_vocabulary(path: Path) -> list[str]:
+    """Return the pieces of a `tokenizer.json` in the order of their ids."""
+    from tokenizers import Tokenizer
+
+    vocabulary = Tokenizer.from_file(str(path)).get_vocab()
+    return sorted(vocabulary, key=vocabulary.__getitem__)

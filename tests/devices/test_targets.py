@@ -1,0 +1,372 @@
+"""Targets for real where this machine allows: kernel limits, ARM emulation, a real ssh server; recordings elsewhere."""
+
+import dataclasses
+import getpass
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from builders.miniature import write_bundle
+from builders.tiny_recipe import REPOSITORY
+from pocketrank.benchmarks.measure import model_files as models
+from pocketrank.benchmarks.measure import run as measure
+from pocketrank.devices.emulation import setup as qemu_setup
+from pocketrank.devices.profile import Core, Memory, Profile, read_profile
+from pocketrank.devices.targets import cgroup
+from pocketrank.devices.targets.base import BoardOptions
+from pocketrank.devices.targets.open import check_devices, open_target
+from pocketrank.devices.targets.qemu import QemuTarget, show_processor
+from pocketrank.devices.targets.replay import Recorder
+from pocketrank.devices.targets.ssh import SshTarget
+from pocketrank.runtime.errors import InputError, UnavailableError
+from pocketrank.runtime.progress import Silent
+
+TEXTS = ["merge two sorted lists", "open a network connection", "random number", "read text from socket"]
+QUICK = measure.MeasureSettings(
+    repetitions=2, min_seconds=0.05, min_queries=40, warmup=2, energy="none", timeout=120, idle_seconds=0
+)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_bundle(tmp_path_factory.mktemp("bundle") / "miniature")
+
+
+def script(folder: Path, text: str) -> Path:
+    path = folder / "script.py"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("raspberry-pi-6", "there is no device 'raspberry-pi-6'; did you mean"),
+        ("qemu:raspberry-pi-6", "there is no device 'raspberry-pi-6'; did you mean"),
+        ("qemo:raspberry-pi-4", "there is no way 'qemo'; did you mean 'qemu'"),
+        ("qemu:x86-n100", "only ARM boards run under qemu; use --device cgroup:x86-n100"),
+        ("cgroup:host", "cgroup stands in for another device; use --device host"),
+        ("telnet://pi", "unknown scheme 'telnet'; a real board is ssh://user@host"),
+        ("ssh://pi@board/folder", "write ssh://user@host"),
+        ("ssh://-oProxyCommand=x", "write ssh://user@host"),
+        ("ssh://pi@board:99999", "the port is no number"),
+    ],
+)
+def test_devices_are_refused_clearly(device, message):
+    with pytest.raises(InputError) as caught:
+        open_target(device)
+    assert message in str(caught.value)
+
+
+def test_a_device_is_named_once():
+    with pytest.raises(InputError, match="host is named twice"):
+        check_devices(["host", "raspberry-pi-4", "host"])
+
+
+# Limits of the kernel
+
+
+def limited(memory: int | None = None, megahertz: float = 1e9, cores: int = 1) -> cgroup.CgroupTarget:
+    entry = Memory(memory, "test") if memory else None
+    profile = Profile("board", "Board", "x86_64", cores=(Core("Core", cores, megahertz, "test"),), memory=entry)
+    try:
+        return cgroup.CgroupTarget(profile)
+    except UnavailableError as error:
+        pytest.skip(str(error))
+
+
+def leftovers() -> list[str]:
+    return [str(path) for path in Path("/sys/fs/cgroup").glob("**/pocketrank-*")]
+
+
+def test_out_of_memory_is_found_by_the_kernels_counter(tmp_path):
+    with limited(memory=64 << 20) as target:
+        done = target.run(script(tmp_path, "data = bytearray(300 << 20); print(len(data))"), "", timeout=30)
+    assert done.outcome == "out of memory"
+    assert done.detail == "killed by the kernel at the limit of 67,108,864 bytes"
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_limited_process_sees_its_cores_and_its_share(tmp_path, cores):
+    """One busy thread must not have the shares of idle cores as well."""
+    if cores > len(os.sched_getaffinity(0)):
+        pytest.skip("this machine has one core")
+    code = (
+        "import os, time, json\nbegin, cpu = time.monotonic(), time.process_time()\n"
+        "while time.process_time() - cpu < 0.3: pass\n"
+        "print(json.dumps([len(os.sched_getaffinity(0)), (time.process_time() - cpu) / (time.monotonic() - begin)]))"
+    )
+    clock = cgroup.host_megahertz() or pytest.skip("clock unknown")
+    with limited(megahertz=0.2 * clock, cores=cores) as target:
+        done = target.run(script(tmp_path, code), "", timeout=60)
+    assert target.share == pytest.approx(0.2)
+    seen, share = json.loads(done.output)
+    assert seen == cores
+    assert share < 0.3  # a fifth, and a little more for the period that was begun
+    assert "20% of each core" in target.limits["quota"]
+    assert leftovers() == []
+
+
+def test_a_limited_process_is_stopped_by_the_clock_and_leaves_nothing(tmp_path):
+    with limited(memory=256 << 20) as target:
+        done = target.run(script(tmp_path, "import time; time.sleep(60)"), "", timeout=0.5)
+    assert done.outcome == "timeout"
+    assert leftovers() == []
+
+
+def test_values_under_limits_are_emulated_and_a_quota_has_no_latency(bundle):
+    target = limited(megahertz=0.5 * (cgroup.host_megahertz() or pytest.skip("clock unknown")))
+    with target:
+        found = measure.measure_device([models.find_model(bundle)], target, QUICK, TEXTS, Silent())
+    latency = found.find("latency_p50", "miniature")
+    assert latency.value is None
+    assert latency.reason.startswith("a quota stops a process between its queries")
+    throughput = found.find("throughput", "miniature")
+    assert throughput.value > 0
+    assert throughput.kind == "emulated"
+    assert target.limits["mechanism"] in throughput.method
+    assert found.find("energy_per_query", "miniature").value is None
+    assert {one.kind for one in found.measurements if one.value is not None} == {"emulated"}
+
+
+def test_version_two_writes_its_own_names(tmp_path, monkeypatch):
+    """The files of a unified hierarchy, played by a plain folder: this shows names and values, not the kernel."""
+    root = tmp_path / "cgroup"
+    root.mkdir()
+    for name, text in {"cgroup.controllers": "cpuset cpu memory\n", "cgroup.subtree_control": "cpu memory\n"}.items():
+        (root / name).write_text(text)
+    (tmp_path / "mounts").write_text(f"cgroup2 {root} cgroup2 rw 0 0\n")
+    seen = {}
+    monkeypatch.setattr(cgroup, "_remove", lambda folder: seen.update(removed=folder))
+    monkeypatch.setattr(cgroup, "_delegated", lambda place: place == root)
+    mechanism = cgroup.find_mechanism(tmp_path / "mounts", tmp_path / "none")
+    with mechanism.group(cgroup.Limits((0, 1), 0.6, 512 << 20, threads=2)) as group:
+        (folder,) = root.glob("pocketrank-*")
+        assert (folder / "cpu.max").read_text() == "120000 100000"
+        assert (folder / "memory.max").read_text() == str(512 << 20)
+        (folder / "memory.events").write_text("low 0\noom 3\noom_kill 2\n")
+        (folder / "memory.peak").write_text("123456\n")
+        assert group.observe() == {"group_peak": 123456.0, "oom_kill": 2.0}
+        assert group.command(["true"])[1] == f"POCKETRANK_GROUPS={folder}"
+    assert seen == {"removed": folder}
+
+
+def test_systemd_gets_properties(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    mechanism = cgroup.find_mechanism(tmp_path / "mounts", tmp_path)
+    with mechanism.group(cgroup.Limits((0, 2), 0.5, 1000, threads=8)) as group:
+        words = group.command(["python", "x.py"])
+    assert words[0] == "systemd-run"
+    assert words[words.index("taskset") :] == ["taskset", "-c", "0,2", "python", "x.py"]
+    assert [word for word in words if "=" in word] == ["MemoryMax=1000", "MemorySwapMax=0", "CPUQuota=100%"]
+
+
+def test_no_mechanism_is_said(tmp_path):
+    with pytest.raises(UnavailableError, match="run as root, or where systemd is the init system"):
+        cgroup.find_mechanism(tmp_path / "none", tmp_path / "none")
+
+
+# ARM emulation
+
+
+@pytest.fixture(scope="module")
+def emulation():
+    try:
+        return qemu_setup.read_setup()
+    except UnavailableError as error:
+        pytest.skip(str(error))
+
+
+def test_missing_emulation_names_the_command(tmp_path, monkeypatch, pocketrank, bundle):
+    if platform.machine() in ("aarch64", "arm64"):
+        pytest.skip("this machine is ARM: boards are limited, not emulated")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(UnavailableError, match="run `pocketrank devices --setup qemu`"):
+        open_target("raspberry-pi-4")
+    done = pocketrank("benchmark", bundle, "--device", "raspberry-pi-4")
+    assert done.returncode == 3
+    assert "pocketrank devices --setup qemu" in done.stderr
+
+
+def test_a_changed_system_is_refused(emulation, monkeypatch):
+    changed = dataclasses.replace(emulation, tree_sha256="0" * 64)
+    with pytest.raises(UnavailableError, match="the emulated system has changed since it was set up"):
+        qemu_setup.verify_setup(changed)
+    qemu_setup.verify_setup(emulation)
+
+
+def test_the_worker_lock_is_part_of_the_device_lock():
+    device = REPOSITORY / "requirements" / "device.lock"
+    lines = set(device.read_text(encoding="utf-8").splitlines())
+    pinned = [line for line in qemu_setup.WORKER_LOCK.read_text(encoding="utf-8").splitlines() if line[0] != "#"]
+    assert {line.split("==")[0] for line in pinned if "==" in line} == {"numpy", "tokenizers", "onnxruntime"}
+    assert {line.rstrip(" \\") for line in pinned} <= {line.rstrip(" \\") for line in lines}
+
+
+def test_the_processor_of_a_profile_is_shown(tmp_path):
+    show_processor(tmp_path, read_profile("raspberry-pi-5").cores[0])
+    text = (tmp_path / "proc/cpuinfo").read_text()
+    assert text.count("CPU part\t: 0xd0b") == 4
+    assert "asimddp" in text
+    assert (tmp_path / "sys/devices/system/cpu/possible").read_text() == "0-3\n"
+
+
+def test_emulated_board_computes_the_same_and_counts_repeatably(emulation, bundle, tmp_path):
+    files = [models.find_model(bundle)]
+    counting = dataclasses.replace(QUICK, repetitions=3, min_queries=800)
+    with Recorder(QemuTarget(read_profile("raspberry-pi-4")), tmp_path / "recording.jsonl") as recorder:
+        found = measure.measure_device(files, recorder, counting, TEXTS, Silent())
+    assert found.machine["architecture"] == "aarch64"
+    assert found.machine["cpu_part"] == "0xd08"
+    (golden,) = found.golden
+    assert golden.passed, golden.detail
+    assert found.find("golden_difference", "miniature").kind == "emulated"
+    latency = found.find("latency_p50", "miniature")
+    assert latency.value is None
+    assert "emulated processor" in latency.reason
+    if emulation.counter:
+        assert found.find("instructions_per_query", "miniature") is None
+        return
+    counted = found.find("instructions_per_query", "miniature")
+    assert counted.kind == "counted"
+    assert 10_000 < counted.value < 10_000_000
+    assert len(counted.processes) == 3
+    assert all(abs(one / counted.value - 1) < 0.001 for one in counted.processes)
+    played = measure.measure(files, [f"replay:{tmp_path / 'recording.jsonl'}"], counting, TEXTS, Silent()).devices[0]
+    assert played.target == "replay"
+    assert played.find("instructions_per_query", "miniature").value == counted.value
+    assert played.golden == found.golden
+
+
+def test_an_instruction_that_the_processor_lacks_is_a_result(emulation, tmp_path):
+    """`.inst 0` is undefined on every ARM processor."""
+    code = (
+        "import ctypes, mmap\npage = mmap.mmap(-1, 4096, prot=7)\npage.write(bytes(4))\n"
+        "ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()"
+    )
+    if not list((qemu_setup.cache_folder() / "root").glob("usr/lib/python3*/lib-dynload/_ctypes*")):
+        pytest.skip("the emulated Python has no ctypes")
+    with QemuTarget(read_profile("raspberry-pi-3b-plus")) as target:
+        done = target.run(script(tmp_path, code), "", timeout=60)
+    assert done.outcome == "illegal instruction"
+    assert "Illegal instruction" in done.detail
+
+
+# A real board, played by this machine's own ssh server
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory):
+    """Start a real sshd on loopback with keys of its own; return (address, client configuration)."""
+    daemon = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:" + os.environ.get("PATH", ""))
+    if daemon is None or shutil.which("ssh-keygen") is None:
+        pytest.skip("sshd is missing; apt-get install openssh-server openssh-client")
+    folder = tmp_path_factory.mktemp("sshd")
+    for name in ("host", "user"):
+        key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name]
+        subprocess.run(key, check=True)
+    shutil.copy(folder / "user.pub", folder / "authorized")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (folder / "sshd_config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
+        f"StrictModes no\nUsePAM no\nPasswordAuthentication no\nPidFile {folder}/pid\nSubsystem sftp internal-sftp\n"
+    )
+    public = (folder / "host.pub").read_text().split()
+    (folder / "known").write_text(f"[127.0.0.1]:{port} {public[0]} {public[1]}\n")
+    (folder / "config").write_text(
+        f"IdentityFile {folder}/user\nIdentitiesOnly yes\nUserKnownHostsFile {folder}/known\n"
+    )
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # sshd's own empty folder; a service makes it on boot
+    process = subprocess.Popen([daemon, "-D", "-e", "-f", folder / "sshd_config"], stderr=subprocess.PIPE)
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.05)
+    else:
+        process.terminate()
+        _, said = process.communicate(timeout=10)
+        pytest.skip(f"sshd does not start here: {said.decode(errors='replace').strip()[-200:]}")
+    yield f"ssh://{getpass.getuser()}@127.0.0.1:{port}", folder / "config"
+    process.terminate()
+    process.communicate(timeout=10)
+
+
+def traces() -> set[str]:
+    return {str(path) for pattern in ("pocketrank.*", "pr-*") for path in Path("/tmp").glob(pattern)}
+
+
+def test_a_board_is_measured_and_left_clean(board, bundle):
+    address, config = board
+    before = traces()
+    options = BoardOptions(python=sys.executable, ssh_config=config)
+    report = measure.measure([models.find_model(bundle)], [address], QUICK, TEXTS, Silent(), options=options)
+    (device,) = report.devices
+    assert (device.device, device.target) == (address, "ssh")
+    assert device.find("latency_p50", "miniature").kind == "measured"
+    assert device.find("cold_start_interpreter", "miniature").value > 0
+    assert device.golden[0].passed, device.golden[0].detail
+    assert traces() <= before
+
+
+def test_ends_on_the_board_are_told_apart(board, tmp_path):
+    address, config = board
+    with SshTarget(address, BoardOptions(python=sys.executable, ssh_config=config)) as target:
+        assert target.run(script(tmp_path, "import sys; print(sys.stdin.read() * 2)"), "ab").output == "abab\n"
+        slow = target.run(script(tmp_path, "import time; time.sleep(30)"), "", timeout=1)
+        assert slow.outcome == "timeout"
+        killed = target.run(script(tmp_path, "import os; os.kill(os.getpid(), 9)"), "")
+        assert killed.outcome == "out of memory"
+        illegal = target.run(script(tmp_path, "import os; os.kill(os.getpid(), 4)"), "")
+        assert illegal.outcome == "illegal instruction"
+        failed = target.run(script(tmp_path, "raise SystemExit('no such operator')"), "")
+        assert (failed.outcome, failed.detail) == ("failed", "no such operator")
+
+
+def test_an_unknown_host_key_is_refused(board, tmp_path):
+    address, config = board
+    (tmp_path / "known").write_text("")
+    other = tmp_path / "config"
+    other.write_text(config.read_text().replace(f"{config.parent}/known", f"{tmp_path}/known"))
+    with pytest.raises(UnavailableError, match="cannot be reached: Host key verification failed"):
+        SshTarget(address, BoardOptions(ssh_config=other)).__enter__()
+
+
+def test_an_unreachable_board_is_said_in_time(board, pocketrank, bundle):
+    _, config = board
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        begin = time.monotonic()
+        words = ("--device", f"ssh://pi@127.0.0.1:{port}", "--ssh-config", config)
+        done = pocketrank("benchmark", bundle, *words)
+    assert done.returncode == 3
+    assert "cannot be reached" in done.stderr
+    assert "Connection refused" in done.stderr
+    assert time.monotonic() - begin < 30
+
+
+@pytest.mark.skipif(
+    "POCKETRANK_NETWORK_TESTS" not in os.environ, reason="downloads 45 MB; set POCKETRANK_NETWORK_TESTS"
+)
+def test_an_environment_is_made_on_the_board(board, bundle):
+    address, config = board
+    before = traces()
+    options = BoardOptions(ssh_config=config)
+    report = measure.measure([models.find_model(bundle)], [address], QUICK, TEXTS, Silent(), options=options)
+    assert report.devices[0].machine["libraries"]["onnxruntime"] in qemu_setup.WORKER_LOCK.read_text()
+    assert traces() <= before

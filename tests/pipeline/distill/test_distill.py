@@ -1,0 +1,363 @@
+"""The student, its batches and its training: right arithmetic, and the same bytes whatever happens."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from builders import small_models
+from pocketrank.pipeline.distill.batches import BatchPlan, balanced_cuts
+from pocketrank.pipeline.distill.stage import run_distill
+from pocketrank.pipeline.distill.trainer import learning_rate
+from pocketrank.pipeline.distill.validation import held_back
+from pocketrank.pipeline.queries.tokenized_texts import TokenisedTexts, tokenise
+from pocketrank.pipeline.settings import DistillSettings, Recipe, StudentSettings
+from pocketrank.pipeline.stage import StageContext
+from pocketrank.pipeline.student.initialization import random_weights, reduce_width
+from pocketrank.pipeline.student.model import FlatParameters, Student, load_student, save_student, shape_of
+from pocketrank.pipeline.training import worker_pool as processes
+from pocketrank.runtime.errors import InputError
+from pocketrank.runtime.progress import Silent
+
+STUDENT = StudentSettings(layers=2, hidden=32, heads=2, intermediate=64, max_length=24, initialise="random")
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    small_models.make_texts(folder, documents=60, training=400)
+    small_models.make_vectors(folder)
+    return folder
+
+
+def context(inputs: Path, folder: Path, **changes: Any) -> StageContext:
+    settings: dict[str, Any] = {"steps": 60, "batch_texts": 12, "warmup_steps": 5, "learning_rate": 3e-3}
+    recipe = Recipe("test", student=STUDENT, distill=DistillSettings(**settings | changes))
+    for name in ("output", "work"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    stages = ("corpus", "queries", "vocabulary", "teacher")
+    places = {name: inputs / name for name in stages}
+    return StageContext(recipe, {}, places, folder / "output", folder / "work", Silent())
+
+
+def results(folder: Path) -> tuple[bytes, bytes]:
+    output = folder / "output"
+    return (output / "student" / "model.safetensors").read_bytes(), (output / "log.json").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def alone(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training run in one process, never interrupted."""
+    folder = tmp_path_factory.mktemp("alone")
+    run_distill(context(inputs, folder, workers=1))
+    return folder
+
+
+def test_the_student_learns(alone: Path) -> None:
+    points = json.loads((alone / "output" / "log.json").read_text())["points"]
+    assert points[-1]["step"] == 60
+    # The last batch alone decides this figure, and processors round differently: half would be borderline.
+    assert points[-1]["cosine"] < points[0]["cosine"] * 0.7
+    checked = [point["validation_cosine"] for point in points if "validation_cosine" in point]
+    assert len(checked) == 10 and checked[-1] > checked[0] and checked[-1] > 0.75
+    overlaps = [point["validation_overlap"] for point in points if "validation_overlap" in point]
+    assert len(overlaps) == 10 and 0 < overlaps[0] < overlaps[-1] < 1
+
+
+def test_log_has_no_timings(alone: Path) -> None:
+    assert set(json.loads((alone / "output" / "log.json").read_text())["points"][0]) <= {
+        "step", "loss", "cosine", "geometry", "corpus_scores", "corpus_answers", "gradient_norm",
+        "validation_cosine", "validation_overlap", "validation_mrr10",
+    }  # fmt: skip
+    assert json.loads((alone / "output" / "speed.json").read_text())["tokens_per_second"] > 0
+
+
+def test_two_processes_give_the_same_bytes(inputs: Path, alone: Path, tmp_path: Path) -> None:
+    run_distill(context(inputs, tmp_path, workers=2))
+    assert json.loads((tmp_path / "output" / "speed.json").read_text())["gradient_seconds_with_helper"] > 0
+    assert results(tmp_path) == results(alone)
+
+
+def test_training_in_bfloat16_learns_as_much(inputs: Path, alone: Path, tmp_path: Path) -> None:
+    run_distill(context(inputs, tmp_path, workers=1, precision="bf16"))
+    assert results(tmp_path)[0] != results(alone)[0]
+    checked = [
+        json.loads((folder / "output" / "log.json").read_text())["points"][-1]["validation_cosine"]
+        for folder in (alone, tmp_path)
+    ]
+    assert abs(checked[0] - checked[1]) < 0.02
+
+
+def test_a_lost_helper_does_not_change_the_bytes(
+    inputs: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[processes.Worker] = []
+    start = processes.Worker.__init__
+
+    def remember(worker: processes.Worker, *arguments: Any) -> None:
+        start(worker, *arguments)
+        made.append(worker)
+
+    monkeypatch.setattr(processes.Worker, "__init__", remember)
+    receive, received = processes.Worker.receive, []
+
+    def kill_at_the_ninth(worker: processes.Worker, timeout: float | None = None) -> Any:
+        received.append(1)
+        if len(received) == 9:
+            worker.stop()
+            raise processes.WorkerError("killed by the test")
+        return receive(worker, timeout)
+
+    monkeypatch.setattr(processes.Worker, "receive", kill_at_the_ninth)
+    run_distill(context(inputs, tmp_path, workers=2))
+    assert len(made) == 1 and len(received) == 9
+    assert results(tmp_path) == results(alone)
+
+
+RUN = """
+import sys
+from pathlib import Path
+from pocketrank.pipeline.distill import stage
+from pocketrank.pipeline.recipe import read_recipe
+from pocketrank.pipeline.stage import StageContext
+from pocketrank.runtime.progress import Silent
+inputs, folder, recipe = map(Path, sys.argv[1:4])
+for name in ("output", "work"):
+    (folder / name).mkdir(parents=True, exist_ok=True)
+places = {name: inputs / name for name in ("corpus", "queries", "vocabulary", "teacher")}
+stage.run_distill(
+    StageContext(read_recipe(recipe).recipe, {}, places, folder / "output", folder / "work", Silent())
+)
+"""
+
+RECIPE = """
+name = "test"
+[student]
+layers = 2
+hidden = 32
+heads = 2
+intermediate = 64
+max_length = 24
+initialise = "random"
+[distill]
+steps = 250
+batch_texts = 12
+warmup_steps = 5
+learning_rate = 3e-3
+checkpoint_seconds = 0
+"""
+
+
+def test_kill_and_resume_gives_the_same_bytes(inputs: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    command = [sys.executable, "-c", RUN, str(inputs)]
+    subprocess.run([*command, str(tmp_path / "whole"), str(recipe)], check=True, timeout=200)
+    checkpoint = tmp_path / "killed" / "work" / "checkpoint.safetensors"
+    kills = 0
+    for _ in range(3):  # killed three times, at whatever moment; then left to finish
+        process = subprocess.Popen([*command, str(tmp_path / "killed"), str(recipe)], start_new_session=True)
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and process.poll() is None:
+            if checkpoint.exists() and checkpoint.stat().st_mtime_ns != before:
+                break
+            time.sleep(0.01)
+        time.sleep(0.05)
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills >= 2
+    subprocess.run([*command, str(tmp_path / "killed"), str(recipe)], check=True, timeout=200)
+    speed = json.loads((tmp_path / "killed" / "output" / "speed.json").read_text())
+    assert speed["steps"] < 250
+    assert results(tmp_path / "killed") == results(tmp_path / "whole")
+
+
+def test_helpers_die_with_a_killed_trainer(inputs: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.replace("steps = 250", "steps = 1000000") + "workers = 2\n")
+    process = subprocess.Popen([sys.executable, "-c", RUN, str(inputs), str(tmp_path / "run"), str(recipe)])
+    checkpoint = tmp_path / "run" / "work" / "checkpoint.safetensors"
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) == 1
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while any(_runs(child) for child in children) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(_runs(child) for child in children)
+
+
+def _runs(process: str) -> bool:
+    status = Path(f"/proc/{process}/stat")
+    try:
+        return status.read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_divergence_is_told(inputs: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"training diverged at step \d+: .* lower distill\.learning_rate"):
+        run_distill(context(inputs, tmp_path, learning_rate=1e30, clip_norm=1e30, workers=1))
+
+
+def test_vectors_of_other_texts_are_refused(inputs: Path, tmp_path: Path) -> None:
+    broken = context(inputs, tmp_path)
+    other = tmp_path / "teacher"
+    other.mkdir()
+    np.save(other / "training.npy", np.zeros((7, 16), np.float32))
+    (other / "projection.safetensors").write_bytes((inputs / "teacher" / "projection.safetensors").read_bytes())
+    with pytest.raises(InputError, match="7 vectors for 400 training texts"):
+        run_distill(StageContext(broken.recipe, {}, {**broken.inputs, "teacher": other}, *(
+            broken.output, broken.work, broken.progress)))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (StudentSettings(hidden=30, heads=4), r"student\.hidden = 30 cannot be split among student\.heads = 4"),
+        (StudentSettings(layers=0), "at least 1"),
+        (StudentSettings(max_length=2), "max_length at least 3"),
+    ],
+)
+def test_impossible_students_are_refused(settings: StudentSettings, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        shape_of(settings, 100, 16)
+
+
+def test_the_student_is_the_bert_of_transformers(tmp_path: Path) -> None:
+    from transformers import BertModel
+
+    shape = shape_of(STUDENT, 50, 16)
+    parameters = FlatParameters(shape)
+    student = Student(parameters, torch.zeros(parameters.length))
+    random_weights(student.tensors, 1)
+    generator = torch.Generator().manual_seed(2)
+    for tensor in student.tensors.values():  # norms and biases too, so that each of them counts
+        tensor += 0.1 * torch.randn(tensor.shape, generator=generator)
+    save_student(tmp_path / "student", shape, student.tensors)
+    model = BertModel.from_pretrained(tmp_path / "student", add_pooling_layer=False).eval()
+    ids = torch.randint(5, 50, (4, 9), generator=generator)
+    lengths = torch.tensor([9, 4, 1, 7])
+    mask = torch.arange(9)[None, :] < lengths[:, None]
+    with torch.no_grad():
+        hidden = model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        tokens = hidden @ student.tensors["projection.weight"].T + student.tensors["projection.bias"]
+        expected = torch.nn.functional.normalize((tokens * mask[..., None]).sum(1) / lengths[:, None], dim=1)
+        found = student.encode(ids * mask, lengths)
+        again = load_student(tmp_path / "student").encode(ids * mask, lengths)
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert torch.equal(again, found)
+
+
+def test_gradients_are_those_of_autograd_on_whole_tensors() -> None:
+    shape = shape_of(STUDENT, 50, 16)
+    parameters = FlatParameters(shape)
+    flat, gradient = torch.zeros(parameters.length), torch.zeros(parameters.length)
+    student = Student(parameters, flat, gradient)
+    random_weights({name: tensor.detach() for name, tensor in student.tensors.items()}, 1)
+    ids = torch.tensor([[2, 7, 7, 3], [2, 9, 3, 0]])
+    lengths = torch.tensor([4, 3])
+    wanted = torch.nn.functional.normalize(torch.randn(2, 16, generator=torch.Generator().manual_seed(3)), dim=1)
+    (student.encode(ids, lengths) * wanted).sum().backward()
+    student.add_table_gradient()
+    plain = Student(parameters, flat.clone().requires_grad_())
+    whole = plain.tensors
+    for tensor in whole.values():
+        tensor.retain_grad()
+    (plain.encode(ids, lengths) * wanted).sum().backward()
+    for name, view in parameters.views(gradient).items():
+        expected = whole[name].grad
+        assert expected is not None and torch.allclose(view, expected, atol=1e-6), name
+
+
+def texts_of(lengths: list[int], documents: int) -> TokenisedTexts:
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    return TokenisedTexts(
+        np.arange(starts[-1], dtype=np.int32), starts, np.arange(len(lengths)) < documents
+    )  # fmt: skip
+
+
+def test_batches_follow_from_seed_and_step_alone() -> None:
+    texts = texts_of(list(np.random.default_rng(0).integers(3, 40, 500)), 100)
+    excluded, none = held_back(500, np.empty(0, np.int64), 1, DistillSettings(validation_texts=30))
+    assert len(excluded) == 30 and not len(none)
+    plan = BatchPlan(texts, excluded, 16, 0.25, seed=1)
+    forwards = [plan.rows(step).tolist() for step in range(120)]
+    again = BatchPlan(texts, excluded, 16, 0.25, seed=1)
+    assert [again.rows(step).tolist() for step in reversed(range(120))] == forwards[::-1]
+    assert BatchPlan(texts, excluded, 16, 0.25, seed=2).rows(0).tolist() != forwards[0]
+    for rows in forwards:
+        assert len(rows) == 16 and texts.is_document[rows].sum() == 4
+        assert not set(rows) & set(excluded.tolist())
+        assert (np.diff(texts.lengths[rows]) >= 0).all()
+    seen = {row for rows in forwards for row in rows}
+    assert len(seen) > 0.95 * 470
+
+
+def test_judged_queries_have_their_share_of_a_batch() -> None:
+    texts = texts_of([5] * 200, 100)
+    judged = np.arange(150, 170)
+    rows, asked = held_back(200, judged, 1, DistillSettings(validation_texts=10))
+    assert len(rows) == 10 and len(asked) == 2 and set(asked.tolist()) <= set(judged.tolist())
+    plan = BatchPlan(texts, asked, 16, 0.25, 1, judged=judged, judged_share=0.5)
+    for step in range(40):
+        drawn = plan.rows(step)
+        assert np.isin(drawn, judged).sum() == 8 and texts.is_document[drawn].sum() == 4
+        assert not np.isin(drawn, asked).any()
+
+
+def test_each_text_comes_once_an_epoch() -> None:
+    texts = texts_of([5] * 64, 0)
+    plan = BatchPlan(texts, np.empty(0, np.int64), 16, 0.5, seed=3)
+    for epoch in range(3):
+        rows = np.concatenate([plan.rows(4 * epoch + step) for step in range(4)])
+        assert sorted(rows.tolist()) == list(range(64))
+
+
+def test_cuts_balance_padded_work() -> None:
+    lengths = np.sort(np.random.default_rng(0).integers(3, 200, 64))
+    for count in (1, 2, 3, 5):
+        cuts = balanced_cuts(lengths, count)
+        assert [first for first, _ in cuts[1:]] == [last for _, last in cuts[:-1]]
+        assert cuts[0][0] == 0 and cuts[-1][1] == 64 and len(cuts) <= count
+    largest = max((last - first) * int(lengths[last - 1]) for first, last in balanced_cuts(lengths, 2))
+    best = min(max(cut * int(lengths[cut - 1]), (64 - cut) * int(lengths[-1])) for cut in range(1, 64))
+    assert largest == best
+    assert balanced_cuts(np.array([7]), 4) == [(0, 1)]
+
+
+def test_truncation_keeps_the_separator(inputs: Path) -> None:
+    texts = tokenise(inputs / "queries" / "training.jsonl", inputs / "vocabulary" / "tokenizer.json", 8)
+    assert texts.lengths.max() == 8
+    assert (texts.ids[texts.starts[1:] - 1] == 3).all() and (texts.ids[texts.starts[:-1]] == 2).all()
+
+
+def test_learning_rate_rises_and_falls() -> None:
+    for decay in ("linear", "cosine"):
+        settings = DistillSettings(steps=100, warmup_steps=10, learning_rate=1.0, decay=decay)
+        rates = [learning_rate(settings, step) for step in range(100)]
+        assert rates[0] == 0.1 and max(rates) == rates[9] == 1.0 and 0 < rates[-1] < 0.02
+        assert all(np.diff(rates[9:]) <= 0)
+
+
+def test_width_is_reduced_or_padded() -> None:
+    vectors = np.random.default_rng(0).standard_normal((40, 12)).astype(np.float32)
+    assert reduce_width(vectors, 5).shape == (40, 5)
+    wide = reduce_width(vectors, 20)
+    assert wide.shape == (40, 20) and not wide[:, 12:].any()
+    centred = vectors - vectors.mean(0)
+    ratio = (wide @ wide.T) / (centred @ centred.T)  # all axes are kept, so similarities keep their proportions
+    assert np.allclose(ratio, ratio[0, 0], rtol=1e-2)

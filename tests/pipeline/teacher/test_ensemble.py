@@ -1,0 +1,149 @@
+"""Several bi-encoder teachers as one: what the score is, what the stages write, what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from builders import small_models
+from pocketrank.pipeline.fingerprint import teacher_fingerprint
+from pocketrank.pipeline.recipe import read_recipe
+from pocketrank.pipeline.settings import FurtherTeacher, Recipe, TeacherSettings
+from pocketrank.pipeline.stage import StageContext
+from pocketrank.pipeline.teacher.bi_encoder import reading_fingerprint
+from pocketrank.pipeline.teacher.load import load_teacher
+from pocketrank.pipeline.teacher.selection import bundle_teacher
+from pocketrank.pipeline.teacher.source import resolve_teacher
+from pocketrank.pipeline.teacher.stage import run_teacher
+from pocketrank.pipeline.teacher.vector_shards import encode_texts
+from pocketrank.runtime.errors import InputError
+from pocketrank.runtime.progress import Silent
+from safetensors.torch import load_file, save_file
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two teachers of different widths and weights; the second has no prompt for queries and a licence."""
+    folder = tmp_path_factory.mktemp("teachers")
+    first, second = small_models.make_teacher(folder / "first"), small_models.make_teacher(folder / "second", 16)
+    tensors = load_file(second / "model.safetensors")
+    source = torch.Generator().manual_seed(6)
+    save_file(
+        {name: tensor + 0.2 * torch.randn(tensor.shape, generator=source) for name, tensor in tensors.items()},
+        second / "model.safetensors",
+        {"format": "pt"},
+    )
+    (second / "config_sentence_transformers.json").write_text("{}")
+    (second / "README.md").write_text("---\nlicense: mit\n---\n")
+    return [first, second]
+
+
+def settings(folders: list[Path], **changes: Any) -> TeacherSettings:
+    further = changes.pop("further", {})
+    values: dict[str, Any] = {"model": str(folders[0]), "weight": 3.0, "dimension": 12, "workers": 1}
+    values["further"] = (FurtherTeacher(**({"model": str(folders[1])} | further)),)
+    return TeacherSettings(**values | changes)
+
+
+def test_the_score_is_the_weighted_mean_of_the_cosines(folders: list[Path]) -> None:
+    loaded = load_teacher(settings(folders))
+    queries, documents = small_models.sentences(9, 1), small_models.sentences(14, 2, longest=40)
+    scores = loaded.encode(queries, "query") @ loaded.encode(documents).T
+    cosines = []
+    for folder in folders:
+        alone = load_teacher(TeacherSettings(model=str(folder)))
+        cosines.append(alone.encode(queries, "query") @ alone.encode(documents).T)
+    assert np.allclose(scores, 0.75 * cosines[0] + 0.25 * cosines[1], atol=1e-6)
+    assert np.abs(cosines[0] - cosines[1]).max() > 0.05
+    vectors = loaded.encode(documents)
+    assert vectors.shape == (14, 48) and loaded.dimension == 48
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+def test_what_the_road_reads_of_the_first_teacher_is_the_first_teacher_s(folders: list[Path]) -> None:
+    loaded, first = load_teacher(settings(folders)), load_teacher(TeacherSettings(model=str(folders[0])))
+    assert (loaded.token_table() == first.token_table()).all() and loaded.first.dimension == 32
+    assert set(loaded.bert_tensors()) == set(first.bert_tensors())
+    assert not loaded.same_for_both_roles  # the first has a prompt for queries
+    turned = TeacherSettings(str(folders[1]), further=(FurtherTeacher(str(folders[0])),))
+    assert not load_teacher(turned).same_for_both_roles  # so it counts in whatever place
+    twins = TeacherSettings(str(folders[1]), further=(FurtherTeacher(str(folders[1])),))
+    assert load_teacher(twins).same_for_both_roles
+
+
+def test_the_stage_writes_long_vectors_and_every_licence(folders: list[Path], tmp_path: Path) -> None:
+    small_models.make_texts(tmp_path)
+    for name in ("output", "work"):
+        (tmp_path / name).mkdir()
+    places = {name: tmp_path / name for name in ("corpus", "queries")}
+    recipe = Recipe("test", teacher=settings(folders))
+    run_teacher(StageContext(recipe, {}, places, tmp_path / "output", tmp_path / "work", Silent()))
+    record = json.loads((tmp_path / "output" / "teacher.json").read_text())
+    assert record["id"] == "0.75 first + 0.25 second" and record["dimension"] == 48
+    assert record["licences"] == {"weights of first": "unknown", "weights of second": "mit"}
+    assert [part["id"] for part in record["several"]] == ["first", "second"]
+    assert record["several"][0]["scale"] == pytest.approx(0.75**0.5, abs=1e-5)
+    texts = [json.loads(line)["text"] for line in (tmp_path / "corpus" / "queries.jsonl").read_text().splitlines()]
+    assert np.allclose(
+        np.load(tmp_path / "output" / "queries.npy"), load_teacher(recipe.teacher).encode(texts, "query"), atol=1e-5
+    )
+
+
+def test_workers_do_not_change_a_byte(folders: list[Path]) -> None:
+    texts = small_models.sentences(30)
+    one, two = (encode_texts(settings(folders, workers=count, shard_texts=10), texts, Silent()) for count in (1, 2))
+    assert one.tobytes() == two.tobytes()
+
+
+def test_every_teacher_counts_in_keys_and_hashes(folders: list[Path]) -> None:
+    base = settings(folders)
+    changed = [
+        settings(folders, weight=2.0),
+        settings(folders, further={"query_prompt": "lara "}),
+        settings(folders, further={"max_length": 9}),
+    ]
+    prints = {reading_fingerprint(load_teacher(one)) for one in (base, *changed)}
+    assert len(prints) == 4
+    found = teacher_fingerprint(Recipe("test", teacher=base))
+    assert "model.safetensors" in found and "further 0: model.safetensors" in found
+    assert found["model.safetensors"] != found["further 0: model.safetensors"]
+
+
+def test_a_finished_bundle_is_held_to_all_of_its_teachers(folders: list[Path]) -> None:
+    recipe = Recipe("test", teacher=settings(folders))
+    sha256 = load_teacher(recipe.teacher).files.sha256
+    assert bundle_teacher(recipe, "", sha256, "b") == recipe.teacher
+    places = f"{folders[0]},{folders[1]}"
+    assert bundle_teacher(recipe, places, sha256, "b") == recipe.teacher
+    with pytest.raises(InputError, match="name the right ones"):
+        bundle_teacher(recipe, f"{folders[1]},{folders[0]}", sha256, "b")
+    with pytest.raises(InputError, match="names 1 teachers"):
+        bundle_teacher(recipe, str(folders[0]), sha256, "b")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weight": 0.0}, r"teacher\.weight = 0\.0"),
+        ({"further": {"weight": -1.0}}, r"teacher\.further\[0\]\.weight = -1\.0"),
+        ({"further": {"model": "./absent"}}, r"teacher\.further\[0\]\.model = '\./absent'"),
+        ({"further": {"sha256": "00"}}, r"teacher\.further\[0\]\.sha256"),
+    ],
+)
+def test_mistakes_name_the_teacher_at_fault(folders: list[Path], changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_teacher(settings(folders, **changes))
+
+
+def test_a_recipe_lists_further_teachers_by_paths_of_its_own(folders: list[Path], tmp_path: Path) -> None:
+    path = folders[0].parent / "two.toml"
+    path.write_text('[teacher]\nmodel = "./first"\n[[teacher.further]]\nmodel = "./second"\nweight = 0.5\n')
+    found = read_recipe(path)
+    assert found.recipe.teacher.further == (FurtherTeacher(str(folders[1].resolve()), weight=0.5),)
+    assert found.written["teacher"]["further"][0]["model"] == "./second"
+    path.write_text('[[teacher.further]]\nmodel = "./second"\nwheight = 0.5\n')
+    with pytest.raises(InputError, match="did you mean 'weight'"):
+        read_recipe(path)
+    assert resolve_teacher(found.recipe.teacher).name == "first"

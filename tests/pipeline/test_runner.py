@@ -1,0 +1,147 @@
+"""The runner keeps what is finished, runs what is missing, and never leaves half an output."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pocketrank.pipeline import code_version, runner
+from pocketrank.pipeline.recipe import ResolvedRecipe, read_recipe
+from pocketrank.pipeline.stage import StageContext
+from pocketrank.pipeline.stages import STAGES, Stage
+from pocketrank.runtime.errors import InputError
+from pocketrank.runtime.progress import Silent
+
+CALLS: list[str] = []
+
+
+def first(context: StageContext) -> None:
+    CALLS.append("first")
+    (context.output / "value").write_text(str(context.recipe.seed), encoding="ascii")
+
+
+def second(context: StageContext) -> None:
+    CALLS.append("second")
+    finished = context.work / "half"
+    if not finished.exists():
+        finished.write_text("done", encoding="ascii")
+        if context.recipe.student.layers == 13:
+            raise KeyboardInterrupt
+    value = (context.inputs["first"] / "value").read_text(encoding="ascii")
+    (context.output / "doubled").write_text(value * 2, encoding="ascii")
+
+
+@pytest.fixture
+def two_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = (
+        Stage("first", first, (), ("seed",), "the first"),
+        Stage("second", second, ("first",), ("student",), "the second"),
+    )
+    monkeypatch.setattr(runner, "STAGES", table)
+    monkeypatch.setattr(runner, "PUBLISHED", {"doubled": "second"})
+    CALLS.clear()
+
+
+def recipe(folder: Path, *overrides: str) -> ResolvedRecipe:
+    path = folder / "r.toml"
+    path.write_text('name = "r"\n', encoding="utf-8")
+    return read_recipe(path, overrides)
+
+
+@pytest.mark.usefixtures("two_stages")
+class TestCache:
+    """What runs again, and what does not."""
+
+    def run(self, tmp_path: Path, *overrides: str, overwrite: str = "only-missing") -> list[str]:
+        CALLS.clear()
+        runner.run_recipe(recipe(tmp_path, *overrides), tmp_path / "out", Silent(), overwrite)
+        return list(CALLS)
+
+    def test_finished_stages_are_kept(self, tmp_path: Path) -> None:
+        assert self.run(tmp_path) == ["first", "second"]
+        assert self.run(tmp_path) == []
+        assert (tmp_path / "out" / "doubled").read_text(encoding="ascii") == "11"
+
+    def test_a_changed_section_reruns_its_stage_and_what_follows(self, tmp_path: Path) -> None:
+        self.run(tmp_path)
+        assert self.run(tmp_path, "student.layers=5") == ["second"]
+        assert self.run(tmp_path, "student.layers=5", "seed=2") == ["first", "second"]
+        assert self.run(tmp_path, "student.layers=5", "seed=2", "distill.steps=1") == []
+
+    def test_overwrite_choices(self, tmp_path: Path) -> None:
+        self.run(tmp_path)
+        assert self.run(tmp_path, overwrite="stage:second") == ["second"]
+        assert self.run(tmp_path, overwrite="stage:first") == ["first", "second"]
+        assert self.run(tmp_path, overwrite="always") == ["first", "second"]
+        assert self.run(tmp_path, overwrite="never") == []
+        with pytest.raises(InputError, match="never forbids"):
+            self.run(tmp_path, "seed=9", overwrite="never")
+        with pytest.raises(InputError, match="did you mean 'second'"):
+            self.run(tmp_path, overwrite="stage:secnd")
+
+    def test_a_truncated_output_is_made_again(self, tmp_path: Path) -> None:
+        self.run(tmp_path)
+        (tmp_path / "out" / "stages" / "first" / "value").write_bytes(b"")
+        assert self.run(tmp_path) == ["first"]
+
+    def test_an_interrupted_stage_leaves_no_output_and_resumes_from_its_work(self, tmp_path: Path) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            self.run(tmp_path, "student.layers=13")
+        assert not (tmp_path / "out" / "stages" / "second").exists()
+        assert self.run(tmp_path, "student.layers=13") == ["second"]
+        assert (tmp_path / "out" / "doubled").read_text(encoding="ascii") == "11"
+
+    def test_work_of_another_key_is_thrown_away(self, tmp_path: Path) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            self.run(tmp_path, "student.layers=13")
+        with pytest.raises(KeyboardInterrupt):
+            self.run(tmp_path, "student.layers=13", "seed=5")
+
+
+def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX);"
+            "print('held', flush=True); time.sleep(60)",
+            str(tmp_path / ".lock"),
+        ],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match="another run is working"):
+            runner.run_recipe(recipe(tmp_path), tmp_path, Silent())
+    finally:
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.communicate()
+
+
+def test_every_stage_of_the_table_can_be_loaded_and_reads_only_earlier_ones() -> None:
+    seen: set[str] = set()
+    for stage in STAGES:
+        assert callable(stage.run)
+        assert seen.issuperset(stage.inputs)
+        seen.add(stage.name)
+
+
+def test_code_version_follows_imports_but_not_plumbing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = code_version._imported_names(
+        Path(runner.__file__).with_name("packaging") / "index_stage.py", "pocketrank.pipeline.packaging.index_stage"
+    )
+    assert "pocketrank.runtime.index" in names
+    assert "pocketrank.pipeline.retrieval.dataset" in names
+    hashed: list[str] = []
+
+    def record(path: Path) -> str:
+        hashed.append(path.name)
+        return "0"
+
+    monkeypatch.setattr(code_version, "sha256_file", record)
+    code_version.code_version.__wrapped__("pocketrank.pipeline.packaging.index_stage")
+    assert {"index_stage.py", "index.py", "dataset.py", "encoder.py"} <= set(hashed)
+    assert not {"errors.py", "files.py", "settings.py"} & set(hashed)

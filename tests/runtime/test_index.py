@@ -1,0 +1,275 @@
+import gzip
+import json
+
+import numpy as np
+import pytest
+from builders.miniature import TEACHER, WORDS, write_bare_bundle, write_bundle
+from pocketrank.runtime import index as index_module
+from pocketrank.runtime.corpus import Corpus, Document
+from pocketrank.runtime.encoder import Encoder
+from pocketrank.runtime.errors import InputError
+from pocketrank.runtime.index import DocumentIndex, build_index, open_array, quantize_rows
+from pocketrank.runtime.projection import bundle_projection
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return Encoder.open(write_bundle(tmp_path_factory.mktemp("index") / "bundle"))
+
+
+@pytest.fixture(scope="module")
+def documents():
+    random = np.random.default_rng(0)
+    texts = [" ".join(random.choice(WORDS, size=random.integers(2, 9))) for _ in range(500)]
+    texts[100] = texts[7] = "merge two sorted lists"  # equal vectors
+    return [Document(f"d{number}", "", text) for number, text in enumerate(texts)]
+
+
+@pytest.fixture(scope="module")
+def indexes(encoder, documents, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("indexes")
+    return {
+        kind: DocumentIndex.open(build_index(encoder, documents, folder / kind, kind))
+        for kind in ("float32", "int8", "binary")
+    }
+
+
+def exhaustive(encoder, documents, query, k):
+    scores = encoder.encode([document.full_text for document in documents]) @ encoder.encode_query(query)
+    return sorted(range(len(scores)), key=lambda row: (-scores[row], row))[:k], scores
+
+
+def test_search_is_exact_and_ties_keep_the_order_of_the_documents(encoder, documents, indexes):
+    query = encoder.encode_query("merge two sorted lists")
+    rows, scores = indexes["float32"].top(query, 25)
+    expected, all_scores = exhaustive(encoder, documents, "merge two sorted lists", 25)
+    np.testing.assert_allclose(scores, all_scores[expected], atol=1e-6)
+    assert list(rows[:2]) == [7, 100]
+    assert np.all(np.diff(scores) <= 0)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 100, 499])
+@pytest.mark.parametrize("kind", ["float32", "int8", "binary"])
+def test_blocks_do_not_show(encoder, indexes, monkeypatch, rows, kind):
+    query = encoder.encode_query("read text from a socket")
+    whole = indexes[kind].top(query, 20)
+    monkeypatch.setattr(index_module, "BLOCK_ROWS", rows)
+    parts = indexes[kind].top(query, 20)
+    np.testing.assert_allclose(parts[1], whole[1], atol=1e-6)
+    # Scores that differ in the last bit may change places; everything else must not.
+    assert len(set(parts[0]) ^ set(whole[0])) <= 2
+
+
+def test_best_rows_against_sorting_with_many_ties():
+    random = np.random.default_rng(3)
+    for _ in range(200):
+        count, k = int(random.integers(1, 60)), int(random.integers(1, 70))
+        scores = random.integers(-3, 3, count).astype(np.float32)
+        step = int(random.integers(1, 20))
+        blocks = ((np.arange(s, min(s + step, count)), scores[s : s + step]) for s in range(0, count, step))
+        rows, best = index_module._best(blocks, k)
+        expected = sorted(range(count), key=lambda row: (-scores[row], row))[:k]
+        assert rows.tolist() == expected and best.tolist() == scores[expected].tolist()
+
+
+def test_quantized_vectors_are_near_and_smaller(encoder, documents, indexes, monkeypatch):
+    exact = encoder.encode([document.full_text for document in documents])
+    codes, scales = quantize_rows(exact)
+    assert np.abs(codes * scales[:, None] - exact).max() <= np.abs(exact).max() / 127 / 2 + 1e-7
+    assert quantize_rows(np.zeros((1, 4), np.float32))[0].tolist() == [[0, 0, 0, 0]]
+    sizes = {
+        kind: sum(size for name, size in index.manifest.files.items() if name.endswith(".npy"))
+        for kind, index in indexes.items()
+    }
+    assert sizes["int8"] < sizes["binary"] < sizes["float32"]
+    for kind, least in (("int8", 9), ("binary", 8)):
+        monkeypatch.setattr(index_module, "RESCORED_MIN", 100)  # of 500 documents: the bits must have chosen well
+        monkeypatch.setattr(index_module, "RESCORED", 10)
+        kept = []
+        for query in ("close the file", "random number", "open a network connection"):
+            vector = encoder.encode_query(query)
+            found, wanted = (indexes[name].top(vector, 10) for name in (kind, "float32"))
+            kept.append(len(set(found[0]) & set(wanted[0])))
+            np.testing.assert_allclose(found[1][0], wanted[1][0], atol=0.01)
+        assert np.mean(kept) >= least, (kind, kept)
+
+
+def test_hits_carry_their_document(encoder, tmp_path):
+    text = "merge two\tsorted\nlists " * 30
+    made = build_index(encoder, [Document("ünï/1", "Title ☃", text), Document("2", "", "")], tmp_path / "i")
+    first, second = DocumentIndex.open(made).search(encoder.encode_query("merge two sorted lists"), k=5)
+    assert (first.rank, first.id, first.title) == (1, "ünï/1", "Title ☃")
+    assert first.snippet == " ".join(text.split())[:200]
+    assert (second.rank, second.id, second.snippet) == (2, "2", "") and second.score <= first.score
+
+
+def test_the_same_documents_give_the_same_bytes(encoder, documents, tmp_path):
+    for kind in ("float32", "binary"):
+        first = build_index(encoder, documents, tmp_path / "a", kind)
+        second = build_index(encoder, documents, tmp_path / "b", kind)
+        names = sorted(path.name for path in first.iterdir())
+        assert names == sorted(path.name for path in second.iterdir())
+        assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
+
+
+def test_teacher_vectors_enter_through_the_projection(encoder, documents, tmp_path):
+    vectors = np.random.default_rng(1).normal(size=(len(documents), TEACHER)).astype(np.float32)
+    np.save(tmp_path / "teacher.npy", vectors)
+    projection = bundle_projection(encoder.bundle)
+    made = build_index(encoder, documents, tmp_path / "i", "float32", open_array(tmp_path / "teacher.npy"), projection)
+    index = DocumentIndex.open(made)
+    assert index.manifest.documents_by == "teacher"
+    stored = np.load(made / "vectors.npy")
+    np.testing.assert_allclose(stored, projection.apply(vectors), atol=1e-6)
+    rows, _ = index.top(stored[42], 1)
+    assert rows.tolist() == [42]
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        np.ones((3, TEACHER), np.float32),
+        np.ones((500, TEACHER + 1), np.float32),
+        np.ones((500, TEACHER), np.int64),
+        np.full((500, TEACHER), np.nan, np.float32),
+        np.ones(500, np.float32),
+    ],
+)
+def test_teacher_vectors_that_do_not_fit_are_refused(encoder, documents, tmp_path, vectors):
+    with pytest.raises(InputError):
+        build_index(encoder, documents, tmp_path / "i", "int8", vectors, bundle_projection(encoder.bundle))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_bundle_is_refused(indexes, encoder, tmp_path):
+    indexes["int8"].check_encoder(encoder)
+    with pytest.raises(InputError, match="another model"):
+        indexes["int8"].check_encoder(Encoder.open(write_bare_bundle(tmp_path / "other", seed=1)))
+    other = write_bare_bundle(tmp_path / "tokenizer")
+    (other / "tokenizer.json").write_text((other / "tokenizer.json").read_text() + " ")
+    with pytest.raises(InputError, match="another tokenizer"):
+        indexes["int8"].check_encoder(Encoder.open(other))
+
+
+def test_an_index_appears_whole_or_not_at_all(encoder, documents, tmp_path):
+    made = build_index(encoder, documents, tmp_path / "i")
+    before = {path.name: path.read_bytes() for path in made.iterdir()}
+
+    class Failing(list):
+        def __iter__(self):
+            yield from list.__iter__(self[:5])
+            raise InputError("bad line")
+
+    with pytest.raises(InputError, match="bad line"):
+        build_index(encoder, Failing(documents), made)
+    assert {path.name: path.read_bytes() for path in made.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["i"]
+
+
+def test_a_folder_that_is_no_index_is_not_overwritten(encoder, documents, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="would be lost"):
+        build_index(encoder, documents, tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_corpus_that_changes_while_it_is_read_is_noticed(encoder, tmp_path):
+    class Growing(list):
+        def __len__(self):
+            return 1
+
+    with pytest.raises(InputError, match="run again"):
+        build_index(encoder, Growing([Document("a", "", "x"), Document("b", "", "y")]), tmp_path / "i")
+
+
+@pytest.mark.parametrize("name", ["index.json", "documents.jsonl", "offsets.npy", "codes.npy", "scales.npy"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "garbage"])
+def test_a_damaged_index_is_refused(encoder, documents, tmp_path, name, damage):
+    made = build_index(encoder, documents[:20], tmp_path / "i", "int8")
+    path = made / name
+    size = path.stat().st_size
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[: size // 2] if damage == "cut" else b"\xff" * size)
+    with pytest.raises(InputError) as caught:
+        DocumentIndex.open(made).search(encoder.encode_query("close the file"), 3)
+    assert "\n" not in str(caught.value)
+
+
+def test_pickles_are_never_opened(tmp_path):
+    np.save(tmp_path / "evil.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match=r"not a \.npy file of numbers"):
+        open_array(tmp_path / "evil.npy")
+
+
+@pytest.mark.parametrize("vector", [np.ones(3, np.float32), np.full(24, np.nan, np.float32)])
+def test_wrong_queries_are_refused(indexes, vector):
+    with pytest.raises(InputError):
+        indexes["float32"].search(vector)
+    with pytest.raises(InputError, match="at least 1"):
+        indexes["float32"].search(np.ones(24, np.float32), 0)
+
+
+# What a corpus may be.
+
+
+def contents(path):
+    corpus = Corpus(path)
+    documents = [(document.id, document.title, document.text) for document in corpus]
+    assert len(corpus) == len(documents)
+    return documents
+
+
+def test_json_lines_and_beir_folders(tmp_path):
+    lines = '{"_id": "a", "title": "T", "text": "x"}\n\n{"id": 7, "contents": "y", "other": []}\r\n{"text": "z"}'
+    (tmp_path / "c.jsonl").write_text("\ufeff" + lines, encoding="utf-8")
+    expected = [("a", "T", "x"), ("7", "", "y"), ("4", "", "z")]
+    assert contents(tmp_path / "c.jsonl") == expected
+    (tmp_path / "beir").mkdir()
+    with gzip.open(tmp_path / "beir" / "corpus.jsonl.gz", "wt", encoding="utf-8") as stream:
+        stream.write(lines)
+    assert contents(tmp_path / "beir") == expected
+
+
+def test_text_files_and_folders(tmp_path):
+    (tmp_path / "lines.txt").write_text("first\n\n  second \n", encoding="utf-8")
+    assert contents(tmp_path / "lines.txt") == [("1", "", "first"), ("3", "", "second")]
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "note.md").write_text("# Heading\n\nBody.\n", encoding="utf-8")
+    (tmp_path / "sub" / "empty.md").write_text("\n")
+    (tmp_path / "sub" / "image.png").write_bytes(b"\x89PNG")
+    assert contents(tmp_path) == [("lines.txt", "first", "second"), ("sub/note.md", "Heading", "Body.")]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("c.jsonl", b'{"text": "a"}\n{"text": "b\xff"}', "line 2: not valid UTF-8"),
+        ("c.jsonl", b'{"text": "a"', "line 1: not valid JSON"),
+        ("c.jsonl", b"[1]", "a JSON object is needed"),
+        ("c.jsonl", b"[" * 200_000, "nested too deeply"),
+        ("c.jsonl", b'{"_id": "a"}', "'text' is missing"),
+        ("c.jsonl", b'{"text": 3}', "'text' must be a string"),
+        ("c.jsonl", b'{"text": "\\ud800"}', "half a surrogate pair"),
+        ("c.jsonl", b'{"_id":"a","text":"x"}\n{"_id":"a","text":"y"}', "'a' appears twice"),
+        ("c.jsonl", b"", "holds no document"),
+        ("c.txt", b" \n\n", "holds no document"),
+        ("c.txt", b"ok\n\xc3\x28\n", "line 2: not valid UTF-8"),
+        ("c.jsonl.gz", b"not gzip", "not a whole gzip file"),
+        ("c.jsonl.gz", gzip.compress(b'{"text": "a"}' * 1000)[:-20], "not a whole gzip file"),
+    ],
+)
+def test_bad_corpora_are_named_with_their_line(tmp_path, name, data, message):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match=message) as caught:
+        Corpus(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+    with pytest.raises(InputError, match="does not exist"):
+        Corpus(tmp_path / "absent")
+
+
+def test_index_json_is_plain(indexes):
+    stored = json.loads((indexes["binary"].folder / "index.json").read_text())
+    assert stored["schema_version"] == 1 and stored["count"] == 500 and stored["vectors"] == "binary"
+    assert str(indexes["binary"].folder) not in json.dumps(stored)

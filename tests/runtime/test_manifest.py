@@ -1,0 +1,78 @@
+import dataclasses
+import json
+
+import pytest
+from builders.miniature import write_bundle, write_manifest
+from pocketrank.runtime.errors import InputError, VerificationError
+from pocketrank.runtime.manifest import list_files, manifest_bytes, parse_manifest, read_manifest, shipped_bytes
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_bundle(tmp_path_factory.mktemp("manifest") / "bundle")
+
+
+def test_round_trip_is_byte_identical(bundle):
+    manifest = read_manifest(bundle)
+    assert manifest_bytes(manifest) == (bundle / "manifest.json").read_bytes()
+    assert manifest.files == list_files(bundle)
+
+
+def test_order_of_files_does_not_change_the_bytes(bundle):
+    manifest = read_manifest(bundle)
+    backwards = dict(reversed(manifest.files.items()))
+    assert manifest_bytes(dataclasses.replace(manifest, files=backwards)) == manifest_bytes(manifest)
+
+
+def test_shipped_bytes_are_default_graph_and_tokenizer(bundle):
+    expected = sum((bundle / name).stat().st_size for name in ("onnx/model_quantized.onnx", "tokenizer.json"))
+    assert shipped_bytes(read_manifest(bundle)) == expected
+
+
+def test_every_flipped_byte_of_the_manifest_is_caught(bundle):
+    path = bundle / "manifest.json"
+    data = path.read_bytes()
+    for position in range(len(data)):
+        damaged = bytearray(data)
+        damaged[position] ^= 1 << (position % 8)
+        with pytest.raises((VerificationError, InputError)) as caught:
+            parse_manifest(bytes(damaged), path)
+        # Only a changed schema version may claim to be another format instead of damage.
+        assert isinstance(caught.value, VerificationError) or "schema version" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_reformatted_manifest_is_refused(bundle, tmp_path):
+    data = (bundle / "manifest.json").read_bytes()
+    for changed in (json.dumps(json.loads(data)).encode(), data + b"\n", data.replace(b"\n", b"\r\n"), b" " + data):
+        (tmp_path / "manifest.json").write_bytes(changed)
+        with pytest.raises(VerificationError, match="changed after it was written"):
+            read_manifest(tmp_path)
+
+
+def test_other_schema_version_is_named(bundle, tmp_path):
+    mapping = json.loads((bundle / "manifest.json").read_text())
+    mapping |= {"schema_version": 9, "new_key": True}
+    (tmp_path / "manifest.json").write_text(json.dumps(mapping))
+    with pytest.raises(InputError, match="schema version 9, this pocketrank reads 1"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"default_variant": "model_q4"}, "not among the variants"),
+        ({"dimension": 0}, "dimension"),
+        ({"files": {}}, "not listed"),
+    ],
+)
+def test_contradictions_are_refused_when_written(bundle, changes, message):
+    with pytest.raises(ValueError, match=message):
+        write_manifest(bundle, **changes)
+    write_manifest(bundle)
+
+
+def test_links_are_not_listed_but_refused(bundle, tmp_path):
+    (tmp_path / "link").symlink_to(bundle / "tokenizer.json")
+    with pytest.raises(InputError, match="is a link"):
+        list_files(tmp_path)
