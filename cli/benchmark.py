@@ -129,7 +129,7 @@ def execute(arguments: argparse.Namespace) -> int:
             sustained_seconds=arguments.sustained,
         )
     except ValueError as error:
-        raise InputError(f"{error}; mend the arguments") from None
+        raise InputError(f"{error}; fix the arguments") from None
     progress = make_progress(arguments.json)
     options = BoardOptions(arguments.python, arguments.keep, arguments.ssh_config)
     report = measure(

@@ -2,12 +2,12 @@
 
 Documents are encoded by the bundle itself (--documents student), or by the bundle's teacher and brought into the
 bundle's space by its projection (--documents teacher). BM25 and the fusion with BM25 stand beside it when bm25s is
-installed. Rivals of the bundle are measured when --baselines asks for them: the teacher in int8 (teacher-int8), which
+installed. Baselines are measured when --baselines asks for them: the teacher in int8 (teacher-int8), which
 encodes the corpus, and static vectors of the teacher's tokens at several sizes (model2vec).
 
 examples:
   pocketrank evaluate runs/pydocs/bundle runs/pydocs/stages/corpus
-  pocketrank evaluate runs/pydocs/bundle runs/pydocs/stages/corpus --baselines bm25 hybrid model2vec --cache rivals
+  pocketrank evaluate runs/pydocs/bundle runs/pydocs/stages/corpus --baselines bm25 hybrid model2vec --cache baselines
   pocketrank evaluate runs/scifact/bundle ../data/scifact --documents teacher --cache teacher-vectors --json
   pocketrank evaluate runs/scifact/bundle ../data/scifact --noise 0.3
 """
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--teacher", default="", metavar="MODEL", help="where the teacher is, when not where the recipe found it"
     )
     parser.add_argument(
-        "--cache", type=Path, metavar="FOLDER", help="keep the teacher's vectors and rivals here for the next time"
+        "--cache", type=Path, metavar="FOLDER", help="keep the teacher's vectors and baselines here for the next time"
     )
     parser.add_argument(
         "--baselines",
@@ -88,7 +88,7 @@ def execute(arguments: argparse.Namespace) -> int:
         )
         for name, entry in evaluation.ndcg10.items()
     ]
-    for one in evaluation.rivals.values():
+    for one in evaluation.baselines.values():
         system = f"{one.ndcg10.method}: {one.bytes.value:,} bytes"
         rows.append(_row(system, one.ndcg10, one.mrr10, one.recall100, one.ndcg10_retention))
     title = f"{arguments.bundle} on {arguments.data}, split {evaluation.split}"

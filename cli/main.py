@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from ..runtime.errors import PocketrankError
-from ..runtime.schema import nearest
+from ..runtime.schema import did_you_mean
 
 # name -> (module, one line of help). Modules are imported only when their command is used, so that
 # `pocketrank --help` stays fast. A command module has `configure(parser)` and `execute(arguments) -> int`.
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = next((word for word in words if not word.startswith("-")), None)
     if command is not None and command not in COMMANDS:
-        _complain(f"there is no command {command!r}; {nearest(command, COMMANDS)}")
+        _complain(f"there is no command {command!r}; {did_you_mean(command, COMMANDS)}")
         return 2
     parser = build_parser(command)
     try:

@@ -43,10 +43,10 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 
 def make_progress(quiet: bool = False) -> Progress:
     """Return bars on a terminal, a line now and then in a log, nothing when `quiet`."""
-    from ..runtime.progress import Silent
+    from ..runtime.progress import NoProgress
 
     if quiet:
-        return Silent()
+        return NoProgress()
     return Bars() if sys.stderr.isatty() else Lines()
 
 

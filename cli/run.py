@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="only-missing",
         metavar="WHEN",
         help="only-missing (default): keep what is finished and current; never: refuse to replace a finished stage; "
-        "always: run everything anew; stage:NAME: run that stage and what follows anew",
+        "always: run everything again; stage:NAME: run that stage and what follows again",
     )
     parser.add_argument("--until", default="", metavar="STAGE", help="stop after this stage")
     parser.add_argument("--json", action="store_true", help="print the result as JSON and nothing else")

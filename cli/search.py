@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpus", type=Path, help="encode and search this corpus instead of a saved index")
     parser.add_argument("--hybrid", action="store_true", help="rank by the vectors and BM25 together (needs bm25s)")
     parser.add_argument(
-        "--words-weight",
+        "--bm25-weight",
         type=float,
         metavar="W",
         help="of BM25 in --hybrid, beside the vectors (default: what the bundle says, or 0.4)",
@@ -130,11 +130,11 @@ def _search(arguments: argparse.Namespace, query: str, index_folder: Path, bundl
     index = DocumentIndex.open(index_folder)
     encoder = Encoder.open(bundle, index.manifest.variant)
     index.check_encoder(encoder)
-    weight = arguments.words_weight
+    weight = arguments.bm25_weight
     if weight is None:
         weight = hybrid_weight(bundle, index.manifest.documents_by)
     if not 0 <= weight < math.inf:
-        raise InputError(f"--words-weight {weight}: a number from 0 is needed, such as 0.4; or leave it out")
+        raise InputError(f"--bm25-weight {weight}: a number from 0 is needed, such as 0.4; or leave it out")
     both = HybridIndex(index, weight) if arguments.hybrid else None
     started = time.perf_counter()
     vector = encoder.encode_query(query)

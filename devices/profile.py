@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..runtime.errors import InputError
 from ..runtime.files import read_toml
-from ..runtime.schema import from_mapping, nearest
+from ..runtime.schema import did_you_mean, from_mapping
 
 FOLDER = Path(__file__).parent
 
@@ -78,7 +78,7 @@ def profile_names() -> list[str]:
 def read_profile(name: str) -> Profile:
     """Return the profile `name`; an unknown name is refused with the nearest one."""
     if name not in profile_names():
-        raise InputError(f"there is no device {name!r}; {nearest(name, profile_names())}")
+        raise InputError(f"there is no device {name!r}; {did_you_mean(name, profile_names())}")
     return load_profile(FOLDER / f"{name}.toml")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.files import read_json, read_toml
-from pocketrank.runtime.schema import from_mapping, nearest
+from pocketrank.runtime.schema import did_you_mean, from_mapping
 
 SCHEMA_VERSION = 1
 _STEPS_OF_NDCG = 10_000  # a query's nDCG@10 is kept to four digits
@@ -97,7 +97,7 @@ class ExperimentReport:
     vocabulary: dict[str, Any]  # the stage's report: kind and table of candidates
     versions: dict[str, str]
     machine: dict[str, str]
-    words_weight: dict[str, float] = field(default_factory=dict)  # of BM25 in hybrid search, where it was chosen
+    bm25_weight: dict[str, float] = field(default_factory=dict)  # of BM25 in hybrid search, where it was chosen
     noise: dict[str, tuple[float, ...]] = field(default_factory=dict)  # system -> clean, noisy, share kept, low, high
     per_query: dict[str, str] = field(default_factory=dict)  # system -> nDCG@10 of all queries, packed
     start: str = ""  # first digits of the hash of the general student's weights, where training started from it
@@ -141,7 +141,7 @@ def chosen(experiments: Sequence[Experiment], only: Sequence[str]) -> list[Exper
     """Return the experiments that `only` names: GROUP, GROUP/SET, or the beginning of GROUP/SET-VARIANT-seedN."""
     for word in only:
         if not any(_matches(one, word) for one in experiments):
-            raise InputError(f"--only {word}: no experiment; {nearest(word, (one.name for one in experiments))}")
+            raise InputError(f"--only {word}: no experiment; {did_you_mean(word, (one.name for one in experiments))}")
     return [one for one in experiments if not only or any(_matches(one, word) for word in only)]
 
 

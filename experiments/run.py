@@ -92,7 +92,7 @@ def report(experiment: Experiment, results: Mapping[str, StageResult]) -> Experi
     shares = [(f"{share.file}: {share.name}", share.bytes) for share in shipped_shares(bundle)]
     rest = sum(size for _, size in shares[LARGEST_PARTS:])
     kept = {system for system in KEPT_PER_QUERY if system in queries["ndcg10"]}
-    kept |= {system for system in queries["ndcg10"] if system not in evaluation.ndcg10}  # rivals
+    kept |= {system for system in queries["ndcg10"] if system not in evaluation.ndcg10}  # baselines
     return ExperimentReport(
         SCHEMA_VERSION,
         experiment.group,
@@ -117,7 +117,7 @@ def report(experiment: Experiment, results: Mapping[str, StageResult]) -> Experi
         vocabulary(folders["vocabulary"] / "report.json"),
         {name: version(name) for name in LIBRARIES},
         {"processor": processor(), "cores": str(os.cpu_count()), "python": platform.python_version()},
-        {name: chosen.weight for name, chosen in evaluation.words_weight.items()},
+        {name: chosen.weight for name, chosen in evaluation.bm25_weight.items()},
         {},
         {system: pack(queries["ndcg10"][system]) for system in sorted(kept)},
     )

@@ -45,9 +45,9 @@ def vocabulary_fingerprint(recipe: Recipe) -> dict[str, str]:
 def teacher_fingerprint(recipe: Recipe) -> dict[str, str]:
     """Return the hash of a local teacher's weights, the version of a packaged one, or the revision of a hub one."""
     found = _model_fingerprint(recipe.teacher.model, recipe.teacher.revision)
-    for number, further in enumerate(recipe.teacher.further):
-        files = _model_fingerprint(further.model, further.revision)
-        found |= {f"further {number}: {name}": value for name, value in files.items()}
+    for number, member in enumerate(recipe.teacher.ensemble):
+        files = _model_fingerprint(member.model, member.revision)
+        found |= {f"ensemble {number}: {name}": value for name, value in files.items()}
     return found
 
 
@@ -63,7 +63,7 @@ def cross_encoder_fingerprint(recipe: Recipe) -> dict[str, str]:
     if "scores" in settings.use and not named:
         raise InputError(
             f'cross_encoder.use has "scores", but distill.losses names no list loss; '
-            f"add one of {', '.join(sorted(LIST_LOSSES))} with a weight, such as list_scores = 0.5"
+            f"add one of {', '.join(sorted(LIST_LOSSES))} with a weight, such as list_kl = 0.5"
         )
     return _model_fingerprint(settings.model, settings.revision)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..runtime.errors import InputError
 from ..runtime.files import read_toml
-from ..runtime.schema import from_mapping, nearest, to_mapping
+from ..runtime.schema import did_you_mean, from_mapping, to_mapping
 from .settings import Recipe
 
 # Keys whose values are paths, relative to the folder of the recipe that names them.
@@ -30,7 +30,7 @@ class ResolvedRecipe:
     """A recipe that is ready to run."""
 
     recipe: Recipe  # paths resolved
-    written: Mapping[str, Any]  # every default filled in, paths as written
+    resolved_toml: Mapping[str, Any]  # every default filled in, paths as written
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> ResolvedRecipe:
@@ -49,12 +49,12 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> ResolvedRecipe:
     for section, key in _PATHS:
         base = Path.cwd() if (section, key) in overridden else path.parent
         resolved = _resolve_path(resolved, section, key, base)
-    base = Path.cwd() if ("teacher", "further") in overridden else path.parent
-    further = tuple(
+    base = Path.cwd() if ("teacher", "ensemble") in overridden else path.parent
+    members = tuple(
         dataclasses.replace(one, model=_absolute(base, one.model)) if _is_folder_name(one.model) else one
-        for one in resolved.teacher.further
+        for one in resolved.teacher.ensemble
     )
-    resolved = dataclasses.replace(resolved, teacher=dataclasses.replace(resolved.teacher, further=further))
+    resolved = dataclasses.replace(resolved, teacher=dataclasses.replace(resolved.teacher, ensemble=members))
     return ResolvedRecipe(resolved, to_mapping(recipe))
 
 
@@ -76,7 +76,7 @@ def _apply_override(mapping: dict[str, Any], override: str) -> tuple[str, str]:
         return "", section
     sections = {field.name for field in dataclasses.fields(Recipe)}
     if section not in sections:
-        raise InputError(f"--set {override}: unknown section {section!r}; {nearest(section, sections)}")
+        raise InputError(f"--set {override}: unknown section {section!r}; {did_you_mean(section, sections)}")
     target = mapping.setdefault(section, {})
     if not isinstance(target, dict):
         raise InputError(f"--set {override}: {section!r} is no section; write --set {section}=value")

@@ -11,17 +11,17 @@ from typing import Any
 
 from ..runtime.errors import InputError
 from ..runtime.files import (
+    atomic_folder,
     disk_errors,
     json_bytes,
     read_json,
     replace_folder,
     sha256_bytes,
-    whole_folder,
     write_bytes,
     write_json,
 )
 from ..runtime.progress import Progress
-from ..runtime.schema import nearest
+from ..runtime.schema import did_you_mean
 from .code_version import code_version, library_versions
 from .recipe import ResolvedRecipe
 from .stage import StageContext
@@ -62,8 +62,8 @@ def run_recipe(
     """Bring every stage of the recipe up to date below `out` and return the results by stage name.
 
     `overwrite` is one of `only-missing` (keep what is finished and current), `never` (refuse to replace a finished
-    stage that is out of date), `always` (run everything anew), or `stage:NAME` (run that stage and what follows from
-    it anew). `until` names the last stage to run.
+    stage that is out of date), `always` (run everything again), or `stage:NAME` (run that stage and what follows from
+    it again). `until` names the last stage to run.
     """
     forced = _forced_stages(overwrite)
     last = _stage_named(until, "--until").name if until else STAGES[-1].name
@@ -85,9 +85,9 @@ def stage_key(stage: Stage, resolved: ResolvedRecipe, results: Mapping[str, Stag
     """Return the key of a stage: recipe sections, keys of its inputs, outside data, versions and code."""
     parts: dict[str, Any] = {
         "stage": stage.name,
-        "recipe": {section: resolved.written.get(section) for section in stage.sections},
+        "recipe": {section: resolved.resolved_toml.get(section) for section in stage.sections},
         "inputs": {name: results[name].key for name in stage.inputs},
-        "outside": stage.outside(resolved.recipe) if stage.outside else None,
+        "external_inputs": stage.external_inputs(resolved.recipe) if stage.external_inputs else None,
         "versions": library_versions(),
         "code": code_version(stage.module),
     }
@@ -117,24 +117,24 @@ def _bring_up_to_date(
         )
     progress.note(title)
     started = time.monotonic()
-    work = _work_folder(out, stage, key, fresh=forced)
-    output = work.with_name(f".{stage.name}.partial")
+    scratch = _work_folder(out, stage, key, fresh=forced)
+    output = scratch.with_name(f".{stage.name}.partial")
     with disk_errors(folder):
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir(parents=True)
         context = StageContext(
             recipe=resolved.recipe,
-            written=resolved.written,
+            resolved_toml=resolved.resolved_toml,
             inputs={name: results[name].folder for name in stage.inputs},
             output=output,
-            work=work,
+            scratch=scratch,
             progress=progress,
         )
         stage.run(context)
         seconds = time.monotonic() - started
         write_json(output / "stage.json", {"key": key, "seconds": round(seconds, 3), "files": _sizes(output)})
         replace_folder(output, folder)
-        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
     return StageResult(stage.name, folder, key, seconds, fresh=True)
 
 
@@ -147,7 +147,7 @@ def _publish(out: Path, results: Mapping[str, StageResult]) -> None:
         if source.is_file():
             write_bytes(out / name, source.read_bytes())
             continue
-        with whole_folder(out / name) as folder:
+        with atomic_folder(out / name) as folder:
             shutil.copytree(source, folder, dirs_exist_ok=True)
 
 
@@ -171,14 +171,14 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 def _work_folder(out: Path, stage: Stage, key: str, fresh: bool) -> Path:
     """Return the stage's scratch folder, emptied unless an interrupted run with the same key left it."""
-    work = out / "stages" / f".{stage.name}.work"
-    mark = work / "key"
+    scratch = out / "stages" / f".{stage.name}.work"
+    mark = scratch / "key"
     if fresh or not mark.is_file() or mark.read_text(encoding="ascii", errors="replace") != key:
-        shutil.rmtree(work, ignore_errors=True)
-        with disk_errors(work):
-            work.mkdir(parents=True)
+        shutil.rmtree(scratch, ignore_errors=True)
+        with disk_errors(scratch):
+            scratch.mkdir(parents=True)
             write_bytes(mark, key.encode("ascii"))
-    return work
+    return scratch
 
 
 def _forced_stages(overwrite: str) -> set[str]:
@@ -186,7 +186,7 @@ def _forced_stages(overwrite: str) -> set[str]:
         return {stage.name for stage in STAGES}
     if not overwrite.startswith("stage:"):
         if overwrite not in OVERWRITE_CHOICES:
-            raise InputError(f"--overwrite {overwrite}: {nearest(overwrite, (*OVERWRITE_CHOICES, 'stage:NAME'))}")
+            raise InputError(f"--overwrite {overwrite}: {did_you_mean(overwrite, (*OVERWRITE_CHOICES, 'stage:NAME'))}")
         return set()
     forced = {_stage_named(overwrite.removeprefix("stage:"), "--overwrite stage").name}
     for stage in STAGES:
@@ -199,7 +199,7 @@ def _stage_named(name: str, option: str) -> Stage:
     for stage in STAGES:
         if stage.name == name:
             return stage
-    raise InputError(f"{option}: there is no stage {name!r}; {nearest(name, (stage.name for stage in STAGES))}")
+    raise InputError(f"{option}: there is no stage {name!r}; {did_you_mean(name, (stage.name for stage in STAGES))}")
 
 
 @contextmanager

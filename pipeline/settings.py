@@ -42,7 +42,7 @@ class CorpusSettings:
 class QueriesSettings:
     """Which texts the student is trained on besides the documents themselves."""
 
-    forms: tuple[Literal["sentence", "crop", "title", "keywords", "query"], ...] = (
+    kinds: tuple[Literal["sentence", "crop", "title", "keywords", "query"], ...] = (
         "sentence",
         "crop",
         "title",
@@ -50,9 +50,9 @@ class QueriesSettings:
         "query",
     )
     # Patterns that people ask in, with one of {title}, {sentence}, {phrase}, {name}: parts of documents go there.
-    frames: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
     files: tuple[str, ...] = ()  # more texts to train on, one a line, such as a log of queries
-    per_document: int = 3  # generated texts per document and form, at most
+    per_document: int = 3  # generated texts per document and kind, at most
     max_texts: int = 40_000  # training texts in all, documents included
     term_dropout: float = 0.0  # chance that a word of a generated query is left out
     noise: float = 0.0  # chance that a generated text gets another case, loses its punctuation or gets typing errors
@@ -74,8 +74,8 @@ class VocabularySettings:
 
 
 @dataclass(frozen=True)
-class FurtherTeacher:
-    """One more bi-encoder beside the teacher: `[[teacher.further]]`. `docs/teachers.md` says what it is good for."""
+class EnsembleMember:
+    """One more bi-encoder beside the teacher: `[[teacher.ensemble]]`. `docs/teachers.md` says what it is good for."""
 
     model: str  # as `teacher.model`
     revision: str = ""
@@ -104,8 +104,8 @@ class TeacherSettings:
     batch_tokens: int = 4096
     shard_texts: int = 512
     workers: int = 0  # encoding processes of one thread each; 0: one a core
-    weight: float = 1.0  # beside further teachers
-    further: tuple[FurtherTeacher, ...] = ()
+    weight: float = 1.0  # in an ensemble
+    ensemble: tuple[EnsembleMember, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class CrossEncoderSettings:
     workers: int = 0  # scoring processes of one thread each; 0: one a core
     queries: int = 4000  # training queries that get a list of documents, at most; real ones first
     candidates: int = 8  # documents of a list
-    drawn_candidates: int = 2  # of them drawn by lot; the others are the best of BM25
+    drawn_candidates: int = 2  # of them drawn at random; the others are the best of BM25
     dual_pooling_steps: int = 200
     dual_pooling_queries: int = 4  # lists in a step
     dual_pooling_learning_rate: float = 5e-5
@@ -168,7 +168,7 @@ class DistillSettings:
     judged_share: float = 0.0  # share of judged training queries in a batch; 0: as often as any other text
     batch_lists: int = 4  # score lists of a cross-encoder in a batch; their texts count among `batch_texts`
     losses: dict[str, float] = field(
-        default_factory=lambda: {"cosine": 1.0, "geometry": 1.0, "corpus_scores": 0.2, "corpus_answers": 0.1}
+        default_factory=lambda: {"cosine": 1.0, "similarity_matrix": 1.0, "corpus_kl": 0.2, "corpus_cross_entropy": 0.1}
     )
     validation_texts: int = 512  # held back from training, at most
     checkpoint_seconds: int = 30

@@ -14,14 +14,14 @@ class StageContext:
     """The inputs and outputs of one run of one stage.
 
     A stage reads its recipe section(s) and the finished folders of its input stages, and writes to `output`, which
-    becomes visible under its final name only when the stage returns. `work` survives an interruption: what a stage
+    becomes visible under its final name only when the stage returns. `scratch` survives an interruption: what a stage
     keeps there (shards, checkpoints) lets the next run go on from it. It is removed when the stage is done, and when
     the stage's key changes.
     """
 
     recipe: Recipe  # every default filled in, relative paths already resolved against the recipe's folder
-    written: Mapping[str, Any]  # the same recipe with the paths as written: what travels into the bundle
+    resolved_toml: Mapping[str, Any]  # the same recipe with the paths as written: what travels into the bundle
     inputs: Mapping[str, Path]  # stage name -> its finished output folder
     output: Path
-    work: Path
+    scratch: Path
     progress: Progress

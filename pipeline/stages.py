@@ -40,7 +40,7 @@ class Stage:
     inputs: tuple[str, ...]
     sections: tuple[str, ...]  # what it reads of the recipe
     purpose: str
-    outside: Callable[[Recipe], Any] | None = None  # fingerprint of what it reads from outside the run's folder
+    external_inputs: Callable[[Recipe], Any] | None = None  # fingerprint of what it reads from outside the run's folder
 
     @property
     def module(self) -> str:

@@ -103,11 +103,11 @@ def _json_documents(path: Path) -> Iterator[Document]:
         try:
             record = json.loads(line)
         except ValueError as error:
-            raise InputError(f"{path}, line {number}: not valid JSON ({error}); mend the line") from None
+            raise InputError(f"{path}, line {number}: not valid JSON ({error}); fix the line") from None
         except RecursionError:
-            raise InputError(f"{path}, line {number}: JSON nested too deeply; mend the line") from None
+            raise InputError(f"{path}, line {number}: JSON nested too deeply; fix the line") from None
         if not isinstance(record, dict):
-            raise InputError(f"{path}, line {number}: a JSON object is needed; mend the line")
+            raise InputError(f"{path}, line {number}: a JSON object is needed; fix the line")
         identifier = record.get("_id", record.get("id", number))
         if isinstance(identifier, int):
             identifier = str(identifier)
@@ -117,9 +117,9 @@ def _json_documents(path: Path) -> Iterator[Document]:
         fields: Mapping[str, Any] = {"_id": identifier, "title": record.get("title") or "", "text": text}
         for key, value in fields.items():
             if not isinstance(value, str):
-                raise InputError(f"{path}, line {number}: {key!r} must be a string; mend the line")
+                raise InputError(f"{path}, line {number}: {key!r} must be a string; fix the line")
             if any("\ud800" <= character <= "\udfff" for character in value):
-                raise InputError(f"{path}, line {number}: {key!r} holds half a surrogate pair; mend the line")
+                raise InputError(f"{path}, line {number}: {key!r} holds half a surrogate pair; fix the line")
         yield Document(fields["_id"], fields["title"], fields["text"])
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from .errors import InputError, VerificationError
 from .files import inside, read_json, read_text, sha256_file
 from .manifest import MANIFEST_NAME, TOKENIZER_NAME, Manifest, Prompts, read_manifest
-from .progress import Progress, Silent
+from .progress import NoProgress, Progress
 
 CHARACTERS_PER_TOKEN = 128  # beyond max_length times this, a text is not read
 WINDOW_TEXTS = 1024  # tokenized and sorted at a time; bounds memory whatever the number of texts
@@ -110,7 +110,7 @@ class Encoder:
             raise InputError("one string was given where a list of texts is needed; put it in a list")
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         done = 0
-        with (progress or Silent()).task("encode", len(texts), "texts") as task:
+        with (progress or NoProgress()).task("encode", len(texts), "texts") as task:
             for block in self.encode_stream(texts, batch_tokens):
                 vectors[done : done + len(block)] = block
                 done += len(block)

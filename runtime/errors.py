@@ -1,7 +1,7 @@
 """Every error that pocketrank raises on purpose, and the exit code that each one becomes.
 
     PocketrankError
-    ├── InputError            2  bad input or usage: a file, key or value that the user can mend
+    ├── InputError            2  bad input or usage: a file, key or value that the user can fix
     ├── VerificationError     1  a bundle that is not what its manifest says
     ├── BudgetError           1  a release that breaks its budget
     ├── UnavailableError      3  a device or an optional component that is not there

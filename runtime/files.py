@@ -51,10 +51,10 @@ def read_json(path: Path) -> Any:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise InputError(
-            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); mend the file"
+            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); fix the file"
         ) from None
     except RecursionError:
-        raise InputError(f"{path}: JSON nested too deeply; mend the file") from None
+        raise InputError(f"{path}: JSON nested too deeply; fix the file") from None
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -65,9 +65,9 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             value = json.loads(line)
         except json.JSONDecodeError as error:
-            raise InputError(f"{path}, line {number}: not valid JSON ({error.msg}); mend the line") from None
+            raise InputError(f"{path}, line {number}: not valid JSON ({error.msg}); fix the line") from None
         if not isinstance(value, dict):
-            raise InputError(f"{path}, line {number}: a JSON object is needed; mend the line")
+            raise InputError(f"{path}, line {number}: a JSON object is needed; fix the line")
         yield number, value
 
 
@@ -76,7 +76,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}; mend the file") from None
+        raise InputError(f"{path}: not valid TOML: {error}; fix the file") from None
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -132,7 +132,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder that becomes `path` when the block ends without an error.
 
     What stood at `path` before is replaced only at that moment. On an error the temporary folder is removed.

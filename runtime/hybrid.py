@@ -18,7 +18,7 @@ from .manifest import MANIFEST_NAME, read_manifest
 NAMED, NAMED_MIN = 10, 100
 # Of BM25's standardised score beside the vectors'. docs/hybrid.md shows what other weights give: vectors are the better
 # ranker of most corpora, and of equal weights the worse ranker takes more away than it adds.
-WORDS_WEIGHT = 0.4
+BM25_WEIGHT = 0.4
 
 
 def hybrid_weight(bundle: Path, documents_by: str) -> float:
@@ -26,8 +26,8 @@ def hybrid_weight(bundle: Path, documents_by: str) -> float:
 
     `documents_by` says whose vectors the documents have, as in `IndexManifest`: those of the bundle or the teacher's.
     """
-    chosen = read_manifest(bundle).words_weight if (bundle / MANIFEST_NAME).is_file() else None
-    return (chosen or {}).get(documents_by, WORDS_WEIGHT)
+    chosen = read_manifest(bundle).bm25_weight if (bundle / MANIFEST_NAME).is_file() else None
+    return (chosen or {}).get(documents_by, BM25_WEIGHT)
 
 
 def standardise(scores: np.ndarray) -> np.ndarray:
@@ -57,8 +57,8 @@ def named_rows(by_vector: np.ndarray, words: np.ndarray, depth: int) -> np.ndarr
 class HybridIndex:
     """An index with a BM25 part, searched by both."""
 
-    def __init__(self, index: DocumentIndex, words_weight: float = WORDS_WEIGHT) -> None:
-        """Open the BM25 part of `index`; its scores count `words_weight` times.
+    def __init__(self, index: DocumentIndex, bm25_weight: float = BM25_WEIGHT) -> None:
+        """Open the BM25 part of `index`; its scores count `bm25_weight` times.
 
         Raises `InputError` when it has none or a damaged one, `UnavailableError` when bm25s is not installed.
         """
@@ -66,7 +66,7 @@ class HybridIndex:
         if settings is None:
             raise InputError(f"{index.folder} has no BM25 part; make it again with `pocketrank index --hybrid`")
         self.index = index
-        self.words_weight = words_weight
+        self.bm25_weight = bm25_weight
         self.bm25 = Bm25Index.open(index.folder / FOLDER, len(index), settings)
 
     def search(self, vector: np.ndarray, query: str, k: int = 10) -> list[Hit]:
@@ -80,6 +80,6 @@ class HybridIndex:
         by_vector, _ = self.index.top(vector, depth)
         words = self.bm25.scores(query)
         union = named_rows(by_vector, words, depth)
-        fused = standardise(self.index.scores_of(vector, union)) + self.words_weight * standardise(words[union])
+        fused = standardise(self.index.scores_of(vector, union)) + self.bm25_weight * standardise(words[union])
         chosen = best_rows(fused, k)
         return union[chosen], fused[chosen]

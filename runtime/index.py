@@ -28,8 +28,8 @@ from .bm25 import Bm25Settings, write_bm25
 from .corpus import Documents
 from .encoder import Encoder
 from .errors import InputError
-from .files import read_json, whole_folder, write_json
-from .progress import Progress, Silent
+from .files import atomic_folder, read_json, write_json
+from .progress import NoProgress, Progress
 from .projection import Projection
 from .schema import from_mapping, to_mapping
 
@@ -106,12 +106,12 @@ def build_index(
     if teacher_vectors is not None:
         _check_teacher_vectors(teacher_vectors, len(documents), encoder, projection)
     bm25 = Bm25Settings() if hybrid else None
-    with whole_folder(folder) as partial:
+    with atomic_folder(folder) as partial:
         if bm25 is not None:  # first: what it lacks shows before anything is encoded
             write_bm25(partial / BM25_FOLDER, (document.full_text for document in documents), bm25)
         _write_documents(partial, documents)
         writer = _VectorWriter(partial, vectors, len(documents), encoder.dimension)
-        with (progress or Silent()).task("index", len(documents), "documents") as task:
+        with (progress or NoProgress()).task("index", len(documents), "documents") as task:
             for block in _vector_blocks(encoder, documents, teacher_vectors, projection):
                 writer.append(block)
                 task.advance(len(block))

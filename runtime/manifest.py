@@ -18,7 +18,7 @@ from .errors import InputError, VerificationError
 from .files import json_bytes, read_bytes, sha256_bytes, sha256_file
 from .schema import from_mapping, to_mapping
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 TOKENIZER_NAME = "tokenizer.json"
 GOLDEN_NAME = "golden.json"
@@ -126,7 +126,7 @@ class Manifest:
     quality: dict[str, Figure] = field(default_factory=dict)
     parity: dict[str, Figure] = field(default_factory=dict)
     # Of BM25 in hybrid search, where it was chosen for the corpus; by whose vectors the documents have: bundle, teacher
-    words_weight: dict[str, float] | None = None
+    bm25_weight: dict[str, float] | None = None
     schema_version: int = SCHEMA_VERSION
     manifest_sha256: str = ""  # last line of the file, set by `manifest_bytes`
 
@@ -134,9 +134,9 @@ class Manifest:
         """Refuse a manifest that contradicts itself."""
         if self.dimension < 1 or self.max_length < 3:
             raise ValueError("dimension must be at least 1 and max_length at least 3; build the bundle again")
-        for name, weight in (self.words_weight or {}).items():
+        for name, weight in (self.bm25_weight or {}).items():
             if name not in ("bundle", "teacher") or not 0 <= weight < float("inf"):
-                raise ValueError(f"words_weight {name} = {weight}: bundle and teacher are weighed, from 0; mend it")
+                raise ValueError(f"bm25_weight {name} = {weight}: bundle and teacher are weighed, from 0; fix it")
         if self.default_variant not in self.variants:
             raise ValueError(f"default_variant {self.default_variant!r} is not among the variants; name one of them")
         named = [variant.file for variant in self.variants.values()]

@@ -35,7 +35,7 @@ class _SilentTask:
         """Ignore it."""
 
 
-class Silent:
+class NoProgress:
     """A `Progress` that shows nothing."""
 
     def note(self, text: str) -> None:

@@ -16,15 +16,38 @@ from .errors import InputError
 
 T = TypeVar("T")
 
+# Keys of 0.1 and what they are called now, for the message alone: an old key is refused like any unknown one.
+RENAMED_KEYS = {
+    "words_weight": "bm25_weight",
+    "frames": "templates",
+    "forms": "kinds",
+    "further": "ensemble",
+    "rivals": "baselines",
+    "standing_in": "emulation",
+    "own_scores": "batch_kl_symmetric",
+    "corpus_scores": "corpus_kl",
+    "corpus_answers": "corpus_cross_entropy",
+    "list_scores": "list_kl",
+    "list_scores_inherited": "list_kl_asymmetric",
+    "list_margins": "margin_mse",
+    "geometry": "similarity_matrix",
+    "scores": "batch_kl",
+    "contrastive": "multiple_negatives",
+    "contrastive_inherited": "multiple_negatives_asymmetric",
+}
+
 _TYPE_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 _type_hints = functools.cache(typing.get_type_hints)  # slow, and the same at each call
 
 
-def nearest(name: str, valid: typing.Iterable[str]) -> str:
-    """Return a hint such as "did you mean 'layers'? (valid: …)" for an unknown name."""
+def did_you_mean(name: str, valid: typing.Iterable[str]) -> str:
+    """Return a hint such as "did you mean 'layers'? (valid: …)", or the new name of a renamed key."""
     names = sorted(valid)
+    renamed = RENAMED_KEYS.get(name, "")
+    if renamed in names:
+        return f"{name} is now {renamed}; rename it"
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else "no valid name is near it."
     return f"{hint} (valid: {', '.join(names)})"
@@ -39,12 +62,12 @@ def from_mapping(kind: type[T], mapping: Any, source: str, place: str = "") -> T
     """
     where = f"{source}: [{place}]" if place else source
     if not isinstance(mapping, Mapping):
-        raise InputError(f"{where} must be a table of keys and values; mend the file")
+        raise InputError(f"{where} must be a table of keys and values; fix the file")
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     hints = _type_hints(kind)
     for key in mapping:
         if key not in fields:
-            raise InputError(f"{where}: unknown key {key!r}; {nearest(str(key), fields)}")
+            raise InputError(f"{where}: unknown key {key!r}; {did_you_mean(str(key), fields)}")
     values = {}
     for name, field in fields.items():
         inner = f"{place}.{name}" if place else name
@@ -90,7 +113,7 @@ def _convert(hint: Any, value: Any, source: str, place: str) -> Any:
         return tuple(items) if origin is tuple else items
     if origin is dict:
         if not isinstance(value, Mapping):
-            raise InputError(f"{source}: {place} must be a table of keys and values; mend the file")
+            raise InputError(f"{source}: {place} must be a table of keys and values; fix the file")
         return {str(key): _convert(arguments[1], item, source, f"{place}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(hint):
         return from_mapping(typing.cast(type, hint), value, source, place)
@@ -114,5 +137,5 @@ def _convert_scalar(hint: Any, value: Any, source: str, place: str) -> Any:
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         needed = _TYPE_NAMES.get(hint, hint.__name__)
-        raise InputError(f"{source}: {place} = {value!r} must be {needed}; mend the value")
+        raise InputError(f"{source}: {place} = {value!r} must be {needed}; fix the value")
     return value

@@ -28,14 +28,14 @@ def parse_quantity(text: str | float | int, unit: str, place: str) -> float:
     scales = _SCALES[unit]
     known = ", ".join(name for name in scales if name) or "a plain number"
     if isinstance(text, bool):
-        raise InputError(f"{place} = {text!r} must be a quantity in {known}; mend the value")
+        raise InputError(f"{place} = {text!r} must be a quantity in {known}; fix the value")
     if isinstance(text, (int, float)):
         if unit in ("1", "instructions", "B"):
             return float(text)
         raise InputError(f"{place} = {text!r} has no unit; write it as a string with one of: {known}")
     match = _QUANTITY.fullmatch(text)
     if match is None or match[2] not in scales:
-        raise InputError(f"{place} = {text!r} must be a number and one of: {known}; mend the value")
+        raise InputError(f"{place} = {text!r} must be a number and one of: {known}; fix the value")
     return float(match[1].replace("_", "")) * scales[match[2]]
 
 

@@ -10,7 +10,7 @@
     [regression]
     latency_p50 = "10 %"                    # at most this much worse than the baseline
 
-A limit with `method = "any"` accepts emulated and modelled values, one with `source` an energy source by name, and one
+A limit with `method = "any"` accepts emulated and estimated values, one with `source` an energy source by name, and one
 with `bound = "interval"` on a quality figure asks that even the lower end of its interval keeps the limit.
 """
 
@@ -22,7 +22,7 @@ from typing import Any, Literal
 from ...devices.profile import profile_names
 from ...runtime.errors import InputError
 from ...runtime.files import read_text, read_toml
-from ...runtime.schema import from_mapping, nearest
+from ...runtime.schema import did_you_mean, from_mapping
 from ...runtime.units import parse_quantity
 from ..records.metrics import METRICS
 
@@ -70,7 +70,7 @@ def read_budget(path: Path) -> Budget:
     limits: list[Limit] = []
     for section, table in mapping.items():
         if section not in _SECTIONS:
-            raise InputError(f"{path}: unknown section [{section}]; {nearest(section, _SECTIONS)}")
+            raise InputError(f"{path}: unknown section [{section}]; {did_you_mean(section, _SECTIONS)}")
         if not isinstance(table, dict):
             raise InputError(f"{path}: {section} must be a table; write [{section}] and the limits below it")
         if section == "device":
@@ -89,7 +89,7 @@ def read_budget(path: Path) -> Budget:
 def _check_device(path: Path, device: str) -> None:
     # Boards behind ssh have addresses of their own; a way of standing in may be named, as in "cgroup:NAME".
     if "://" not in device and device.rpartition(":")[2] not in profile_names():
-        raise InputError(f"{path}: [device.{device}]: unknown device; {nearest(device, profile_names())}")
+        raise InputError(f"{path}: [device.{device}]: unknown device; {did_you_mean(device, profile_names())}")
 
 
 def _limit(path: Path, text: str, section: Any, metric: str, value: Any, device: str = "") -> Limit:
@@ -99,7 +99,8 @@ def _limit(path: Path, text: str, section: Any, metric: str, value: Any, device:
     if section in ("bundle", "device") and (known is None or known.section != section):
         valid = [name for name, one in METRICS.items() if one.section == section]
         raise InputError(
-            f"{path}: [{section}{'.' + device if device else ''}]: unknown metric {metric!r}; {nearest(metric, valid)}"
+            f"{path}: [{section}{'.' + device if device else ''}]: unknown metric {metric!r}; "
+            f"{did_you_mean(metric, valid)}"
         )
     entry = from_mapping(_Entry, value, str(path), key) if isinstance(value, dict) else _Entry(value)
     unit = "1" if section == "regression" or known is None else known.unit

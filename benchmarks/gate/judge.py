@@ -9,7 +9,7 @@ from typing import Literal
 
 from ...runtime.errors import InputError
 from ...runtime.files import read_json, write_json
-from ...runtime.schema import from_mapping, nearest, to_mapping
+from ...runtime.schema import did_you_mean, from_mapping, to_mapping
 from ...runtime.units import format_quantity
 from ..records.metrics import METRICS, Measurement
 from ..records.report import DeviceReport, Report
@@ -115,7 +115,7 @@ def _plain_check(limit: Limit, rows: Sequence[Measurement]) -> Check:
     found = next((one for one in rows if one.metric == limit.metric), None)
     if found is None:
         names = [one.metric for one in rows]
-        hint = nearest(limit.metric, names) if names else "the report has no such figures at all"
+        hint = did_you_mean(limit.metric, names) if names else "the report has no such figures at all"
         return _unmatched(limit, f"no measurement matches this limit; {hint}")
     return _absolute(limit, found)
 
@@ -221,7 +221,9 @@ def _regressions(limit: Limit, report: Report, baseline: Report | None) -> Itera
         new = next((one for one in rows if one.metric == limit.metric), None)
         old = next((one for one in (*baseline.bundle, *baseline.quality) if one.metric == limit.metric), None)
         if new is None and old is None:
-            hint = nearest(limit.metric, [one.metric for one in rows]) if rows else "neither report has such figures"
+            hint = (
+                did_you_mean(limit.metric, [one.metric for one in rows]) if rows else "neither report has such figures"
+            )
             yield _unmatched(limit, f"no measurement matches this limit; {hint}")
             return
         yield _regression(limit, "", new, old, lambda new, old: exact_difference(new, old))
@@ -310,7 +312,7 @@ def _start(limit: Limit, found: Measurement | None) -> Check:
     )
 
 
-def _unmatched(limit: Limit, reason: str, advice: str = "mend the budget or the report", device: str = "") -> Check:
+def _unmatched(limit: Limit, reason: str, advice: str = "fix the budget or the report", device: str = "") -> Check:
     check = _start(limit, None)
     return dataclasses.replace(check, outcome="fail", reason=reason, advice=advice, device=device or limit.device)
 

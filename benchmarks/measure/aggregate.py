@@ -160,13 +160,13 @@ def _energy(energy: EnergyReading | None, model: str, device: str) -> Measuremen
         reason = energy.reason if energy else "no energy source was asked for"
         source = energy.source if energy else ""
         return Measurement(
-            "energy_per_query", "J", "modelled", "none", model=model, device=device, reason=reason, source=source
+            "energy_per_query", "J", "estimated", "none", model=model, device=device, reason=reason, source=source
         )
     low, high = energy.low, energy.high
     return Measurement(
         "energy_per_query",
         "J",
-        "modelled" if energy.estimate else "measured",
+        "estimated" if energy.estimate else "measured",
         energy.method,
         value=energy.joules_per_query,
         model=model,
@@ -203,7 +203,7 @@ def ratios(subject: Sequence[Measurement], reference: Sequence[Measurement], aga
         values = [x / y for x, y in zip(a.processes, b.processes, strict=False)]
         spread = statistics.relative_spread(values)
         verdict = "stable" if spread <= statistics.MAX_SPREAD else f"noisy: repetitions differ by {spread:.0%}"
-        kind = "modelled" if "modelled" in (a.kind, b.kind) else a.kind
+        kind = "estimated" if "estimated" in (a.kind, b.kind) else a.kind
         found.append(
             Measurement(
                 name,

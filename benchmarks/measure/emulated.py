@@ -13,7 +13,7 @@ _STOPPED = ("latency_p50", "latency_p95", "latency_p99", "tokenize_p50", "latenc
 
 def label(measurements: Sequence[Measurement], target: Target) -> list[Measurement]:
     """Return the measurements as they may be read: `emulated` unless they are counted, no latency under a quota."""
-    if not target.stands_in:
+    if not target.is_emulated:
         return list(measurements)
     how = ", ".join(f"{key}: {text}" for key, text in target.limits.items() if key not in ("system", "counter"))
     found = []

@@ -22,7 +22,7 @@ import numpy as np
 from ...devices.profile import Profile
 from ...devices.targets.base import Target
 from ...runtime.errors import InputError
-from ...runtime.schema import nearest
+from ...runtime.schema import did_you_mean
 from ..records.report import Run
 from ..statistics import intervals as statistics
 from .power_trace import PowerTrace, read_meter, sampled_trace
@@ -60,7 +60,7 @@ def check_source(wanted: str) -> None:
     """Refuse a source that does not exist, and a meter without a file; raises `InputError`."""
     name, _, file = wanted.partition(":")
     if name not in SOURCES:
-        raise InputError(f"--energy {wanted}: {nearest(name, SOURCES)}")
+        raise InputError(f"--energy {wanted}: {did_you_mean(name, SOURCES)}")
     if name == "meter" and not file:
         raise InputError("energy from a meter needs its recording; name the file with --meter FILE.csv")
 

@@ -162,5 +162,5 @@ def report_of(model: ModelFiles, named: Path | None, bundle: Path, progress: Pro
         return report
     if named is not None:
         raise InputError(f"{path} is about other files than {bundle}; measure again with `pocketrank benchmark`")
-    progress.note(f"{path} is about other files than {bundle}: measuring anew")
+    progress.note(f"{path} is about other files than {bundle}: measuring again")
     return None

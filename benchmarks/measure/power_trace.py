@@ -135,7 +135,7 @@ def read_meter(path: Path) -> MeterFile:
     absolute = False
     for number, row in enumerate(rows[1:], start=2):
         if len(row) < len(rows[0]):
-            raise InputError(f"{path}, row {number}: {len(row)} cells instead of {len(rows[0])}; mend the row")
+            raise InputError(f"{path}, row {number}: {len(row)} cells instead of {len(rows[0])}; fix the row")
         place = f"{path}, row {number}"
         moment, dated = _moment(place, row[columns["time"][0]], columns["time"][1], delimiter)
         absolute = absolute or dated
@@ -201,7 +201,7 @@ def _number(place: str, cell: str, delimiter: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise InputError(f"{place}: {cell.strip()[:40]!r} is no number; mend the row") from None
+        raise InputError(f"{place}: {cell.strip()[:40]!r} is no number; fix the row") from None
     if not math.isfinite(value):
-        raise InputError(f"{place}: {cell.strip()!r} is no finite number; mend the row")
+        raise InputError(f"{place}: {cell.strip()!r} is no finite number; fix the row")
     return value

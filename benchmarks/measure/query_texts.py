@@ -74,7 +74,7 @@ def _text_of(path: Path, number: int, line: str) -> str:
     try:
         value = json.loads(line)
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {number}: not valid JSON ({error.msg}); mend the line") from None
+        raise InputError(f"{path}, line {number}: not valid JSON ({error.msg}); fix the line") from None
     if not isinstance(value, dict) or not isinstance(value.get("text"), str):
-        raise InputError(f'{path}, line {number}: an object with a "text" is needed; mend the line')
+        raise InputError(f'{path}, line {number}: an object with a "text" is needed; fix the line')
     return value["text"]

@@ -118,7 +118,7 @@ def measure_device(
     for model in models:
         own = [run for run in runs if run.model == model.name]
         energy = (
-            no_energy(target) if target.stands_in else read_energy(settings.energy, target, own, requests[model.name])
+            no_energy(target) if target.is_emulated else read_energy(settings.energy, target, own, requests[model.name])
         )
         found = summarize(own, model.name, fingerprint, target.timed, energy, target.share)
         measurements[model.name] = label(found, target)
@@ -188,7 +188,7 @@ def _all_processes(
 
 
 def _is_hopeless(run: Run, target: Target) -> bool:
-    """Say whether a model cannot even open here, so that no repetition will mend it.
+    """Say whether a model cannot even open here, so that no repetition will fix it.
 
     On this very machine that is the user's mistake and an error at once; on another device it is a finding.
     """

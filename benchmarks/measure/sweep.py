@@ -106,7 +106,7 @@ def _point(model: ModelFiles, axis: str, value: int, runs: Sequence[Run], target
         "mean_tokens": good[0].mean_tokens,
         "peak_rss": float(np.median(peaks)) if peaks else None,
         "instructions": float(np.median(counted)) if counted else None,
-        "kind": "emulated" if target.stands_in else "measured",
+        "kind": "emulated" if target.is_emulated else "measured",
     }
     if target.timed:
         rates = [run.count * batch / run.wall for run in good]

@@ -6,9 +6,9 @@ from typing import Literal
 # How a value came about. Only `measured` and `counted` values can satisfy a limit, unless the limit says otherwise:
 #   measured  a clock or counter on the device itself
 #   counted   exact by nature: bytes of a file, instructions of an emulated processor
-#   modelled  computed from assumptions (an estimate)
+#   estimated  computed from assumptions (an estimate)
 #   emulated  measured, but on a machine that only stands in for the device
-Kind = Literal["measured", "counted", "modelled", "emulated"]
+Kind = Literal["measured", "counted", "estimated", "emulated"]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ...runtime.schema import from_mapping, to_mapping
 from .metrics import Measurement
 
 SCHEMA = "pocketrank-report"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from ..records.metrics import Measurement
 from ..records.report import DeviceReport, ModelFacts, Report
 from .markup import Markup, tag
 
-KINDS = {"measured": "measured", "counted": "counted", "modelled": "estimate", "emulated": "emulated"}
+KINDS = {"measured": "measured", "counted": "counted", "estimated": "estimate", "emulated": "emulated"}
 
 
 def value_cell(one: Measurement | None) -> Markup:
@@ -17,7 +17,7 @@ def value_cell(one: Measurement | None) -> Markup:
     if one.value is None:
         return tag("td", tag("span", one.reason or "absent", class_="why"), class_="n")
     shown = f"{one.value:.4f}" if one.unit == "1" else format_quantity(one.value, one.unit)
-    badge = [" ", tag("span", KINDS[one.kind], class_="badge kind")] if one.kind in ("modelled", "emulated") else []
+    badge = [" ", tag("span", KINDS[one.kind], class_="badge kind")] if one.kind in ("estimated", "emulated") else []
     bounds = format_interval(one.low, one.high, one.unit) if one.low != one.high else ""
     return tag("td", shown, *badge, *([tag("small", bounds)] if bounds else []), class_="n")
 

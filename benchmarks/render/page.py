@@ -87,7 +87,7 @@ def _tiles(report: Report, verdict: Verdict | None) -> Markup:
         if one is not None and one.value is not None:
             other = device.find(metric, report.reference)
             ratio = f", {one.value / other.value:.1%} of {report.reference}" if other and other.value else ""
-            label = {"modelled": ", an estimate", "emulated": ", emulated"}.get(one.kind, "")
+            label = {"estimated": ", an estimate", "emulated": ", emulated"}.get(one.kind, "")
             tiles.append(_tile(name, format_quantity(one.value, one.unit), f"on {device.device}{ratio}{label}"))
     if verdict is not None:
         good = sum(check.outcome == "pass" for check in verdict.checks)

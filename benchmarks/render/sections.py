@@ -19,7 +19,7 @@ _SYSTEMS = {
     "asymmetric": "this bundle, teacher's documents",
     "symmetric": "this bundle, its own documents",
     "symmetric_int8": "its own documents, vectors in int8",
-    "symmetric_binary": "its own documents, vectors in bits, ranked anew",
+    "symmetric_binary": "its own documents, vectors in bits, ranked again",
     "symmetric_binary_unrescored": "its own documents, vectors in bits alone",
     "hybrid_asymmetric": "hybrid search, teacher's documents",
     "hybrid_symmetric": "hybrid search, its own documents",
@@ -30,7 +30,7 @@ _SYSTEMS = {
     "fusion_teacher": "teacher with BM25",
     "bm25": "BM25",
 }
-_RIVAL = 3  # colour of what could be shipped instead
+_BASELINE = 3  # colour of what could be shipped instead
 _SERIES = {"teacher": 2, "fusion_teacher": 2, "bm25": 5}  # colours; the bundle's own is 1
 
 
@@ -55,9 +55,11 @@ def quality_section(report: Report) -> Iterator[Markup]:
         for name, label in _SYSTEMS.items()
         if (one := found.get(name)) is not None and one.value is not None
     ]
-    rivals = _rivals(report)
+    baselines = _baselines(report)
     rows += [
-        Row(name, (one.value,), one.low, one.high, _RIVAL) for name, one in rivals.items() if one.value is not None
+        Row(name, (one.value,), one.low, one.high, _BASELINE)
+        for name, one in baselines.items()
+        if one.value is not None
     ]
     if not rows:
         return
@@ -71,7 +73,7 @@ def quality_section(report: Report) -> Iterator[Markup]:
     ):
         points = list(_points(report, found, measure))
         if unit == "B":
-            points += _rival_points(report, rivals)
+            points += _baseline_points(report, baselines)
         bm25 = found.get("bm25")
         levels = [("BM25", bm25.value)] if bm25 is not None and bm25.value is not None else []
         if points:
@@ -100,25 +102,25 @@ def _points(report: Report, found: dict[str, Measurement], measure: Callable[[st
         yield Point(label, x, one.value, one.low, one.high, series)
 
 
-def _rivals(report: Report) -> dict[str, Measurement]:
+def _baselines(report: Report) -> dict[str, Measurement]:
     """Return nDCG@10 of what could be shipped instead, by a name for people."""
     found = {}
     for one in report.quality:
-        if one.metric.startswith("rivals_") and one.metric.endswith("_ndcg10"):
+        if one.metric.startswith("baselines_") and one.metric.endswith("_ndcg10"):
             found[_rival_name(one.metric.removesuffix("_ndcg10"))] = one
     return found
 
 
 def _rival_name(metric: str) -> str:
-    return metric.removeprefix("rivals_").replace("_", " ")
+    return metric.removeprefix("baselines_").replace("_", " ")
 
 
-def _rival_points(report: Report, rivals: dict[str, Measurement]) -> Iterator[Point]:
+def _baseline_points(report: Report, baselines: dict[str, Measurement]) -> Iterator[Point]:
     sizes = {_rival_name(one.metric.removesuffix("_bytes")): one.value for one in report.quality if one.unit == "B"}
-    for name, one in rivals.items():
+    for name, one in baselines.items():
         size = sizes.get(name)
         if one.value is not None and size:
-            yield Point(name, size, one.value, one.low, one.high, _RIVAL)
+            yield Point(name, size, one.value, one.low, one.high, _BASELINE)
 
 
 def _shipped_of(report: Report) -> Callable[[str], float | None]:
@@ -252,7 +254,7 @@ def _quality_table(report: Report) -> Markup:
         if any(cells):
             shown = [f"{one.value:.3f}" if one is not None and one.value is not None else "-" for one in cells]
             rows.append([tag("th", label, scope="row"), *(tag("td", text, class_="n") for text in shown)])
-    for label, one in _rivals(report).items():
+    for label, one in _baselines(report).items():
         start = one.metric.removesuffix("ndcg10")
         cells = [known.get(f"{start}{metric}") for metric in columns]
         shown = [f"{one.value:.3f}" if one is not None and one.value is not None else "-" for one in cells]

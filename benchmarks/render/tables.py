@@ -85,7 +85,7 @@ def _shipped_row(report: Report, reference: str, subject: str) -> list[str]:
 def _plain(one: Measurement | None) -> str:
     if one is None or one.value is None:
         return "-"
-    mark = " (estimate)" if one.kind == "modelled" else " (emulated)" if one.kind == "emulated" else ""
+    mark = " (estimate)" if one.kind == "estimated" else " (emulated)" if one.kind == "emulated" else ""
     return (f"{one.value:.4f}" if one.unit == "1" else format_quantity(one.value, one.unit)) + mark
 
 
@@ -142,7 +142,7 @@ def _cell(one: Measurement | None) -> str:
         return "-"
     if one.value is None:
         return "-"
-    mark = " (estimate)" if one.kind == "modelled" else " (emulated)" if one.kind == "emulated" else ""
+    mark = " (estimate)" if one.kind == "estimated" else " (emulated)" if one.kind == "emulated" else ""
     bounds = format_interval(one.low, one.high, one.unit) if one.low != one.high else ""
     return format_quantity(one.value, one.unit) + mark + (f" [{bounds}]" if bounds else "")
 

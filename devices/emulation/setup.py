@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...runtime.errors import PocketrankError, UnavailableError
-from ...runtime.files import read_json, sha256_file, whole_folder, write_json
+from ...runtime.files import atomic_folder, read_json, sha256_file, write_json
 from ...runtime.progress import Progress
 from ...runtime.schema import from_mapping, to_mapping
 
@@ -100,7 +100,7 @@ def set_up(progress: Progress) -> QemuSetup:
     """Fetch, unpack, build and try everything; replace an older set-up only when all of it works."""
     qemu = _find_qemu(progress)
     target = cache_folder()
-    with whole_folder(target) as folder:
+    with atomic_folder(target) as folder:
         with progress.task("set up ARM emulation", 4, "steps") as task:
             packages = _fetch_system(folder)
             task.advance()
@@ -160,7 +160,7 @@ def _find_qemu(progress: Progress) -> str:
     _run(["apt-get", "install", "-y", "-q", "--no-install-recommends", "qemu-user"], "qemu-user cannot be installed")
     found = shutil.which(_QEMU)
     if found is None:
-        raise UnavailableError(f"qemu-user is installed, but {_QEMU} is not on the PATH; mend the PATH")
+        raise UnavailableError(f"qemu-user is installed, but {_QEMU} is not on the PATH; fix the PATH")
     return found
 
 
@@ -255,6 +255,6 @@ def _run(command: Sequence[str], failure: str, environment: Mapping[str, str] | 
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise UnavailableError(
-            f"{failure}: {lines[-1] if lines else done.returncode}; mend that, then `{SETUP_COMMAND}`"
+            f"{failure}: {lines[-1] if lines else done.returncode}; fix that, then `{SETUP_COMMAND}`"
         )
     return done.stdout

@@ -12,7 +12,7 @@ Outcome = Literal["ok", "failed", "out of memory", "timeout", "illegal instructi
 
 
 @dataclass(frozen=True)
-class Completed:
+class ProcessResult:
     """A script that ran on a device. Running out of memory or time is a result, not an error of ours."""
 
     outcome: Outcome
@@ -37,7 +37,7 @@ class Target(Protocol):
     profile: Profile
     kind: str  # local, cgroup, qemu, ssh, replay
     timed: bool  # whether seconds measured there are the device's own
-    stands_in: bool  # whether another machine plays the device, so that figures are labelled `emulated`
+    is_emulated: bool  # whether another machine plays the device, so that figures are labelled `emulated`
     counts: bool  # whether instructions between the worker's marks are counted
     share: float  # of the processor's time that one thread may have; below 1 under a quota
     limits: Mapping[str, str]  # what holds the process to the profile, for the report
@@ -46,7 +46,7 @@ class Target(Protocol):
         """Bring a file to the device and return its path there."""
         ...
 
-    def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> Completed:
+    def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> ProcessResult:
         """Run a Python script that reads `request` on standard input; the caller sleeps meanwhile.
 
         The script finds the moment of its start on the monotonic clock in POCKETRANK_SPAWNED.

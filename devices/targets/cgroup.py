@@ -20,7 +20,7 @@ from typing import Protocol
 
 from ...runtime.errors import UnavailableError
 from ..profile import Profile
-from .base import Completed
+from .base import ProcessResult
 from .local import LocalTarget
 from .subprocess_run import ENVIRONMENT, run_process
 
@@ -185,7 +185,7 @@ class CgroupTarget(LocalTarget):
     """This machine, held to a board's limits."""
 
     kind = "cgroup"
-    stands_in = True
+    is_emulated = True
 
     def __init__(self, profile: Profile) -> None:
         super().__init__(profile)
@@ -201,7 +201,7 @@ class CgroupTarget(LocalTarget):
             "memory": memory,
         }
 
-    def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> Completed:
+    def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> ProcessResult:
         """Run the script inside a group of its own, which is removed afterwards.
 
         The wall clock stops what the memory limit only slows down: a process that is short of memory may thrash for

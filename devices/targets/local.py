@@ -9,7 +9,7 @@ from typing import Self
 
 from ...runtime.errors import InputError
 from ..profile import Profile
-from .base import Completed
+from .base import ProcessResult
 from .subprocess_run import ENVIRONMENT, run_process
 
 
@@ -18,7 +18,7 @@ class LocalTarget:
 
     kind = "local"
     timed = True
-    stands_in = False
+    is_emulated = False
     counts = False
     share = 1.0
 
@@ -45,7 +45,7 @@ class LocalTarget:
         """Return what starts a Python here. `-I`: neither the script's folder nor PYTHON* variables count."""
         return [sys.executable, "-I"]
 
-    def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> Completed:
+    def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> ProcessResult:
         """Run the script in a fresh process and wait for it asleep."""
         command = [*self.command(), self.place(script), *arguments]
         ended = run_process(command, request, timeout, {**os.environ, **ENVIRONMENT})

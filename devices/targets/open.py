@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...runtime.errors import InputError, UnavailableError
-from ...runtime.schema import nearest
+from ...runtime.schema import did_you_mean
 from ..profile import Profile, read_profile, with_name
 from .base import BoardOptions, Target
 
@@ -53,7 +53,7 @@ def open_target(device: str, options: BoardOptions | None = None) -> Target:
 def _named(how: str, name: str) -> Profile:
     if how not in ("", "qemu", "cgroup"):
         raise InputError(
-            f"--device {how}:{name}: there is no way {how!r}; {nearest(how, ('qemu', 'cgroup', 'replay'))}"
+            f"--device {how}:{name}: there is no way {how!r}; {did_you_mean(how, ('qemu', 'cgroup', 'replay'))}"
         )
     profile = read_profile(name)
     if how and profile.architecture == "host":

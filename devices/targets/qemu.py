@@ -14,7 +14,7 @@ from typing import Self
 from ...runtime.errors import InputError
 from ..emulation.setup import cache_folder, guest_command, guest_environment, read_setup, verify_setup
 from ..profile import Core, Profile
-from .base import Completed
+from .base import ProcessResult
 from .subprocess_run import ENVIRONMENT, run_process
 
 
@@ -23,7 +23,7 @@ class QemuTarget:
 
     kind = "qemu"
     timed = False
-    stands_in = True
+    is_emulated = True
     share = 1.0
 
     def __init__(self, profile: Profile) -> None:
@@ -62,7 +62,7 @@ class QemuTarget:
             raise InputError(f"{path} does not exist; check the path")
         return str(path.resolve())
 
-    def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> Completed:
+    def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> ProcessResult:
         """Run the script under emulation; `observed` holds the instructions between its two marks, when it set any."""
         folder = cache_folder()
         counts = self._root / "counts" if self.counts else None

@@ -15,7 +15,7 @@ from ...runtime.errors import InputError
 from ...runtime.files import read_json_lines, write_bytes
 from ...runtime.schema import from_mapping, to_mapping
 from ..profile import Profile
-from .base import Completed, Outcome, Target
+from .base import Outcome, ProcessResult, Target
 from .local import LocalTarget
 
 
@@ -26,7 +26,7 @@ class _Device:
     recorded_on: str  # kind of the target
     profile: dict[str, Any]
     timed: bool
-    stands_in: bool
+    is_emulated: bool
     counts: bool
     share: float
     limits: dict[str, str]
@@ -54,20 +54,20 @@ class ReplayTarget(LocalTarget):
             raise InputError(f"{path} holds no recording; record one with `pocketrank.devices.replay.Recorder`")
         device = from_mapping(_Device, lines[0], str(path))
         super().__init__(from_mapping(Profile, device.profile, str(path), "profile"))
-        self.timed, self.stands_in, self.counts = device.timed, device.stands_in, device.counts
+        self.timed, self.is_emulated, self.counts = device.timed, device.is_emulated, device.counts
         self.share = device.share
         self.limits: Mapping[str, str] = {**device.limits, "recorded on": device.recorded_on}
         self._path = path
         self._answers = [from_mapping(_Answer, line, str(path)) for line in lines[1:]]
         self._next = 0
 
-    def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> Completed:
+    def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> ProcessResult:
         """Return the next answer."""
         if self._next == len(self._answers):
             raise InputError(f"{self._path} holds {self._next} answers and one more is needed; ask as when recording")
         answer = self._answers[self._next]
         self._next += 1
-        return Completed(answer.outcome, answer.output, answer.detail, answer.seconds, answer.observed)
+        return ProcessResult(answer.outcome, answer.output, answer.detail, answer.seconds, answer.observed)
 
 
 class Recorder:
@@ -76,7 +76,7 @@ class Recorder:
     def __init__(self, target: Target, path: Path) -> None:
         self._target, self._path = target, path
         self.profile, self.kind, self.timed = target.profile, target.kind, target.timed
-        self.stands_in, self.counts, self.share = target.stands_in, target.counts, target.share
+        self.is_emulated, self.counts, self.share = target.is_emulated, target.counts, target.share
         self.limits: Mapping[str, str] = target.limits
         self._lines: list[Any] = []
 
@@ -95,7 +95,7 @@ class Recorder:
             self.kind,
             to_mapping(self.profile),
             self.timed,
-            self.stands_in,
+            self.is_emulated,
             self.counts,
             self.share,
             dict(self.limits),
@@ -107,7 +107,7 @@ class Recorder:
         """Bring a file to the device."""
         return self._target.place(path)
 
-    def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> Completed:
+    def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> ProcessResult:
         """Run on the device and keep the answer."""
         done = self._target.run(script, request, arguments, timeout)
         self._lines.append(done)

@@ -19,7 +19,7 @@ from ...runtime.errors import InputError, UnavailableError
 from ...runtime.files import sha256_file
 from ..emulation.setup import WORKER_LOCK
 from ..profile import Profile, profile_names, read_profile, with_name
-from .base import BoardOptions, Completed, Outcome
+from .base import BoardOptions, Outcome, ProcessResult
 from .subprocess_run import ENVIRONMENT, run_process
 
 CONNECT_SECONDS = 10
@@ -34,7 +34,7 @@ class SshTarget:
 
     kind = "ssh"
     timed = True
-    stands_in = False
+    is_emulated = False
     counts = False
     share = 1.0
 
@@ -43,7 +43,7 @@ class SshTarget:
         try:
             port = parts.port
         except ValueError:
-            raise InputError(f"--device {address}: the port is no number from 1 to 65535; mend the address") from None
+            raise InputError(f"--device {address}: the port is no number from 1 to 65535; fix the address") from None
         user, host = parts.username or "", parts.hostname or ""
         odd = parts.path.strip("/") or parts.query or parts.fragment or parts.password
         # A host or user that begins with a dash would be read as an option of ssh.
@@ -105,7 +105,7 @@ class SshTarget:
             self._placed.add(there)
         return there
 
-    def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> Completed:
+    def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> ProcessResult:
         """Run the script on the board; a stuck one is stopped there as well as here."""
         variables = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
         words = ["env", *variables, self._python, "-I", self.place(script), *arguments]
@@ -184,10 +184,10 @@ class SshTarget:
         if ended.code is None or ended.code == _LOST:
             said = _last(ended.errors) if ended.code else f"no answer within {timeout:.0f} s"
             raise UnavailableError(
-                f"{self.address} cannot be reached: {said}; try `ssh {self._host}` by hand and mend what it says"
+                f"{self.address} cannot be reached: {said}; try `ssh {self._host}` by hand and fix what it says"
             )
         if ended.code != 0:
-            raise UnavailableError(f"{self.address}: {failure or 'a command failed'}: {_last(ended.errors)}; mend that")
+            raise UnavailableError(f"{self.address}: {failure or 'a command failed'}: {_last(ended.errors)}; fix that")
         return ended.output
 
     def _ssh(self) -> list[str]:

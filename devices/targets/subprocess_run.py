@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .base import Completed, Outcome
+from .base import Outcome, ProcessResult
 
 # Set before every import in the child: no usage reports, no second thread, no surprises from the caller's shell.
 ENVIRONMENT = {
@@ -32,11 +32,13 @@ class Ended:
         known: dict[int | None, Outcome] = {None: "timeout", 0: "ok", -9: "out of memory", -4: "illegal instruction"}
         return known.get(self.code, "failed")
 
-    def completed(self, outcome: Outcome, observed: Mapping[str, float] | None = None, detail: str = "") -> Completed:
+    def completed(
+        self, outcome: Outcome, observed: Mapping[str, float] | None = None, detail: str = ""
+    ) -> ProcessResult:
         """Return the record of this process; without a `detail`, the last line that it complained with."""
         lines = self.errors.strip().splitlines()
         said = detail or (lines[-1] if lines else f"exit code {self.code}")
-        return Completed(outcome, self.output, "" if outcome == "ok" else said, self.seconds, dict(observed or {}))
+        return ProcessResult(outcome, self.output, "" if outcome == "ok" else said, self.seconds, dict(observed or {}))
 
 
 def run_process(command: Sequence[str], request: str, timeout: float, environment: Mapping[str, str]) -> Ended:

@@ -27,7 +27,7 @@ from pocketrank.pipeline.vocabulary.tokenizer_file import SPECIAL_TOKENS, WordCo
 from pocketrank.pipeline.vocabulary.wordpiece import learn_pieces
 from pocketrank.runtime.files import write_bytes
 from pocketrank.runtime.manifest import MANIFEST_NAME, TeacherEntry
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 MAX_LENGTH = 128
 PLAN = make_plan("int8", "int7")
@@ -53,7 +53,7 @@ class Shape:
 
 def learn_vocabularies(sizes: list[int]) -> dict[int, list[str]]:
     """Return for each size the pieces of a vocabulary of that many rows, special tokens counted."""
-    corpus, _ = read_pydocs(CorpusSettings(packages=()), Silent())
+    corpus, _ = read_pydocs(CorpusSettings(packages=()), NoProgress())
     settings = VocabularySettings()
     counter = WordCounter(settings.lowercase)
     words = counter.count(corpus.documents.values()) + counter.count(corpus.queries.values())

@@ -3,7 +3,7 @@
 Two ways. *Independent* gates take stretches of neighbouring repetitions of which none is used twice: they are few, and
 what their number proves is said by an exact interval (Clopper and Pearson, *Biometrika* 26, 1934). *Drawn* gates take
 repetitions at random, each with all its processes, from the whole recording: they are many, but of the same
-repetitions, so that their interval comes from drawing the repetitions themselves anew (a bootstrap).
+repetitions, so that their interval comes from drawing the repetitions themselves again (a bootstrap).
 """
 
 import math

@@ -8,7 +8,7 @@ from pocketrank.benchmarks.measure.model_files import find_model
 from pocketrank.benchmarks.measure.query_texts import BUILT_IN
 from pocketrank.benchmarks.measure.run import MeasureSettings, measure
 from pocketrank.benchmarks.records.report import Report, read_report, write_report
-from pocketrank.runtime.progress import Progress, Silent
+from pocketrank.runtime.progress import NoProgress, Progress
 
 from experiments.gate_power.bundles import Shape, learn_vocabularies, make_bundle
 
@@ -44,7 +44,9 @@ def record(bundles: Mapping[str, Path], folder: Path, repetitions: int, seconds:
             path = folder / f"{index:04}.json"
             if not path.is_file():
                 turn = index % len(models)
-                write_report(path, measure([*models[turn:], *models[:turn]], ["host"], settings, BUILT_IN, Silent()))
+                write_report(
+                    path, measure([*models[turn:], *models[:turn]], ["host"], settings, BUILT_IN, NoProgress())
+                )
             task.advance()
 
 

@@ -11,7 +11,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from pocketrank.export.bundle.slim import without_reference
+from pocketrank.export.bundle.slim import drop_reference_variant
 from pocketrank.runtime.files import read_json, write_bytes
 from pocketrank.runtime.manifest import MANIFEST_NAME, manifest_bytes, shipped_bytes
 from pocketrank.runtime.packaged import GENERAL, MODELS
@@ -60,9 +60,9 @@ def main() -> None:
     for name in ("bundle", "student"):
         shutil.rmtree(arguments.out / name, ignore_errors=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    slim = without_reference(arguments.run / "bundle", arguments.out / "bundle")
+    slim = drop_reference_variant(arguments.run / "bundle", arguments.out / "bundle")
     # The weight of BM25 was chosen on first sentences of its own passages, which exact words find: no guide elsewhere.
-    manifest = dataclasses.replace(slim, words_weight=None)
+    manifest = dataclasses.replace(slim, bm25_weight=None)
     write_bytes(arguments.out / "bundle" / MANIFEST_NAME, manifest_bytes(manifest))
     shutil.copytree(arguments.run / "student", arguments.out / "student")
     halve(arguments.out / "student")

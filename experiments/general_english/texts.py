@@ -111,7 +111,7 @@ def drawn(lines: list[str], most: int) -> list[str]:
 
 
 def joined(lines: list[str], most: int) -> list[str]:
-    """Return neighbouring lines joined until they are as long as an abstract; at most `most` of them, by lot."""
+    """Return neighbouring lines joined until they are as long as an abstract; at most `most` of them, at random."""
     texts, now = [], ""
     for line in lines:
         now = f"{now} {line}".strip()

@@ -18,7 +18,7 @@ _BESIDE = {
 STORED = {
     "symmetric": "float32",
     "symmetric_int8": "int8",
-    "symmetric_binary": "bits, the best 500 ranked anew in int8",
+    "symmetric_binary": "bits, the best 500 ranked again in int8",
     "symmetric_binary_unrescored": "bits alone",
 }
 

@@ -42,13 +42,13 @@ def _bytes_panel(found: Results, name: str) -> Panel:
         ("model2vec", "model2vec of the same teacher", 2),
         ("teacher_int8", "teacher int8", 5),
     ):
-        rivals = tuple(
+        baselines = tuple(
             Point(system["bytes"], *system["ndcg10"])
             for key, system in systems.items()
             if key.startswith(prefix) and system.get("bytes")
         )
-        if rivals:
-            series.append(Series(title, rivals, joined=False, colour=colour))
+        if baselines:
+            series.append(Series(title, baselines, joined=False, colour=colour))
     levels = {key: figures[0] for key, figures in ours[0].ndcg10.items() if key in _LEVELS}
     return Panel(
         f"{name}: nDCG@10 of what is shipped",

@@ -137,7 +137,7 @@ def _hybrid(found: Results) -> Iterator[str]:
     for one in there:
         cells = [one.data_set]
         for system, documents in HYBRID.items():
-            weight = one.words_weight.get(documents)
+            weight = one.bm25_weight.get(documents)
             cells += ["0.4 (default)" if weight is None else f"{weight:g}"]
             cells += [f"{one.ndcg10[system][0]:.3f}", percent(one.retention[system])]
         cells += [f"{one.ndcg10['fusion_teacher'][0]:.3f}", percent(one.retention["fusion_teacher"])]
@@ -235,8 +235,8 @@ def difference(one: ExperimentReport, system: str, other: ExperimentReport, agai
 def _significance(found: Results) -> Iterator[str]:
     yield "## Differences, query by query\n"
     reports = [one for one in found.of(HEADLINE) if one.seed == 1]
-    rivals = {name for one in reports for name in one.per_query if name not in one.ndcg10}
-    others = {**PAIRED_WITH, **{name: name for name in sorted(rivals)}}
+    baselines = {name for one in reports for name in one.per_query if name not in one.ndcg10}
+    others = {**PAIRED_WITH, **{name: name for name in sorted(baselines)}}
     rows = [
         [one.data_set, one.variant, way, *(difference(one, way, one, other) for other in others)]
         for one in reports

@@ -31,7 +31,7 @@ from pocketrank.pipeline.distill.stage import reduced_targets
 from pocketrank.pipeline.distill.trainer import Trainer
 from pocketrank.pipeline.evaluate.noise_robustness import noisy_queries
 from pocketrank.pipeline.quantize.plan_choice import Tokens, training_subset
-from pocketrank.pipeline.queries.tokenized_texts import TokenisedTexts, tokenise
+from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts, tokenize
 from pocketrank.pipeline.queries.training_texts import TrainingText, read_training_texts
 from pocketrank.pipeline.queries.typing_noise import noisy
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet, read_retrieval_set
@@ -48,7 +48,7 @@ from pocketrank.pipeline.student.static_initialization import lone_piece_vectors
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.pca import read_reduction
 from pocketrank.pipeline.vocabulary.stage import make_vocabulary
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 from pocketrank.runtime.projection import read_projection
 
 TABLE, LINEAR = "int4", "int7"
@@ -133,7 +133,7 @@ class _Measured:
             found[way] = self._ranked(queries @ self.vectors.T)
         forms: dict[str, int] = {}
         for text in self.training:
-            forms[text.form] = forms.get(text.form, 0) + 1
+            forms[text.kind] = forms.get(text.kind, 0) + 1
         return {
             "training_texts": forms,
             "test_queries": len(names),
@@ -185,15 +185,15 @@ class _Measured:
         width = variant.student.table_rank or variant.student.hidden
         return make_vocabulary(documents, self.training, settings, width)[0]
 
-    def _texts(self, variant: Variant, folder: Path) -> TokenisedTexts:
+    def _texts(self, variant: Variant, folder: Path) -> TokenizedTexts:
         draw = random.Random(f"{self.seed} noise")
         texts = [
-            text if text.role == "document" else TrainingText(noisy(text.text, variant.noise, draw), "query", text.form)
+            text if text.role == "document" else TrainingText(noisy(text.text, variant.noise, draw), "query", text.kind)
             for text in self.training
         ]
         lines = "".join(json.dumps(text.record()) + "\n" for text in texts)
         (folder / "training.jsonl").write_text(lines, encoding="utf-8")
-        return tokenise(folder / "training.jsonl", folder / "tokenizer.json", variant.student.max_length)
+        return tokenize(folder / "training.jsonl", folder / "tokenizer.json", variant.student.max_length)
 
     def _trained(self, variant: Variant, folder: Path, cpu_seconds: float) -> tuple[Trainer, float]:
         texts = self._texts(variant, folder)
@@ -209,16 +209,16 @@ class _Measured:
         self._start(variant, pace, texts, pieces)
         started = time.process_time()
         while pace.step < pace.steps:
-            pace.train_step(Silent())
+            pace.train_step(NoProgress())
         steps = max(int(cpu_seconds / (time.process_time() - started) * CALIBRATION_STEPS), 1)
         made = trainer(steps)
         self._start(variant, made, texts, pieces)
         started = time.process_time()
         while made.step < made.steps:
-            made.train_step(Silent())
+            made.train_step(NoProgress())
         return made, time.process_time() - started
 
-    def _start(self, variant: Variant, trainer: Trainer, texts: TokenisedTexts, pieces: list[str]) -> None:
+    def _start(self, variant: Variant, trainer: Trainer, texts: TokenizedTexts, pieces: list[str]) -> None:
         tensors = trainer.student.tensors
         rows = trainer.trained
         if variant.student.kind == "static":

@@ -2,7 +2,7 @@
 
 Example: python -m experiments.studies.baselines data/scifact --split test --out scifact.json
 
-DATA_SET is a folder in BEIR layout. With --cache the teacher's vectors and the figures of the rivals are kept there,
+DATA_SET is a folder in BEIR layout. With --cache the teacher's vectors and the figures of the baselines are kept there,
 under names that `pocketrank evaluate --cache` finds again. One core at 4,000 tokens a second needs five minutes for the
 documents of SciFact.
 """
@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from pocketrank.pipeline.evaluate.baselines import measure_rivals
+from pocketrank.pipeline.evaluate.baselines import measure_baselines
 from pocketrank.pipeline.evaluate.vector_storage import stored_scores
 from pocketrank.pipeline.retrieval.bm25 import bm25_scores, fuse
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
@@ -30,13 +30,13 @@ from pocketrank.pipeline.settings import Model2vecSettings, TeacherSettings
 from pocketrank.pipeline.teacher.source import resolve_teacher
 from pocketrank.pipeline.teacher.vector_shards import cached_vectors, read_vectors
 from pocketrank.runtime.files import json_bytes, write_bytes
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 LIBRARIES = ("bm25s", "model2vec", "numpy", "onnxruntime", "sentence-transformers", "tokenizers", "torch")
 METHODS = {
     "teacher": "teacher in fp32, queries and documents",
     "teacher_int8_vectors": "teacher in fp32, document vectors kept in int8",
-    "teacher_binary_vectors": "teacher in fp32, document vectors kept in bits, the best 500 ranked anew in int8",
+    "teacher_binary_vectors": "teacher in fp32, document vectors kept in bits, the best 500 ranked again in int8",
     "teacher_binary_unrescored_vectors": "teacher in fp32, document vectors kept in bits alone",
     "bm25": "BM25, English stop words",
     "fusion_teacher": "teacher and BM25, sum of z-scores per query",
@@ -45,7 +45,7 @@ METHODS = {
 }
 
 
-class Notes(Silent):
+class Notes(NoProgress):
     """Prints what is being done, a line each."""
 
     def note(self, text: str) -> None:
@@ -79,9 +79,9 @@ def main() -> None:
     parser.add_argument("data", type=Path, metavar="DATA_SET")
     parser.add_argument("--split", default="test")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
-    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep vectors and rivals here")
+    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep vectors and baselines here")
     parser.add_argument(
-        "--vectors", type=Path, metavar="FOLDER", help="a run's stages/teacher, instead of encoding anew"
+        "--vectors", type=Path, metavar="FOLDER", help="a run's stages/teacher, instead of encoding again"
     )
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of these vectors, for the file")
     parser.add_argument("--clusters", type=int, nargs="*", default=(), help="model2vec's vocabulary quantization too")
@@ -131,7 +131,7 @@ def main() -> None:
     }
     kinds = [name for name in ("teacher-int8", "model2vec") if name not in arguments.leave_out]
     options = dataclasses.replace(Model2vecSettings(), clusters=tuple(arguments.clusters))
-    for one in measure_rivals(kinds, options, settings, retrieval_set, split, arguments.cache, progress):
+    for one in measure_baselines(kinds, options, settings, retrieval_set, split, arguments.cache, progress):
         systems[one.name] = row(one.method, one.bytes, one.figures(), teacher, arguments.bootstrap)
     report = {
         "set": arguments.data.name,

@@ -27,10 +27,10 @@ RESULTS = 11  # ten, and one more for sets in which a query is itself a document
 
 
 def measured(
-    index: DocumentIndex, words_weight: float, vectors: np.ndarray, queries: list[str]
+    index: DocumentIndex, bm25_weight: float, vectors: np.ndarray, queries: list[str]
 ) -> dict[str, tuple[np.ndarray, float]]:
     """Return rankings [queries, results] and the median milliseconds of a search, by way of searching."""
-    both = HybridIndex(index, words_weight)
+    both = HybridIndex(index, bm25_weight)
     ways = {"vectors": lambda vector, query: index.top(vector, RESULTS), "hybrid": lambda *q: both.top(*q, RESULTS)}
     rows: dict[str, list[np.ndarray]] = {way: [] for way in ways}
     times: dict[str, list[float]] = {way: [] for way in ways}

@@ -3,7 +3,7 @@
     python -m experiments.studies.pipeline_speed                       # teacher texts/s and student tokens/s
     python -m experiments.studies.pipeline_speed --memory 10000 100000 # peak memory by number of texts
 
-"Bare" is the model alone on the very same batches: tokenise, forward (teacher); forward, loss, backward, update on
+"Bare" is the model alone on the very same batches: tokenize, forward (teacher); forward, loss, backward, update on
 tensors that are ready (student). Everything runs on one thread. Both sides are run in turn, several times, and the
 medians are compared: the pipeline may cost at most a tenth more. Processor time is what is compared, because it does
 not change when other processes take the cores; wall time is shown too.
@@ -31,7 +31,7 @@ from pocketrank.pipeline.distill.batches import BatchPlan
 from pocketrank.pipeline.distill.trainer import Trainer
 from pocketrank.pipeline.losses.batch import Batch
 from pocketrank.pipeline.losses.weighted import WeightedLosses
-from pocketrank.pipeline.queries.tokenized_texts import TokenisedTexts
+from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts
 from pocketrank.pipeline.settings import DistillSettings, Recipe, StudentSettings, TeacherSettings
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.student.initialization import random_weights
@@ -40,7 +40,7 @@ from pocketrank.pipeline.teacher.bi_encoder import LoadedTeacher, batches
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.stage import run_teacher
 from pocketrank.pipeline.teacher.vector_shards import cut_shards, encode_shards
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 SYLLABLES = ("ta", "ker", "ni", "mos", "il", "ver", "an", "de", "por", "sul", "ex", "ing", "er", "lo", "cat", "re")
 
@@ -95,7 +95,7 @@ def teacher_speed(teacher: LoadedTeacher, texts: list[str], name: str, repeats: 
         folder = Path(scratch) / str(next(runs))
         folder.mkdir()
         source = lambda: cut_shards(texts, "document", "speed", folder, settings.shard_texts)  # noqa: E731
-        _, done = encode_shards(teacher, [source], 1, Silent())
+        _, done = encode_shards(teacher, [source], 1, NoProgress())
         return done.texts
 
     preprocess = getattr(teacher.model, "preprocess", None) or teacher.model.tokenize
@@ -115,7 +115,7 @@ def student_speed(repeats: int, steps: int = 12) -> dict[str, object]:
     lengths = np.where(np.arange(4000) < 1000, source.integers(60, 200, 4000), source.integers(6, 30, 4000))
     starts = np.concatenate([[0], np.cumsum(lengths)])
     ids = source.integers(5, 8192, starts[-1]).astype(np.int32)
-    texts = TokenisedTexts(ids, starts, np.arange(4000) < 1000)
+    texts = TokenizedTexts(ids, starts, np.arange(4000) < 1000)
     targets = source.standard_normal((4000, 192)).astype(np.float32)
     targets /= np.linalg.norm(targets, axis=1, keepdims=True)
     parameters = FlatParameters(shape_of(student, 8192, 192))
@@ -154,7 +154,7 @@ def student_speed(repeats: int, steps: int = 12) -> dict[str, object]:
     def ours() -> int:
         before = trainer.speed()["tokens"]
         for _ in range(steps):
-            trainer.train_step(Silent())
+            trainer.train_step(NoProgress())
         return trainer.speed()["tokens"] - before
 
     return compare("student, default shape", "tokens", bare, ours, repeats)
@@ -181,12 +181,12 @@ def encode_and_weigh(count: int) -> dict[str, float]:
         with (folder / "queries" / "training.jsonl").open("w") as stream:
             for block in range(0, count // 2, 1000):
                 for text in made_up_texts(min(1000, count // 2 - block), (2, 4), seed=block + 1):
-                    stream.write(json.dumps({"text": text, "role": "query", "form": "crop"}) + "\n")
+                    stream.write(json.dumps({"text": text, "role": "query", "kind": "crop"}) + "\n")
         (folder / "corpus" / "queries.jsonl").write_text("")
         places = {stage: folder / stage for stage in ("corpus", "queries")}
         recipe = Recipe("memory", teacher=TeacherSettings(workers=2))
         started = time.perf_counter()
-        run_teacher(StageContext(recipe, {}, places, folder / "output", folder / "work", Silent()))
+        run_teacher(StageContext(recipe, {}, places, folder / "output", folder / "work", NoProgress()))
         seconds = time.perf_counter() - started
     kilobytes = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {

@@ -21,13 +21,13 @@ from pocketrank.pipeline.distill.stage import reduced_targets
 from pocketrank.pipeline.distill.trainer import Trainer
 from pocketrank.pipeline.distill.validation import held_back
 from pocketrank.pipeline.quantize.plan_choice import Tokens
-from pocketrank.pipeline.queries.tokenized_texts import tokenise
+from pocketrank.pipeline.queries.tokenized_texts import tokenize
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
 from pocketrank.pipeline.retrieval.metrics import evaluate_scores, scored_queries
 from pocketrank.pipeline.settings import DistillSettings
 from pocketrank.pipeline.student.model import FlatParameters, load_student, save_student
 from pocketrank.pipeline.training.checkpoint import TrainingState
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 from pocketrank.runtime.projection import read_projection
 
 
@@ -48,7 +48,7 @@ def main() -> None:
     first = read_weights(stages / "distill" / "student")
     plan = make_plan(arguments.table, arguments.linear)
     tokenizer = stages / "vocabulary" / "tokenizer.json"
-    texts = tokenise(stages / "queries" / "training.jsonl", tokenizer, student.shape.positions)
+    texts = tokenize(stages / "queries" / "training.jsonl", tokenizer, student.shape.positions)
     targets = reduced_targets(stages / "teacher", len(texts))
     validation, _ = held_back(len(texts), np.empty(0, np.int64), arguments.seed, DistillSettings())
     held_ids = [texts.padded(np.array([row]))[0][0].tolist() for row in validation]
@@ -77,7 +77,7 @@ def main() -> None:
         moments = torch.zeros(2, parameters.length)
         trainer.restore(TrainingState(1, [], {}, {"parameters": flat, "moments": moments}))
         while trainer.step < trainer.steps:
-            trainer.train_step(Silent())
+            trainer.train_step(NoProgress())
         with tempfile.TemporaryDirectory() as folder:
             save_student(Path(folder), parameters.shape, trainer.student.tensors)
             return read_weights(Path(folder))

@@ -3,11 +3,11 @@
 Every student sees the documents and the real training queries of one set. With `--cross-encoder` three students are
 trained: without lists; with the lists' texts in the batches but (next to) no weight on their scores; and with the
 scores. `--dual-pooling STEPS` adds a student of the cross-encoder's dual-pooled form, whose embeddings take the place
-of the teacher's. With `--further` a student of the mean of both teachers' cosines stands beside one of the first
+of the teacher's. With `--ensemble` a student of the mean of both teachers' cosines stands beside one of the first
 teacher alone.
 
     python -m experiments.studies.second_teachers data/tldr --test-split dev --cross-encoder cross-encoder --out x.json
-    python -m experiments.studies.second_teachers data/tldr --test-split dev --further finetuned --out y.json
+    python -m experiments.studies.second_teachers data/tldr --test-split dev --ensemble finetuned --out y.json
 """
 
 import argparse
@@ -23,14 +23,14 @@ from pocketrank.pipeline.corpus.stage import run_corpus
 from pocketrank.pipeline.distill.stage import run_distill
 from pocketrank.pipeline.distill.validation import encode_rows
 from pocketrank.pipeline.queries.stage import run_queries
-from pocketrank.pipeline.queries.tokenized_texts import tokenise
+from pocketrank.pipeline.queries.tokenized_texts import tokenize
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
 from pocketrank.pipeline.retrieval.metrics import evaluate_vectors, scored_rows
 from pocketrank.pipeline.settings import (
     CorpusSettings,
     CrossEncoderSettings,
     DistillSettings,
-    FurtherTeacher,
+    EnsembleMember,
     QueriesSettings,
     Recipe,
     StudentSettings,
@@ -43,7 +43,7 @@ from pocketrank.pipeline.teacher.cross_encoder_stage import run_cross_encoder
 from pocketrank.pipeline.teacher.pca import fit_reduction, read_reduction, write_reduction
 from pocketrank.pipeline.teacher.stage import run_teacher
 from pocketrank.pipeline.vocabulary.stage import run_vocabulary
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 DIMENSION = 128
 NO_WEIGHT = 1e-9  # a loss of weight 0 is left out, and its lists with it
@@ -56,9 +56,9 @@ def main() -> None:
     parser.add_argument("--test-split", default="test")
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the figures")
     parser.add_argument("--cross-encoder", default="", help="folder of a cross-encoder")
-    parser.add_argument("--further", default="", help="folder of a second bi-encoder")
+    parser.add_argument("--ensemble", default="", help="folder of a second bi-encoder")
     parser.add_argument("--weight", type=float, default=1.0, help="of the second bi-encoder; the first has 1")
-    parser.add_argument("--list-weight", type=float, default=0.5, help="of the loss list_scores")
+    parser.add_argument("--list-weight", type=float, default=0.5, help="of the loss list_kl")
     parser.add_argument("--queries", type=int, default=2000, help="that the cross-encoder scores lists for")
     parser.add_argument("--dual-pooling", type=int, default=0, metavar="STEPS", help="of dual pooling; 0: none")
     parser.add_argument("--steps", type=int, default=500)
@@ -69,7 +69,7 @@ def main() -> None:
     recipe = Recipe(
         "second-teachers",
         corpus=CorpusSettings(source="beir", path=str(arguments.data), test_split=arguments.test_split),
-        queries=QueriesSettings(forms=("query",)),
+        queries=QueriesSettings(kinds=("query",)),
         vocabulary=VocabularySettings(size=4096),
         teacher=TeacherSettings(dimension=DIMENSION, precision="mixed", workers=1),
         student=StudentSettings(layers=2, hidden=128, heads=4, intermediate=512, max_length=128),
@@ -78,7 +78,7 @@ def main() -> None:
             model=arguments.cross_encoder, queries=arguments.queries, precision="bf16", workers=1, candidates=7
         ),
     )
-    base = {"cosine": 1.0, "geometry": 1.0}
+    base = {"cosine": 1.0, "similarity_matrix": 1.0}
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as folder:
         road = Road(Path(folder), recipe)
         for stage in (run_corpus, run_queries, run_vocabulary):
@@ -92,8 +92,8 @@ def main() -> None:
             road.run(run_teacher, "teacher")
         figures: dict[str, object] = {"teacher": road.teacher_quality(), "without": road.student("without", base)}
         if arguments.cross_encoder:
-            lists = {**base, "list_scores": arguments.list_weight}
-            figures["texts of the lists, no scores"] = road.student("texts", {**base, "list_scores": NO_WEIGHT})
+            lists = {**base, "list_kl": arguments.list_weight}
+            figures["texts of the lists, no scores"] = road.student("texts", {**base, "list_kl": NO_WEIGHT})
             figures["with the cross-encoder's scores"] = road.student("scores", lists)
         if arguments.dual_pooling:
             pooled = replace(
@@ -104,9 +104,9 @@ def main() -> None:
                 road.run(stage, stage.__name__.removeprefix("run_"))
             figures["the dual-pooled cross-encoder"] = road.teacher_quality()
             figures["student of the dual-pooled cross-encoder"] = road.student("dual", base)
-        if arguments.further:
-            further = FurtherTeacher(arguments.further, weight=arguments.weight)
-            road.recipe = replace(recipe, teacher=replace(recipe.teacher, further=(further,)))
+        if arguments.ensemble:
+            member = EnsembleMember(arguments.ensemble, weight=arguments.weight)
+            road.recipe = replace(recipe, teacher=replace(recipe.teacher, ensemble=(member,)))
             road.run(run_teacher, "teacher")
             figures["both teachers"] = road.teacher_quality()
             figures["student of both teachers"] = road.student("both", base)
@@ -143,7 +143,7 @@ class Road:
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir()
         print(f"{name}, {time.process_time():.0f} s of processor time", flush=True)
-        stage(StageContext(recipe or self.recipe, {}, dict(self.places), output, work, Silent()))
+        stage(StageContext(recipe or self.recipe, {}, dict(self.places), output, work, NoProgress()))
         if name in ("corpus", "queries", "vocabulary", "cross_encoder", "teacher"):
             self.places[name] = output
         return output
@@ -184,7 +184,7 @@ class Road:
         for side in ("queries", "corpus"):
             texts = self.folder / "texts.jsonl"
             texts.write_text("".join(json.dumps({"text": text}) + "\n" for text in self._texts(side)), encoding="utf-8")
-            tokens = tokenise(texts, self.places["vocabulary"] / "tokenizer.json", recipe.student.max_length)
+            tokens = tokenize(texts, self.places["vocabulary"] / "tokenizer.json", recipe.student.max_length)
             vectors[side] = encode_rows(student, tokens, np.arange(len(tokens)))
         reduction = read_reduction(self.places["teacher"] / "projection.safetensors")
         inherited = reduction.apply(np.load(self.places["teacher"] / "documents.npy"))

@@ -53,7 +53,7 @@ def measured(bundle: Path, folder: Path, split: str, cache: Path | None, progres
     queries = [data.queries[name] for name in scored_queries(data, split)]
     scores = teacher_scores(cached_vectors(teacher, queries, "query", cache, progress, "bf16"), documents)
     scores |= bundle_scores(encoder, data, split, progress) | {"bm25": bm25_scores(data, split)}
-    scores["hybrid"] = fuse_as_device(scores["symmetric"], scores["bm25"], words_weight=hybrid_weight(bundle, "bundle"))
+    scores["hybrid"] = fuse_as_device(scores["symmetric"], scores["bm25"], bm25_weight=hybrid_weight(bundle, "bundle"))
     found = {name: evaluate_scores(matrix, data, split).ndcg10 for name, matrix in scores.items()}
     shares = {name: bootstrap_ratio(found[name], found["teacher"]) for name in METHODS}
     kept = shares["symmetric"]

@@ -1,4 +1,4 @@
-"""Fine-tune the default teacher on the training queries of one set: a second bi-encoder for `[[teacher.further]]`.
+"""Fine-tune the default teacher on the training queries of one set: a second bi-encoder for `[[teacher.ensemble]]`.
 
 Each query learns to be nearer to its judged document than to the other documents of its batch (multiple negatives
 ranking, as in sentence-transformers). Test queries are never trained on. The licence of the set is that of the result.

@@ -154,7 +154,7 @@ def finish_bundle(candidate: Path, output: Path, facts: BundleFacts, recipe: byt
         prompts=facts.prompts,
         quality=dict(facts.quality),
         parity=dict(facts.parity),
-        words_weight=dict(facts.words_weight) or None,
+        bm25_weight=dict(facts.bm25_weight) or None,
     )
     write_bytes(output / MANIFEST_NAME, manifest_bytes(manifest))
     return manifest

@@ -23,5 +23,5 @@ class BundleFacts:
     quality: Mapping[str, Figure] = field(default_factory=dict)
     parity: Mapping[str, Figure] = field(default_factory=dict)
     prompts: Prompts = field(default_factory=Prompts)
-    words_weight: Mapping[str, float] = field(default_factory=dict)  # as in the manifest
+    bm25_weight: Mapping[str, float] = field(default_factory=dict)  # as in the manifest
     notes: Mapping[str, str] = field(default_factory=dict)  # variant -> its figures, for the card

@@ -9,7 +9,7 @@ from ...runtime.files import write_json
 from ...runtime.golden import golden_mapping, make_golden
 from ...runtime.manifest import GOLDEN_NAME
 from ..check.parity import spread_texts
-from ..check.tokenizer_edge_cases import HOSTILE_TEXTS
+from ..check.tokenizer_edge_cases import TOKENIZER_EDGE_CASES
 from ..graph.schemes import DYNAMIC, STATIC, Plan
 
 CORPUS_TEXTS = 12
@@ -31,7 +31,7 @@ def tolerance(plan: Plan) -> float:
 def golden_texts(corpus: Sequence[str]) -> list[str]:
     """Return the texts that are replayed: spread over `corpus` and cut short, then the hostile ones."""
     chosen = [text[:TEXT_CHARACTERS] for text in spread_texts(corpus, CORPUS_TEXTS)]
-    return list(dict.fromkeys([*chosen, *HOSTILE_TEXTS]))
+    return list(dict.fromkeys([*chosen, *TOKENIZER_EDGE_CASES]))
 
 
 def write_golden(bundle: Path, plans: dict[str, Plan], default: str, corpus: Sequence[str]) -> None:

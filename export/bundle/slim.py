@@ -11,7 +11,7 @@ from ...runtime.manifest import GOLDEN_NAME, MANIFEST_NAME, Manifest, list_files
 from .assemble import REFERENCE
 
 
-def without_reference(bundle: Path, output: Path) -> Manifest:
+def drop_reference_variant(bundle: Path, output: Path) -> Manifest:
     """Copy the bundle to the new folder `output` without the file, the golden vectors and the entry of the reference.
 
     Raises `InputError` when the reference is what the bundle ships.

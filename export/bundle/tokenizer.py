@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...runtime.errors import InputError
-from ..check.tokenizer_edge_cases import HOSTILE_TEXTS
+from ..check.tokenizer_edge_cases import TOKENIZER_EDGE_CASES
 
 # Settings of a session, not of the tokenizer: the runtime cuts and pads by itself.
 _SESSION_KEYS = ("truncation", "padding")
@@ -21,7 +21,7 @@ def compact_tokenizer(data: bytes) -> bytes:
     content = parse_tokenizer(data)
     kept = {key: value for key, value in content.items() if value is not None and key not in _SESSION_KEYS}
     compact = json.dumps(kept, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
-    difference = first_difference(data, compact, HOSTILE_TEXTS)
+    difference = first_difference(data, compact, TOKENIZER_EDGE_CASES)
     if difference is not None:
         raise InputError(f"tokenizer.json: {difference!r} is read differently after compaction; report this as a bug")
     return compact

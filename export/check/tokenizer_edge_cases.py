@@ -1,7 +1,7 @@
 # ruff: noqa: RUF001
 """Texts that have broken tokenizers before: scripts, marks, controls, and what looks like a special token."""
 
-HOSTILE_TEXTS = (
+TOKENIZER_EDGE_CASES = (
     "",
     " ",
     "\t\n\r\u000b\u000c\u0085\u00a0\u2028\u3000",

@@ -1,7 +1,7 @@
 """Files for ONNX Runtime Mobile: a graph in ORT format, and which operators a minimal build of the runtime needs.
 
 The runtime writes the format itself, but in an order that changes with memory addresses, so the same graph gives
-other bytes each time. `canonical` brings tensors, values and type tables into order and writes the file anew; equal
+other bytes each time. `canonical` brings tensors, values and type tables into order and writes the file again; equal
 strings are stored once, which also makes it smaller.
 
 Nothing is optimised on the way where that is possible, since constants folded here are stored widened. Whoever loads

@@ -90,7 +90,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """Read a Hugging Face configuration and refuse what the graph writer cannot express."""
     config = read_json(path)
     if not isinstance(config, dict):
-        raise InputError(f"{path}: a JSON object is needed; mend the file")
+        raise InputError(f"{path}: a JSON object is needed; fix the file")
     kind = config.get("model_type")
     if kind not in _FIRST_POSITION:
         known = ", ".join(_FIRST_POSITION)

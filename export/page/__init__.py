@@ -17,7 +17,7 @@ from ...runtime.errors import UnavailableError, VerificationError
 from ...runtime.files import inside, json_bytes, read_bytes, read_text, sha256_bytes
 from ...runtime.golden import read_golden
 from ...runtime.manifest import GOLDEN_NAME, TOKENIZER_NAME, Manifest, read_manifest
-from ...runtime.progress import Progress, Silent
+from ...runtime.progress import NoProgress, Progress
 
 # ONNX Runtime Web from npm, the build without graphics processors: the smallest that has every operator of a graph.
 RUNTIME_PACKAGE = "onnxruntime-web@1.30.0"
@@ -77,7 +77,7 @@ def make_page(
     encoder = Encoder.open(bundle)
     rows = [{"id": document.id, "title": document.title, "text": document.text} for document in documents]
     texts = [document.full_text for document in documents]
-    codes, scales = quantize_vectors(encoder.encode_documents(texts, progress=progress or Silent()))
+    codes, scales = quantize_vectors(encoder.encode_documents(texts, progress=progress or NoProgress()))
     blocks = {
         "facts": json_bytes(_facts(manifest, examples)),
         "tokenizer": read_bytes(bundle / TOKENIZER_NAME),

@@ -101,7 +101,7 @@ def _json_passages(path: Path, label: str) -> Iterator[_Passage]:
     for number, record in read_json_lines(path):
         text, title = record.get("text"), record.get("title") or ""
         if not isinstance(text, str) or not isinstance(title, str):
-            raise InputError(f"{path}, line {number}: 'text' (and 'title') must be strings; mend the line")
+            raise InputError(f"{path}, line {number}: 'text' (and 'title') must be strings; fix the line")
         if text.strip() or title.strip():
             yield _Passage(f"{label}:{number}", _line(title), _line(text))
 

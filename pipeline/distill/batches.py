@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...runtime.errors import InputError
-from ..queries.tokenized_texts import TokenisedTexts
+from ..queries.tokenized_texts import TokenizedTexts
 from ..teacher.score_lists import ABSENT, ScoreLists
 
 _WINDOW_BATCHES = 32  # texts of this many batches are sorted by length together: little padding, still random
@@ -49,7 +49,7 @@ class _Pool:
 
 
 @dataclass(frozen=True)
-class BatchLists:
+class ListPositions:
     """Which texts of a batch make up its score lists."""
 
     places: np.ndarray  # int64 [lists, 1 + documents]: query and documents by their places in the batch; -1: absent
@@ -61,7 +61,7 @@ class BatchPlan:
 
     def __init__(
         self,
-        texts: TokenisedTexts,
+        texts: TokenizedTexts,
         excluded: np.ndarray,
         batch_texts: int,
         document_share: float,
@@ -110,7 +110,7 @@ class BatchPlan:
         rows = self._drawn(step)
         return rows[np.argsort(self._texts.lengths[rows], kind="stable")]
 
-    def lists(self, step: int) -> BatchLists | None:
+    def lists(self, step: int) -> ListPositions | None:
         """Return the score lists of the batch of `step`, whose places count along `rows`."""
         if self._lists is None:
             return None
@@ -121,7 +121,7 @@ class BatchPlan:
         present = self._lists.rows[chosen] != ABSENT
         places = np.full(present.shape, ABSENT, np.int64)
         places[present] = new_place[len(rows) - int(present.sum()) :]
-        return BatchLists(places, self._lists.scores[chosen])
+        return ListPositions(places, self._lists.scores[chosen])
 
     def _drawn(self, step: int) -> np.ndarray:
         parts = [self._others.batch(step), self._asked.batch(step), self._documents.batch(step)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class RoundedCopy:
+class FakeQuantizedWeights:
     """Writes the rounded weights of one flat vector into another."""
 
     def __init__(self, parameters: FlatParameters, plan: Plan) -> None:

@@ -8,7 +8,7 @@ from ...runtime.errors import InputError
 from ...runtime.files import read_json_lines, write_json
 from ..losses.weighted import WeightedLosses
 from ..quantize.recipe_plan import trained_plan
-from ..queries.tokenized_texts import TokenisedTexts, tokenise
+from ..queries.tokenized_texts import TokenizedTexts, tokenize
 from ..stage import StageContext
 from ..student.initialization import fit_projection, random_weights, read_pieces, teacher_weights
 from ..student.model import FlatParameters, Student, save_student, shape_of
@@ -16,7 +16,7 @@ from ..student.pretrained import general_folder, general_weights, read_general
 from ..student.static_initialization import start_static
 from ..teacher.pca import read_reduction
 from ..teacher.score_lists import read_lists
-from ..teacher.selection import chosen_teacher
+from ..teacher.selection import selected_teacher
 from ..teacher.vector_shards import VectorReader
 from ..training.checkpoint import read_checkpoint
 from .relevance_pairs import HELD_BACK_NAME, known_pairs
@@ -42,7 +42,7 @@ def run_distill(context: StageContext) -> None:
 def _distill(context: StageContext) -> None:
     recipe, inputs = context.recipe, context.inputs
     tokenizer_file = inputs["vocabulary"] / "tokenizer.json"
-    texts = tokenise(inputs["queries"] / "training.jsonl", tokenizer_file, recipe.student.max_length)
+    texts = tokenize(inputs["queries"] / "training.jsonl", tokenizer_file, recipe.student.max_length)
     targets = reduced_targets(inputs["teacher"], len(texts))
     pieces = read_pieces(tokenizer_file)
     parameters = FlatParameters(shape_of(recipe.student, len(pieces), targets.shape[1]))
@@ -53,7 +53,7 @@ def _distill(context: StageContext) -> None:
     if lists is None and losses.read_lists and not losses.read_scores:
         lists = known.lists()
     trainer = Trainer(recipe.distill, recipe.seed, parameters, texts, targets, plan, lists, known)
-    state = read_checkpoint(context.work / "checkpoint.safetensors")
+    state = read_checkpoint(context.scratch / "checkpoint.safetensors")
     if state is not None and trainer.fits(state):
         context.progress.note(f"  going on from step {state.step:,}")
         trainer.restore(state)
@@ -73,7 +73,7 @@ def _distill(context: StageContext) -> None:
 
 
 def _initialise(
-    context: StageContext, student: Student, pieces: list[str], texts: TokenisedTexts, rows: np.ndarray
+    context: StageContext, student: Student, pieces: list[str], texts: TokenizedTexts, rows: np.ndarray
 ) -> None:
     """Fill all of a transformer student but the projection, as `student.initialise` says."""
     recipe = context.recipe
@@ -87,7 +87,7 @@ def _initialise(
         from ..teacher.load import load_teacher
 
         context.progress.note("  composing the first weights from the teacher")
-        teacher = load_teacher(chosen_teacher(context))
+        teacher = load_teacher(selected_teacher(context))
         teacher_weights(student.tensors, student.shape, teacher, pieces, recipe.seed, texts, rows)
 
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..queries.tokenized_texts import TokenisedTexts
+from ..queries.tokenized_texts import TokenizedTexts
 from ..teacher.score_lists import ABSENT
 
 _MOST_DOCUMENTS = 20_000  # beyond that, not all documents are there to compare a query's scores on
 
 
 @dataclass(frozen=True)
-class InheritedDocuments:
+class TeacherDocuments:
     """Document vectors, and the documents that training texts are known to be answered by."""
 
     vectors: np.ndarray  # float32 [documents, dimension], unit rows
@@ -31,7 +31,7 @@ class InheritedDocuments:
         return places, np.concatenate([documents for _, documents in found])
 
 
-def inherited_documents(texts: TokenisedTexts, targets: np.ndarray, pairs: np.ndarray) -> InheritedDocuments:
+def inherited_documents(texts: TokenizedTexts, targets: np.ndarray, pairs: np.ndarray) -> TeacherDocuments:
     """Take the documents among the training texts; where there are very many, those in pairs and an even draw of all.
 
     `targets` are the teacher's vectors of all training texts [texts, dimension]; `pairs` are rows of queries, each with
@@ -46,4 +46,4 @@ def inherited_documents(texts: TokenisedTexts, targets: np.ndarray, pairs: np.nd
     for query, document in pairs.tolist():
         if place[document] != ABSENT:
             answers.setdefault(query, []).append(int(place[document]))
-    return InheritedDocuments(targets[rows], {row: np.array(found, np.int64) for row, found in answers.items()})
+    return TeacherDocuments(targets[rows], {row: np.array(found, np.int64) for row, found in answers.items()})

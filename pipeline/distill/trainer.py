@@ -15,17 +15,17 @@ from ...export.graph.schemes import Plan
 from ...runtime.errors import InputError
 from ...runtime.progress import Progress
 from ..losses.weighted import WeightedLosses
-from ..queries.tokenized_texts import TokenisedTexts
+from ..queries.tokenized_texts import TokenizedTexts
 from ..settings import DistillSettings
 from ..stage import StageContext
 from ..student.model import FlatParameters, Student
 from ..teacher.score_lists import ScoreLists
 from ..training.checkpoint import TrainingState, write_checkpoint
 from .batches import BatchPlan
-from .quantization_aware import RoundedCopy
+from .quantization_aware import FakeQuantizedWeights
 from .relevance_pairs import NO_PAIRS, KnownPairs
 from .teacher_documents import inherited_documents
-from .training_step import StepEngine
+from .training_step import TrainingStep
 from .validation import Validation, held_back
 
 _LOG_POINTS = 100
@@ -47,7 +47,7 @@ class Trainer:
         settings: DistillSettings,
         seed: int,
         parameters: FlatParameters,
-        texts: TokenisedTexts,
+        texts: TokenizedTexts,
         targets: np.ndarray,
         plan: Plan | None = None,
         lists: ScoreLists | None = None,
@@ -62,7 +62,7 @@ class Trainer:
 
         _check(settings)
         self.steps = settings.steps + (settings.quantize_aware_steps if plan else 0)
-        self._rounded = RoundedCopy(parameters, plan) if plan else None
+        self._rounded = FakeQuantizedWeights(parameters, plan) if plan else None
         self.settings, self._texts, self._targets = settings, texts, targets
         inherited = inherited_documents(texts, targets, known.all)
         judged = np.intersect1d(known.judged[:, 0], np.fromiter(inherited.answers, np.int64))
@@ -85,7 +85,7 @@ class Trainer:
             judged,
             settings.judged_share,
         )
-        self._engine = StepEngine(
+        self._engine = TrainingStep(
             parameters,
             texts,
             targets,
@@ -157,7 +157,7 @@ class Trainer:
     def train(self, context: StageContext) -> None:
         """Run the remaining steps; write a checkpoint every `checkpoint_seconds`."""
         settings, progress = self.settings, context.progress
-        checkpoint = context.work / "checkpoint.safetensors"
+        checkpoint = context.scratch / "checkpoint.safetensors"
         if self.step == 0:
             self._weights.copy_(self._engine.flat)
         self._show_weights()
@@ -249,18 +249,18 @@ def learning_rate(settings: DistillSettings, step: int) -> float:
 
 def _check(settings: DistillSettings) -> None:
     if min(settings.steps, settings.batch_texts, settings.shards) < 1:
-        raise InputError("[distill]: steps, batch_texts and shards must be at least 1; mend the recipe")
+        raise InputError("[distill]: steps, batch_texts and shards must be at least 1; fix the recipe")
     if not 0 <= settings.document_share <= 1:
-        raise InputError(f"distill.document_share = {settings.document_share} must be between 0 and 1; mend the recipe")
+        raise InputError(f"distill.document_share = {settings.document_share} must be between 0 and 1; fix the recipe")
     if not 0 <= settings.judged_share <= 1 - settings.document_share + 1e-9:
         raise InputError(
             f"distill.judged_share = {settings.judged_share} must be from 0, and with document_share at most 1; "
-            "mend the recipe"
+            "fix the recipe"
         )
     if settings.quantize_aware_steps < 0 or not settings.quantize_aware_learning_rate > 0:
         raise InputError(
             f"distill.quantize_aware_steps = {settings.quantize_aware_steps} and quantize_aware_learning_rate = "
-            f"{settings.quantize_aware_learning_rate} must be at least 0 and above 0; mend the recipe"
+            f"{settings.quantize_aware_learning_rate} must be at least 0 and above 0; fix the recipe"
         )
     if not settings.learning_rate > 0:
-        raise InputError(f"distill.learning_rate = {settings.learning_rate} must be above 0; mend the recipe")
+        raise InputError(f"distill.learning_rate = {settings.learning_rate} must be above 0; fix the recipe")

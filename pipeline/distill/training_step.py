@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ...runtime.progress import Progress
-from ..losses.batch import Batch, Lists
+from ..losses.batch import Batch, ListBatch
 from ..losses.weighted import WeightedLosses
-from ..queries.tokenized_texts import TokenisedTexts
+from ..queries.tokenized_texts import TokenizedTexts
 from ..student.model import FlatParameters, Student
 from ..training.worker_pool import Worker, WorkerError, available_cores, receive_from_parent
 from .batches import BatchPlan
-from .teacher_documents import InheritedDocuments
+from .teacher_documents import TeacherDocuments
 
 if TYPE_CHECKING:
     import torch
@@ -38,17 +38,17 @@ def shared_floats(*size: int) -> "torch.Tensor":
     return torch.frombuffer(mmap.mmap(-1, 4 * int(np.prod(size))), dtype=torch.float32).view(size)
 
 
-class StepEngine:
+class TrainingStep:
     """Computes gradients; owns the parameters' memory and the helper processes."""
 
     def __init__(
         self,
         parameters: FlatParameters,
-        texts: TokenisedTexts,
+        texts: TokenizedTexts,
         targets: np.ndarray,
         plan: BatchPlan,
         losses: WeightedLosses,
-        inherited: InheritedDocuments,
+        inherited: TeacherDocuments,
         batch_texts: int,
         parts: int,
         precision: Literal["fp32", "bf16"] = "fp32",
@@ -63,7 +63,7 @@ class StepEngine:
         self._students = [Student(parameters, self.flat, gradient, precision) for gradient in self._gradients]
         self._inherited, self._corpus = inherited, torch.from_numpy(inherited.vectors)
         self._helpers: list[Worker] = []
-        self._pace = _Pace()
+        self._pace = _HelperSchedule()
         self.seconds_with_helpers = self.seconds_alone = 0.0
 
     @property
@@ -132,7 +132,7 @@ class StepEngine:
             self._gradients[0] += gradient
         return float(loss.detach()), values
 
-    def _lists(self, step: int, batch: Batch) -> Lists | None:
+    def _lists(self, step: int, batch: Batch) -> ListBatch | None:
         import torch
 
         lists = self._plan.lists(step)
@@ -140,7 +140,7 @@ class StepEngine:
             return None
         documents = torch.from_numpy(lists.places[:, 1:])
         rows = documents.clamp_min(0)  # where a document is absent, any vector will do
-        return Lists(
+        return ListBatch(
             batch.student[torch.from_numpy(lists.places[:, 0])],
             batch.student[rows],
             batch.teacher[rows],
@@ -182,7 +182,7 @@ class StepEngine:
             channel.send("backward")
 
 
-class _Pace:
+class _HelperSchedule:
     """Chooses between working with helpers and alone: the faster of the two, each timed now and then."""
 
     def __init__(self) -> None:

@@ -5,10 +5,10 @@ Settings can be chosen by these figures without a look at the queries that a rel
 
 import numpy as np
 
-from ..queries.tokenized_texts import TokenisedTexts
+from ..queries.tokenized_texts import TokenizedTexts
 from ..settings import DistillSettings
 from ..student.model import Student
-from .teacher_documents import InheritedDocuments
+from .teacher_documents import TeacherDocuments
 
 _OVERLAP_AT = 10
 _MOST_QUERIES = 200  # judged queries that are held back; at most a tenth of them
@@ -30,9 +30,9 @@ class Validation:
 
     def __init__(
         self,
-        texts: TokenisedTexts,
+        texts: TokenizedTexts,
         targets: np.ndarray,
-        inherited: InheritedDocuments,
+        inherited: TeacherDocuments,
         rows: np.ndarray,
         asked: np.ndarray,
     ) -> None:
@@ -84,7 +84,7 @@ def best_documents(queries: np.ndarray, documents: np.ndarray) -> np.ndarray:
     return np.take_along_axis(best, order, axis=1)
 
 
-def encode_rows(student: Student, texts: TokenisedTexts, rows: np.ndarray, batch: int = 64) -> np.ndarray:
+def encode_rows(student: Student, texts: TokenizedTexts, rows: np.ndarray, batch: int = 64) -> np.ndarray:
     """Return the student's unit vectors of some tokenised texts, float32 [rows, dimension], in their order."""
     import torch
 

@@ -1,7 +1,7 @@
 """What could be shipped instead of a bundle: the teacher itself in int8, and its tokens as static vectors.
 
-Rivals do not depend on the student, and cost far more than everything else that is evaluated. So what is kept of a
-rival is small (a figure a query) and stands in a folder of its own, named by all that it depends on; it is measured
+Baselines do not depend on the student, and cost far more than everything else that is evaluated. So what is kept of a
+baseline is small (a figure a query) and stands in a folder of its own, named by all that it depends on; it is measured
 once for a teacher, a retrieval set and a split.
 """
 
@@ -29,15 +29,15 @@ from ..teacher.onnx_graph import write_quantized_teacher, write_teacher
 from ..teacher.source import TeacherFiles, resolve_teacher
 from .model2vec import Variant, distil, encode, shipped_model, variants
 
-VERSION = 1  # of how rivals are made; counts in the names of what is kept
+VERSION = 1  # of how baselines are made; counts in the names of what is kept
 Kind = Literal["teacher-int8", "model2vec"]
 TEACHER_INT8 = "teacher_int8"
 _LIBRARIES = ("model2vec", "numpy", "onnxruntime", "tokenizers")
 
 
 @dataclass(frozen=True)
-class RivalFigures:
-    """One rival on one split: shipped bytes and a figure a query, in the order of `queries`."""
+class BaselineFigures:
+    """One baseline on one split: shipped bytes and a figure a query, in the order of `queries`."""
 
     name: str
     method: str
@@ -54,7 +54,7 @@ class RivalFigures:
 
 @dataclass(frozen=True)
 class _Task:
-    """All that the rivals are measured on."""
+    """All that the baselines are measured on."""
 
     teacher: TeacherSettings
     files: TeacherFiles
@@ -76,15 +76,15 @@ class _Task:
         """The scored queries of the split."""
         return {name: self.retrieval_set.queries[name] for name in scored_queries(self.retrieval_set, self.split)}
 
-    def measure(self, name: str, method: str, size: int, queries: np.ndarray, documents: np.ndarray) -> RivalFigures:
-        """Return the figures of a rival by its vectors."""
+    def measure(self, name: str, method: str, size: int, queries: np.ndarray, documents: np.ndarray) -> BaselineFigures:
+        """Return the figures of a baseline by its vectors."""
         found = evaluate_vectors(queries, documents, self.retrieval_set, self.split)
         columns = [found.ndcg10, found.mrr10, found.recall100]
         rounded = (tuple(round(float(value), 6) for value in column) for column in columns)
-        return RivalFigures(name, method, size, found.query_ids, *rounded)
+        return BaselineFigures(name, method, size, found.query_ids, *rounded)
 
 
-def measure_rivals(
+def measure_baselines(
     kinds: Sequence[str],
     settings: Model2vecSettings,
     teacher: TeacherSettings,
@@ -92,8 +92,8 @@ def measure_rivals(
     split: str,
     cache: Path | None,
     progress: Progress,
-) -> list[RivalFigures]:
-    """Return the figures of the rivals of `kinds` on `split`, from the folder `cache` where they are there.
+) -> list[BaselineFigures]:
+    """Return the figures of the baselines of `kinds` on `split`, from the folder `cache` where they are there.
 
     Raises `InputError` for a teacher that cannot be quantized and `UnavailableError` when a library is missing.
     """
@@ -101,7 +101,7 @@ def measure_rivals(
         return []
     if cache is None:
         with tempfile.TemporaryDirectory(prefix="pocketrank-") as folder:
-            return measure_rivals(kinds, settings, teacher, retrieval_set, split, Path(folder), progress)
+            return measure_baselines(kinds, settings, teacher, retrieval_set, split, Path(folder), progress)
     task = _Task(teacher, resolve_teacher(teacher), retrieval_set, split, cache, progress)
     found = [_kept(task, TEACHER_INT8, (), lambda: _teacher_int8(task))] if "teacher-int8" in kinds else []
     if "model2vec" in kinds:
@@ -109,17 +109,17 @@ def measure_rivals(
     return found
 
 
-def _kept(task: _Task, name: str, parts: tuple[object, ...], make: Callable[[], RivalFigures]) -> RivalFigures:
+def _kept(task: _Task, name: str, parts: tuple[object, ...], make: Callable[[], BaselineFigures]) -> BaselineFigures:
     path = task.cache / f"{name}-{task.key(name, *parts)}.json"
     if path.is_file():
-        return from_mapping(RivalFigures, read_json(path), str(path))
+        return from_mapping(BaselineFigures, read_json(path), str(path))
     task.progress.note(f"  measuring {name}")
     made = make()
     write_json(path, to_mapping(made))
     return made
 
 
-def _teacher_int8(task: _Task) -> RivalFigures:
+def _teacher_int8(task: _Task) -> BaselineFigures:
     teacher = load_teacher(task.teacher)
     prompts = Prompts(query=teacher.prompts["query"], document=teacher.prompts["document"])
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as name:
@@ -136,13 +136,13 @@ def _teacher_int8(task: _Task) -> RivalFigures:
     return task.measure(TEACHER_INT8, method, size, queries, documents)
 
 
-def _model2vec(task: _Task, settings: Model2vecSettings) -> Iterator[RivalFigures]:
+def _model2vec(task: _Task, settings: Model2vecSettings) -> Iterator[BaselineFigures]:
     largest = max(settings.dimensions)
     for variant in variants(settings):
         yield _kept(task, variant.name, (largest,), lambda variant=variant: _static(task, variant, largest))
 
 
-def _static(task: _Task, variant: Variant, largest: int) -> RivalFigures:
+def _static(task: _Task, variant: Variant, largest: int) -> BaselineFigures:
     documents = list(task.retrieval_set.documents.values())
     own = documents if variant.vocabulary != "teacher" else []
     parts = [VERSION, task.files.fingerprint, _version("model2vec"), largest, variant.vocabulary, own]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...runtime.encoder import Encoder
-from ...runtime.hybrid import WORDS_WEIGHT
+from ...runtime.hybrid import BM25_WEIGHT
 from ..retrieval.bm25 import bm25_scores
 from ..retrieval.dataset import RetrievalSet
 from ..retrieval.fusion import fuse_as_device
@@ -22,7 +22,7 @@ _SPLIT = "held_back"
 
 
 @dataclass(frozen=True)
-class WordsWeight:
+class Bm25Weight:
     """The weight of BM25 and what it was chosen on."""
 
     weight: float
@@ -30,9 +30,9 @@ class WordsWeight:
     ndcg10: dict[str, float]  # by weight
 
 
-def choose_words_weights(
+def choose_bm25_weights(
     retrieval_set: RetrievalSet, texts: Sequence[str], encoder: Encoder, documents: Mapping[str, np.ndarray]
-) -> dict[str, WordsWeight]:
+) -> dict[str, Bm25Weight]:
     """Return the weights that rank best for the training queries among `texts`; none where these are too few.
 
     `documents` are document vectors by a name, float32 [documents, dimension]; each has a weight of its own. The
@@ -50,13 +50,13 @@ def choose_words_weights(
     return {name: _best(queries @ vectors.T, words, asked) for name, vectors in documents.items()}
 
 
-def _best(vectors: np.ndarray, words: np.ndarray, asked: RetrievalSet) -> WordsWeight:
+def _best(vectors: np.ndarray, words: np.ndarray, asked: RetrievalSet) -> Bm25Weight:
     found = {
-        weight: evaluate_scores(fuse_as_device(vectors, words, words_weight=weight), asked, _SPLIT).ndcg10
+        weight: evaluate_scores(fuse_as_device(vectors, words, bm25_weight=weight), asked, _SPLIT).ndcg10
         for weight in WEIGHTS
     }
-    best = max(WEIGHTS, key=lambda weight: (found[weight].mean(), -abs(weight - WORDS_WEIGHT)))
-    gain = found[best] - found[WORDS_WEIGHT]
+    best = max(WEIGHTS, key=lambda weight: (found[weight].mean(), -abs(weight - BM25_WEIGHT)))
+    gain = found[best] - found[BM25_WEIGHT]
     sure = gain.mean() > gain.std(ddof=1) / len(gain) ** 0.5
     means = {f"{weight:g}": round(float(values.mean()), 4) for weight, values in found.items()}
-    return WordsWeight(best if sure else WORDS_WEIGHT, len(gain), means)
+    return Bm25Weight(best if sure else BM25_WEIGHT, len(gain), means)

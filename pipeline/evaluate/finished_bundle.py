@@ -14,10 +14,10 @@ from ...runtime.schema import from_mapping
 from ..retrieval.dataset import read_retrieval_set
 from ..retrieval.metrics import evaluate_scores, scored_queries
 from ..settings import EvaluateSettings, Recipe, TeacherSettings
-from ..teacher.selection import bundle_teacher
+from ..teacher.selection import teacher_of_bundle
 from ..teacher.vector_shards import cached_vectors
-from .baselines import RivalFigures, measure_rivals
-from .record import METHODS, Evaluation, summarise
+from .baselines import BaselineFigures, measure_baselines
+from .record import METHODS, Evaluation, summarize
 from .systems import add_baselines, bundle_scores, teacher_scores
 
 
@@ -38,8 +38,8 @@ def evaluate_bundle(
     Without the teacher the documents are encoded by the bundle (`symmetric`); with it they are encoded by the
     teacher that the manifest names (`asymmetric`), and the teacher itself is measured too. `teacher` says where it
     is when not where the recipe found it; its weights must be those of the manifest. Its vectors, and the figures of
-    rivals, are kept in `cache` when that is given. `settings` says what stands beside the bundle; BM25 and fusions are
-    left out when `bm25s` is not installed.
+    baselines, are kept in `cache` when that is given. `settings` says what the bundle is compared with; BM25 and
+    fusions are left out when `bm25s` is not installed.
     """
     settings = settings or EvaluateSettings()
     manifest = read_manifest(bundle)
@@ -69,20 +69,22 @@ def evaluate_bundle(
         stored=settings.stored_vectors,
     )
     try:
-        add_baselines(scores, retrieval_set, split, settings, manifest.words_weight or {})
-        for name, weight in (manifest.words_weight or {}).items():
+        add_baselines(scores, retrieval_set, split, settings, manifest.bm25_weight or {})
+        for name, weight in (manifest.bm25_weight or {}).items():
             progress.note(f"  BM25 counts {weight:g} times beside the {name}'s document vectors, as the bundle says")
     except UnavailableError as error:
         progress.note(f"  {error}")
-    rivals: list[RivalFigures] = []
+    baselines: list[BaselineFigures] = []
     if {"teacher-int8", "model2vec"} & set(settings.baselines):
         large = teacher_settings(bundle, teacher, manifest.teacher.sha256)
-        rivals = measure_rivals(settings.baselines, settings.model2vec, large, retrieval_set, split, cache, progress)
+        baselines = measure_baselines(
+            settings.baselines, settings.model2vec, large, retrieval_set, split, cache, progress
+        )
     figures = {name: evaluate_scores(scores[name], retrieval_set, split) for name in METHODS if name in scores}
-    return summarise(figures, split, len(retrieval_set.documents), resamples, seed, rivals)
+    return summarize(figures, split, len(retrieval_set.documents), resamples, seed, baselines)
 
 
 def teacher_settings(bundle: Path, model: str, sha256: str) -> TeacherSettings:
     """Return the teacher section of the bundle's recipe, held to the weights that the manifest names."""
     recipe = from_mapping(Recipe, read_toml(inside(bundle, "recipe.toml")), str(bundle / "recipe.toml"))
-    return bundle_teacher(recipe, model, sha256, str(bundle))
+    return teacher_of_bundle(recipe, model, sha256, str(bundle))

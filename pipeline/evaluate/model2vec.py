@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...runtime.errors import UnavailableError
-from ...runtime.files import whole_folder
+from ...runtime.files import atomic_folder
 from ..settings import Model2vecSettings
 
 MODEL_FILES = ("model.safetensors", "tokenizer.json")  # what is shipped of it
@@ -92,7 +92,7 @@ def distil(teacher: Path, vocabulary: Vocabulary, documents: Sequence[str], dime
         options["token_remove_pattern"] = _unused_tokens(tokenizer, documents)
     with _quiet():
         distilled = distill_from_model(model, tokenizer, **options)
-        with whole_folder(folder) as partial:
+        with atomic_folder(folder) as partial:
             distilled.save_pretrained(partial)
 
 

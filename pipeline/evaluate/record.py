@@ -9,17 +9,17 @@ from ...runtime.errors import InputError
 from ...runtime.files import read_json
 from ...runtime.schema import from_mapping
 from ..retrieval.metrics import METRICS, Interval, QualityFigures, bootstrap_ratio
-from .baselines import RivalFigures
-from .bm25_weight import WordsWeight
+from .baselines import BaselineFigures
+from .bm25_weight import Bm25Weight
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LEVEL = 0.95
 
 METHODS = {
     "symmetric": "bundle encodes queries and documents",
     "asymmetric": "bundle encodes queries, teacher documents through the projection",
     "symmetric_int8": "bundle encodes queries and documents, document vectors kept in int8",
-    "symmetric_binary": "bundle encodes queries and documents, vectors kept in bits, the best 500 ranked anew in int8",
+    "symmetric_binary": "bundle encodes queries and documents, vectors kept in bits, the best 500 ranked again in int8",
     "symmetric_binary_unrescored": "bundle encodes queries and documents, vectors kept in bits alone",
     "symmetric_fp32": "fp32 file encodes queries and documents",
     "asymmetric_fp32": "fp32 file encodes queries, teacher documents through the projection",
@@ -48,7 +48,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Size:
-    """What a rival weighs where it is shipped."""
+    """What a baseline weighs where it is shipped."""
 
     value: int
     method: str = "model file and tokenizer.json"
@@ -56,8 +56,8 @@ class Size:
 
 
 @dataclass(frozen=True)
-class RivalEntry:
-    """One rival: what it weighs, and how well it ranks."""
+class BaselineEntry:
+    """One baseline: what it weighs, and how well it ranks."""
 
     bytes: Size
     ndcg10: Entry
@@ -68,7 +68,7 @@ class RivalEntry:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The whole of `evaluation.json`: figures by system, the systems being the keys of `METHODS`; then the rivals."""
+    """The whole of `evaluation.json`: figures by system (the keys of `METHODS`), then the baselines."""
 
     schema_version: int
     split: str
@@ -78,8 +78,8 @@ class Evaluation:
     mrr10: dict[str, Entry]
     recall100: dict[str, Entry]
     ndcg10_retention: dict[str, Entry]  # share of the teacher's nDCG@10
-    rivals: dict[str, RivalEntry] = field(default_factory=dict)
-    words_weight: dict[str, WordsWeight] = field(default_factory=dict)  # of BM25 in hybrid search, as it was chosen
+    baselines: dict[str, BaselineEntry] = field(default_factory=dict)
+    bm25_weight: dict[str, Bm25Weight] = field(default_factory=dict)  # of BM25 in hybrid search, as it was chosen
 
     def __post_init__(self) -> None:
         """Refuse a file of another version."""
@@ -87,13 +87,13 @@ class Evaluation:
             raise ValueError(f"schema_version {self.schema_version} is not {SCHEMA_VERSION}; evaluate again")
 
 
-def summarise(
+def summarize(
     figures: Mapping[str, QualityFigures],
     split: str,
     documents: int,
     resamples: int,
     seed: int,
-    rivals: Sequence[RivalFigures] = (),
+    baselines: Sequence[BaselineFigures] = (),
 ) -> Evaluation:
     """Return means and intervals of all systems, and what each keeps of the teacher's nDCG@10 when it is there."""
     count = len(next(iter(figures.values())).query_ids)
@@ -109,12 +109,12 @@ def summarise(
         if kept is not None:
             retention[name] = kept
     others = {
-        one.name: RivalEntry(
+        one.name: BaselineEntry(
             Size(one.bytes),
             **_entries(one.figures(), one.method, resamples, seed),
             ndcg10_retention=_retention(one.figures(), teacher, one.method, resamples, seed),
         )
-        for one in rivals
+        for one in baselines
     }
     return Evaluation(
         SCHEMA_VERSION,
@@ -125,7 +125,7 @@ def summarise(
         mrr10=tables["mrr10"],
         recall100=tables["recall100"],
         ndcg10_retention=retention,
-        rivals=others,
+        baselines=others,
     )
 
 

@@ -1,4 +1,4 @@
-"""The stage `evaluate`: ranking quality of the file that is shipped, beside the teacher, BM25 and rivals.
+"""The stage `evaluate`: ranking quality of the file that is shipped, beside the teacher, BM25 and baselines.
 
 Queries are always encoded by the bundle. Documents are encoded by the bundle too (symmetric), or by the teacher and
 brought into the bundle's space by its projection (asymmetric).
@@ -14,11 +14,11 @@ from ..distill.relevance_pairs import HELD_BACK_NAME
 from ..retrieval.dataset import read_retrieval_set
 from ..retrieval.metrics import evaluate_scores, scored_rows
 from ..stage import StageContext
-from ..teacher.selection import chosen_teacher
+from ..teacher.selection import selected_teacher
 from ..teacher.vector_shards import read_vectors
-from .baselines import measure_rivals
-from .bm25_weight import WordsWeight, choose_words_weights
-from .record import METHODS, per_query, summarise
+from .baselines import measure_baselines
+from .bm25_weight import Bm25Weight, choose_bm25_weights
+from .record import METHODS, per_query, summarize
 from .systems import REFERENCE, SHIPPED, add_baselines, bundle_scores, indexed_documents, teacher_scores
 
 
@@ -44,7 +44,7 @@ def run_evaluate(context: StageContext) -> None:
             encoder, retrieval_set, "test", context.progress, projection, teacher_documents, own=own, stored=stored
         )
         scores.update({f"{name}{suffix}": matrix for name, matrix in found.items()})
-    weights: dict[str, WordsWeight] = {}
+    weights: dict[str, Bm25Weight] = {}
     if "hybrid" in settings.baselines:
         encoder = Encoder.open(bundle)
         documents = {
@@ -52,7 +52,7 @@ def run_evaluate(context: StageContext) -> None:
             "teacher": projection.apply(teacher_documents),
         }
         held_back = read_json(context.inputs["distill"] / HELD_BACK_NAME)["queries"]
-        weights = choose_words_weights(retrieval_set, held_back, encoder, documents)
+        weights = choose_bm25_weights(retrieval_set, held_back, encoder, documents)
         for name, chosen in weights.items():
             context.progress.note(
                 f"  BM25 counts {chosen.weight:g} times beside the {name}'s document vectors ({chosen.queries} queries)"
@@ -60,22 +60,22 @@ def run_evaluate(context: StageContext) -> None:
     chosen_weights = {name: chosen.weight for name, chosen in weights.items()}
     add_baselines(scores, retrieval_set, "test", settings, chosen_weights)
     figures = {name: evaluate_scores(scores[name], retrieval_set, "test") for name in METHODS if name in scores}
-    # Rivals do not depend on the student: what is measured of them outlives the stage's key.
-    cache = context.work.parent / ".rivals"
-    rivals = measure_rivals(
+    # Baselines do not depend on the student: what is measured of them outlives the stage's key.
+    cache = context.scratch.parent / ".baselines"
+    baselines = measure_baselines(
         settings.baselines,
         settings.model2vec,
-        chosen_teacher(context),
+        selected_teacher(context),
         retrieval_set,
         "test",
         cache,
         context.progress,
     )
-    evaluation = summarise(
-        figures, "test", len(retrieval_set.documents), settings.bootstrap, context.recipe.seed, rivals
+    evaluation = summarize(
+        figures, "test", len(retrieval_set.documents), settings.bootstrap, context.recipe.seed, baselines
     )
-    evaluation = replace(evaluation, words_weight=weights)
+    evaluation = replace(evaluation, bm25_weight=weights)
     write_json(context.output / "evaluation.json", to_mapping(evaluation))
-    write_json(context.output / "per_query.json", per_query(figures | {one.name: one.figures() for one in rivals}))
-    for entry in (*evaluation.ndcg10.values(), *(one.ndcg10 for one in evaluation.rivals.values())):
+    write_json(context.output / "per_query.json", per_query(figures | {one.name: one.figures() for one in baselines}))
+    for entry in (*evaluation.ndcg10.values(), *(one.ndcg10 for one in evaluation.baselines.values())):
         context.progress.note(f"  nDCG@10 {entry.value:.4f} [{entry.low:.4f}, {entry.high:.4f}]  {entry.method}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ...runtime.encoder import Encoder
-from ...runtime.hybrid import WORDS_WEIGHT
+from ...runtime.hybrid import BM25_WEIGHT
 from ...runtime.index import DocumentIndex
 from ...runtime.progress import Progress
 from ...runtime.projection import Projection
@@ -72,11 +72,11 @@ def add_baselines(
     retrieval_set: RetrievalSet,
     split: str,
     settings: EvaluateSettings,
-    words_weight: Mapping[str, float],
+    bm25_weight: Mapping[str, float],
 ) -> None:
     """Add the score matrices of `settings.baselines` to those of the bundle and the teacher.
 
-    `words_weight` is what BM25 counts in hybrid search, where that is not the default: as in the manifest.
+    `bm25_weight` is what BM25 counts in hybrid search, where that is not the default: as in the manifest.
     """
     if not {"bm25", "fusion", "hybrid"} & set(settings.baselines):
         return
@@ -90,7 +90,7 @@ def add_baselines(
     if "hybrid" in settings.baselines:
         for name, documents in (("symmetric", "bundle"), ("asymmetric", "teacher")):
             if name in scores:
-                weight = words_weight.get(documents, WORDS_WEIGHT)
-                scores[f"hybrid_{name}"] = fuse_as_device(scores[name], bm25, words_weight=weight)
+                weight = bm25_weight.get(documents, BM25_WEIGHT)
+                scores[f"hybrid_{name}"] = fuse_as_device(scores[name], bm25, bm25_weight=weight)
         if "symmetric" in scores:
             scores["hybrid_ranks"] = fuse_by_rank(scores["symmetric"], bm25)

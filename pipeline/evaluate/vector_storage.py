@@ -12,7 +12,7 @@ _BELOW = -1000.0
 def stored_scores(queries: np.ndarray, documents: np.ndarray) -> dict[str, np.ndarray]:
     """Return score matrices [queries, documents] of unit vectors [., d] by how the documents are kept.
 
-    `int8`: one byte a dimension. `binary`: the best 500 by signs, ranked anew by int8, as an index of binary vectors
+    `int8`: one byte a dimension. `binary`: the best 500 by signs, ranked again by int8, as an index of binary vectors
     does for ten results. `binary_unrescored`: by the number of equal signs alone.
     """
     codes, scales = quantize_rows(documents)

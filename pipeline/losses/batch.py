@@ -32,7 +32,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Lists:
+class ListBatch:
     """What a list loss sees: the vectors of some queries and of the documents of their lists."""
 
     queries: "torch.Tensor"  # student, [lists, dimension], unit rows, carries the gradient
@@ -43,7 +43,7 @@ class Lists:
 
 
 Loss = Callable[[Batch], "torch.Tensor"]
-ListLoss = Callable[[Lists], "torch.Tensor"]
+ListLoss = Callable[[ListBatch], "torch.Tensor"]
 LOSSES: dict[str, Loss] = {}
 LIST_LOSSES: dict[str, ListLoss] = {}
 PAIR_LOSSES: dict[str, ListLoss] = {}

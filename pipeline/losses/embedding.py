@@ -21,7 +21,7 @@ def l2(batch: Batch) -> "torch.Tensor":
 
 
 @loss
-def geometry(batch: Batch) -> "torch.Tensor":
+def similarity_matrix(batch: Batch) -> "torch.Tensor":
     """Match the similarities among the batch's texts: root mean square difference of the two similarity matrices.
 
     The edges of the embedding graph of EGA (arXiv 2211.13264).

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from .batch import TEMPERATURE, Lists, list_loss, pair_loss
+from .batch import TEMPERATURE, ListBatch, list_loss, pair_loss
 
 if TYPE_CHECKING:
     import torch
@@ -19,21 +19,21 @@ def list_divergence(student: "torch.Tensor", teacher: "torch.Tensor", present: "
 
 
 @list_loss
-def list_scores(lists: Lists) -> "torch.Tensor":
+def list_kl(lists: ListBatch) -> "torch.Tensor":
     """Divergence of the student's score lists from the cross-encoder's (listwise score distillation)."""
     scores = (lists.documents * lists.queries[:, None, :]).sum(2)
     return list_divergence(scores / TEMPERATURE, lists.scores, lists.present)
 
 
 @list_loss
-def list_scores_inherited(lists: Lists) -> "torch.Tensor":
+def list_kl_asymmetric(lists: ListBatch) -> "torch.Tensor":
     """The same with the teacher's document vectors: for an asymmetric student (EmbedDistill, arXiv 2301.12005)."""
     scores = (lists.inherited * lists.queries[:, None, :]).sum(2)
     return list_divergence(scores / TEMPERATURE, lists.scores, lists.present)
 
 
 @list_loss
-def list_margins(lists: Lists) -> "torch.Tensor":
+def margin_mse(lists: ListBatch) -> "torch.Tensor":
     """Match the margins between a list's best document and every other one (margin-MSE, arXiv 2010.02666).
 
     The cross-encoder's scores are logits; `TEMPERATURE` brings them to the scale of cosines.
@@ -48,7 +48,7 @@ def list_margins(lists: Lists) -> "torch.Tensor":
 
 
 @pair_loss
-def contrastive(lists: Lists) -> "torch.Tensor":
+def multiple_negatives(lists: ListBatch) -> "torch.Tensor":
     """Cross-entropy of each query's best document against those of the batch's other queries (InfoNCE).
 
     Training on judgements without a teacher (van den Oord et al., arXiv 1807.03748; negatives from the batch as in DPR,
@@ -58,12 +58,12 @@ def contrastive(lists: Lists) -> "torch.Tensor":
 
 
 @pair_loss
-def contrastive_inherited(lists: Lists) -> "torch.Tensor":
+def multiple_negatives_asymmetric(lists: ListBatch) -> "torch.Tensor":
     """The same with the teacher's document vectors: for an asymmetric student."""
     return _contrast(lists, lists.inherited)
 
 
-def _contrast(lists: Lists, vectors: "torch.Tensor") -> "torch.Tensor":
+def _contrast(lists: ListBatch, vectors: "torch.Tensor") -> "torch.Tensor":
     import torch
 
     best = lists.scores.masked_fill(~lists.present, float("-inf")).argmax(1)

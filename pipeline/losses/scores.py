@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @loss
-def scores(batch: Batch) -> "torch.Tensor":
+def batch_kl(batch: Batch) -> "torch.Tensor":
     """Kullback-Leibler divergence of each text's score list over the others, student against teacher.
 
     Listwise score distillation. Lists of queries run over the batch's documents where there are at least two, and
@@ -20,7 +20,7 @@ def scores(batch: Batch) -> "torch.Tensor":
 
 
 @loss
-def own_scores(batch: Batch) -> "torch.Tensor":
+def batch_kl_symmetric(batch: Batch) -> "torch.Tensor":
     """The same with the student's own vectors on both sides: score distillation of a symmetric student."""
     return _score_divergence(batch, batch.student)
 
@@ -39,7 +39,7 @@ def _score_divergence(batch: Batch, others: "torch.Tensor") -> "torch.Tensor":
 
 
 @loss
-def corpus_scores(batch: Batch) -> "torch.Tensor":
+def corpus_kl(batch: Batch) -> "torch.Tensor":
     """Divergence of each query's scores of the whole corpus, student against teacher, by the teacher's documents.
 
     Score distillation with inherited documents (EmbedDistill, arXiv 2301.12005) whose list is the corpus: what the
@@ -56,10 +56,10 @@ def corpus_scores(batch: Batch) -> "torch.Tensor":
 
 
 @loss
-def corpus_answers(batch: Batch) -> "torch.Tensor":
+def corpus_cross_entropy(batch: Batch) -> "torch.Tensor":
     """Cross-entropy of the documents that are known to answer a query, among the whole corpus by the teacher's vectors.
 
-    Training on judgements, where they exist, and on titles; inherited documents as in `corpus_scores`. A batch without
+    Training on judgements, where they exist, and on titles; inherited documents as in `corpus_kl`. A batch without
     such texts costs 0.
     """
     import torch

@@ -6,23 +6,23 @@ recipe under `[distill.losses]` with its weight. A name with `_queries` or `_doc
 `cosine_queries`, applies the loss to the texts of that role alone.
 
 A list loss compares the student's scores of a query's documents with those of a cross-encoder. It is a function of
-`Lists`, decorated with `@list_loss`, and needs `[cross_encoder]` in the recipe. A pair loss reads of a list only which
-document is best; without a cross-encoder it takes judged training queries and titles with their documents.
+`ListBatch`, decorated with `@list_loss`, and needs `[cross_encoder]` in the recipe. A pair loss reads of a list only
+which document is best; without a cross-encoder it takes judged training queries and titles with their documents.
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ...runtime.errors import InputError
-from ...runtime.schema import nearest
-from .batch import LIST_LOSSES, LOSSES, PAIR_LOSSES, Batch, ListLoss, Lists, Loss
+from ...runtime.schema import did_you_mean
+from .batch import LIST_LOSSES, LOSSES, PAIR_LOSSES, Batch, ListBatch, ListLoss, Loss
 
 if TYPE_CHECKING:
     import torch
 
 
 _ROLES = {"_queries": False, "_documents": True}
-_OF_QUERIES = ("corpus_scores", "corpus_answers")
+_OF_QUERIES = ("corpus_kl", "corpus_cross_entropy")
 
 
 class WeightedLosses:
@@ -40,11 +40,11 @@ class WeightedLosses:
                     base, documents = name.removesuffix(suffix), value
             if base not in LOSSES and name not in of_lists:
                 valid = [*LOSSES, *(known + suffix for known in LOSSES for suffix in _ROLES), *of_lists]
-                raise InputError(f"distill.losses: there is no loss {name!r}; {nearest(name, valid)}")
+                raise InputError(f"distill.losses: there is no loss {name!r}; {did_you_mean(name, valid)}")
             if documents and base in _OF_QUERIES:
                 raise InputError(f"distill.losses.{name}: {base} is about queries alone; name it without _documents")
             if not 0 <= weights[name] < float("inf"):
-                raise InputError(f"distill.losses.{name} = {weights[name]}: a weight is a number from 0; mend it")
+                raise InputError(f"distill.losses.{name} = {weights[name]}: a weight is a number from 0; fix it")
             if weights[name] > 0 and name in of_lists:
                 self._list_parts.append((name, weights[name], of_lists[name]))
             elif weights[name] > 0:
@@ -62,7 +62,7 @@ class WeightedLosses:
         """Whether one of them needs the scores of a cross-encoder."""
         return any(name in LIST_LOSSES for name, _, _ in self._list_parts)
 
-    def __call__(self, batch: Batch, lists: Lists | None = None) -> "tuple[torch.Tensor, dict[str, float]]":
+    def __call__(self, batch: Batch, lists: ListBatch | None = None) -> "tuple[torch.Tensor, dict[str, float]]":
         """Return the weighted sum and the value of each part. Parts without texts of their role count nothing."""
         total = batch.student.sum() * 0.0
         values: dict[str, float] = {}

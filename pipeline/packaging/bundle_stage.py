@@ -33,13 +33,13 @@ def run_bundle(context: StageContext) -> None:
         quality=quality_figures(read_json(evaluation)),
         parity=parity_figures(read_json(export / "parity.json")),
         prompts=Prompts(),
-        words_weight={name: one["weight"] for name, one in read_json(evaluation)["words_weight"].items()},
+        bm25_weight={name: one["weight"] for name, one in read_json(evaluation)["bm25_weight"].items()},
         notes=card_notes(variants),
     )
     write_json(context.output / VARIANTS_NAME, fact_rows(variants))
     for variant in variants:
         context.progress.note(fact_line(variant))
-    finish_bundle(candidate, context.output / "bundle", facts, recipe_toml(context.written))
+    finish_bundle(candidate, context.output / "bundle", facts, recipe_toml(context.resolved_toml))
 
 
 def quality_figures(evaluation: Mapping[str, Any]) -> dict[str, Figure]:
@@ -55,7 +55,7 @@ def quality_figures(evaluation: Mapping[str, Any]) -> dict[str, Figure]:
             found[name] = Figure(float(number), method, unit)
             return
         for key, item in value.items():
-            if key != "rivals":  # what else could be shipped says nothing about this bundle
+            if key != "baselines":  # what else could be shipped says nothing about this bundle
                 walk(item, f"{name}_{key}" if name else str(key))
 
     walk(evaluation, "")

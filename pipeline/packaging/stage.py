@@ -28,7 +28,7 @@ from ..retrieval.dataset import RetrievalSet, read_retrieval_set
 from ..stage import StageContext
 from ..teacher.load import load_teacher
 from ..teacher.onnx_graph import write_teacher
-from ..teacher.selection import chosen_teacher
+from ..teacher.selection import selected_teacher
 from .variant_comparison import (
     VARIANTS_NAME,
     fact_line,
@@ -134,7 +134,7 @@ def student_vectors(folder: Path, ids: list[list[int]]) -> np.ndarray:
 
 def export_teacher(context: StageContext, corpus: RetrievalSet) -> Parity:
     """Write the teacher's graph and hold it against the vectors that the student was trained on."""
-    teacher = load_teacher(chosen_teacher(context))
+    teacher = load_teacher(selected_teacher(context))
     if teacher.parts:
         context.progress.note(f"  of several teachers, the graph is that of the first: {teacher.first.files.name}")
     teacher = teacher.first

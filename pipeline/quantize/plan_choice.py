@@ -128,7 +128,7 @@ def target_bytes(settings: QuantizeSettings) -> int:
     """Return the bytes that ONNX file and tokenizer may have together."""
     value = int(parse_quantity(settings.target_bytes, "B", "quantize.target_bytes"))
     if value <= 0:
-        raise InputError(f"quantize.target_bytes = {settings.target_bytes!r} must be above 0; mend the recipe")
+        raise InputError(f"quantize.target_bytes = {settings.target_bytes!r} must be above 0; fix the recipe")
     return value
 
 

@@ -19,9 +19,9 @@ SENTENCE_WORDS = range(3, 41)
 KEYWORD_COUNT = (2, 5)
 PHRASE_WORDS = (1, 3)
 COMMON_SHARE = 0.05  # of the documents: what more of them hold says little about one
-FRAMED_SENTENCE_WORDS = 12  # at most, cut behind: people ask in short sentences
+TEMPLATED_SENTENCE_WORDS = 12  # at most, cut behind: people ask in short sentences
 
-FRAME_PARTS = ("title", "sentence", "phrase", "name")
+TEMPLATE_PARTS = ("title", "sentence", "phrase", "name")
 
 Item = TypeVar("Item")
 
@@ -37,28 +37,28 @@ def _lines(files: Sequence[str]) -> Iterator[str]:
         yield from filter(None, (" ".join(line.split()) for line in read_text(Path(name)).splitlines()))
 
 
-def _sentences(retrieval_set: RetrievalSet, count: int, draw: random.Random) -> Iterator[str]:
+def _sentences(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterator[str]:
     for document in retrieval_set.documents:
         sentences = [part.strip() for part in _SENTENCE.split(retrieval_set.body(document))]
         usable = [sentence for sentence in sentences if len(sentence.split()) in SENTENCE_WORDS]
-        yield from _sample(usable, count, draw)
+        yield from _sample(usable, count, rng)
 
 
-def _crops(retrieval_set: RetrievalSet, count: int, draw: random.Random) -> Iterator[str]:
+def _crops(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterator[str]:
     for document in retrieval_set.documents:
         words = retrieval_set.body(document).split()
         for _ in range(count):
-            length = draw.randint(*CROP_WORDS)
-            start = draw.randint(0, max(0, len(words) - length))
+            length = rng.randint(*CROP_WORDS)
+            start = rng.randint(0, max(0, len(words) - length))
             if len(words) >= CROP_WORDS[0]:
                 yield " ".join(words[start : start + length])
 
 
-def _keywords(retrieval_set: RetrievalSet, count: int, draw: random.Random) -> Iterator[str]:
+def _keywords(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterator[str]:
     for best in _best_words(_bags(retrieval_set)).values():
         for _ in range(count):
-            chosen = _sample(best, draw.randint(*KEYWORD_COUNT), draw)
-            draw.shuffle(chosen)
+            chosen = _sample(best, rng.randint(*KEYWORD_COUNT), rng)
+            rng.shuffle(chosen)
             if len(chosen) >= KEYWORD_COUNT[0]:
                 yield " ".join(chosen)
 
@@ -80,9 +80,9 @@ def _best_words(bags: Mapping[str, Counter[str]]) -> dict[str, list[str]]:
     return found
 
 
-def _framed(retrieval_set: RetrievalSet, settings: QueriesSettings, draw: random.Random) -> Iterator[str]:
-    """Put parts of every document into the recipe's frames, each frame with its own kind of part."""
-    frames = [(frame, _placeholder(frame)) for frame in settings.frames]
+def _templated(retrieval_set: RetrievalSet, settings: QueriesSettings, rng: random.Random) -> Iterator[str]:
+    """Put parts of every document into the recipe's templates, each template with its own kind of part."""
+    templates = [(template, _placeholder(template)) for template in settings.templates]
     bags = _bags(retrieval_set)
     frequency = Counter(word for bag in bags.values() for word in bag)
     common = {word for word, times in frequency.items() if times > COMMON_SHARE * len(bags)}
@@ -92,12 +92,12 @@ def _framed(retrieval_set: RetrievalSet, settings: QueriesSettings, draw: random
             "title": [retrieval_set.titles.get(document, "")],
             "name": _spoken_names(body),
             "sentence": _short_sentences(body),
-            "phrase": _phrases(body, best[: KEYWORD_COUNT[1]], common, draw),
+            "phrase": _phrases(body, best[: KEYWORD_COUNT[1]], common, rng),
         }
-        for frame, kind in _sample(frames, settings.per_document, draw):
-            part = draw.choice(parts[kind]) if parts[kind] else ""
+        for template, kind in _sample(templates, settings.per_document, rng):
+            part = rng.choice(parts[kind]) if parts[kind] else ""
             if part:
-                yield frame.replace(f"{{{kind}}}", part.lower() if kind == "sentence" else part)
+                yield template.replace(f"{{{kind}}}", part.lower() if kind == "sentence" else part)
 
 
 def _short_sentences(body: str) -> list[str]:
@@ -105,7 +105,7 @@ def _short_sentences(body: str) -> list[str]:
     sentences = [part for part in _SENTENCE.split(body) if len(part.split()) > 2]
     in_words = [part for part in sentences if not _CODE.search(part)]
     cleaned = [without_punctuation(part).split() for part in in_words or sentences]
-    return [" ".join(words[:FRAMED_SENTENCE_WORDS]) for words in cleaned if len(words) > 2]
+    return [" ".join(words[:TEMPLATED_SENTENCE_WORDS]) for words in cleaned if len(words) > 2]
 
 
 def _spoken_names(body: str) -> list[str]:
@@ -118,23 +118,24 @@ def _spoken_names(body: str) -> list[str]:
     return several[:1] + several
 
 
-def _placeholder(frame: str) -> str:
-    found = re.findall(r"{(\w*)}", frame)
-    if len(found) != 1 or found[0] not in FRAME_PARTS:
+def _placeholder(template: str) -> str:
+    found = re.findall(r"{(\w*)}", template)
+    if len(found) != 1 or found[0] not in TEMPLATE_PARTS:
         raise InputError(
-            f"queries.frames: {frame!r} needs exactly one of {{title}}, {{sentence}}, {{phrase}}, {{name}}; mend it"
+            f"queries.templates: {template!r} needs exactly one of {{title}}, {{sentence}}, {{phrase}}, {{name}}"
+            "; fix it"
         )
     return found[0]
 
 
-def _phrases(body: str, best: Sequence[str], common: set[str], draw: random.Random) -> list[str]:
+def _phrases(body: str, best: Sequence[str], common: set[str], rng: random.Random) -> list[str]:
     """Return runs of a few words as they stand in a text, around its best words, without common words at the ends."""
     words = re.findall(r"\w[\w'-]*", body)
     places = [place for place, word in enumerate(words) if word.lower() in best]
     runs = []
-    for place in _sample(places, 4, draw):
-        length = draw.randint(*PHRASE_WORDS)
-        start = max(0, place - draw.randrange(length))
+    for place in _sample(places, 4, rng):
+        length = rng.randint(*PHRASE_WORDS)
+        start = max(0, place - rng.randrange(length))
         run = words[start : start + length]
         while run and run[0].lower() in common:
             run = run[1:]
@@ -145,8 +146,8 @@ def _phrases(body: str, best: Sequence[str], common: set[str], draw: random.Rand
     return runs
 
 
-def _sample(items: Sequence[Item], count: int, draw: random.Random) -> list[Item]:
+def _sample(items: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
     """Return at most `count` items, drawn without replacement, in their order."""
     if len(items) <= count:
         return list(items)
-    return [items[position] for position in sorted(draw.sample(range(len(items)), max(count, 0)))]
+    return [items[position] for position in sorted(rng.sample(range(len(items)), max(count, 0)))]

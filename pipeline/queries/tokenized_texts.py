@@ -12,7 +12,7 @@ from ...runtime.files import read_json_lines
 
 
 @dataclass(frozen=True)
-class TokenisedTexts:
+class TokenizedTexts:
     """Token ids of all texts, one after the other."""
 
     ids: np.ndarray  # int32 [all tokens]
@@ -36,7 +36,7 @@ class TokenisedTexts:
         return ids, lengths
 
 
-def tokenise(training: Path, tokenizer_file: Path, max_length: int) -> TokenisedTexts:
+def tokenize(training: Path, tokenizer_file: Path, max_length: int) -> TokenizedTexts:
     """Tokenise the texts of a `training.jsonl`, truncated to `max_length` tokens with [SEP] kept."""
     from tokenizers import Tokenizer
 
@@ -61,4 +61,4 @@ def tokenise(training: Path, tokenizer_file: Path, max_length: int) -> Tokenised
     flush()
     if not documents:
         raise InputError(f"{training} holds no training texts; check [queries] in the recipe")
-    return TokenisedTexts(np.concatenate(flat), np.array(ends, np.int64), np.array(documents))
+    return TokenizedTexts(np.concatenate(flat), np.array(ends, np.int64), np.array(documents))

@@ -125,7 +125,7 @@ def _records(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
         if isinstance(identifier, int) and not isinstance(identifier, bool):
             identifier = str(identifier)
         if not isinstance(identifier, str) or not identifier.strip() or any(mark in identifier for mark in "\t\r\n"):
-            raise InputError(f"{path}, line {number}: _id must be a non-empty string on one line; mend the line")
+            raise InputError(f"{path}, line {number}: _id must be a non-empty string on one line; fix the line")
         yield number, identifier, record
 
 
@@ -134,11 +134,11 @@ def _string(record: Mapping[str, Any], key: str, path: Path, number: int, requir
     if value is None and not required:
         return ""
     if not isinstance(value, str):
-        raise InputError(f"{path}, line {number}: {key!r} must be a string; mend the line")
+        raise InputError(f"{path}, line {number}: {key!r} must be a string; fix the line")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise InputError(f"{path}, line {number}: {key!r} holds half a surrogate pair; mend the line") from None
+        raise InputError(f"{path}, line {number}: {key!r} holds half a surrogate pair; fix the line") from None
     return value
 
 
@@ -154,7 +154,7 @@ def _read_qrels(path: Path, queries: Mapping[str, str], documents: Mapping[str, 
         if cells == [""] or (number == 1 and cells[-1].strip().lower() == "score"):
             continue
         if len(cells) != 3:
-            raise InputError(f"{path}, line {number}: three cells are needed (query, document, score); mend the line")
+            raise InputError(f"{path}, line {number}: three cells are needed (query, document, score); fix the line")
         query, document, grade = cells
         if query not in queries:
             raise InputError(f"{path}, line {number}: there is no query {query!r}; add it or remove the line")
@@ -163,5 +163,5 @@ def _read_qrels(path: Path, queries: Mapping[str, str], documents: Mapping[str, 
         try:
             judged.setdefault(query, {})[document] = int(grade)
         except ValueError:
-            raise InputError(f"{path}, line {number}: the score {grade!r} is no whole number; mend the line") from None
+            raise InputError(f"{path}, line {number}: the score {grade!r} is no whole number; fix the line") from None
     return judged

@@ -5,24 +5,24 @@ Score matrices are [scored queries, documents in corpus order], larger is better
 
 import numpy as np
 
-from ...runtime.hybrid import NAMED_MIN, WORDS_WEIGHT, best_rows, named_rows, standardise
+from ...runtime.hybrid import BM25_WEIGHT, NAMED_MIN, best_rows, named_rows, standardise
 from .metrics import RANK_DEPTH
 
 RANK_CONSTANT = 60  # of reciprocal rank fusion, as its authors set it
 
 
 def fuse_as_device(
-    vectors: np.ndarray, words: np.ndarray, depth: int = NAMED_MIN, words_weight: float = WORDS_WEIGHT
+    vectors: np.ndarray, words: np.ndarray, depth: int = NAMED_MIN, bm25_weight: float = BM25_WEIGHT
 ) -> np.ndarray:
     """Return what `pocketrank search --hybrid` ranks by; documents that neither side names get -inf.
 
     It differs from `baselines.fuse` in that scores are standardised over the best `depth` documents of each side, as a
-    device does that does not look at all of them, and in that BM25's count `words_weight` times.
+    device does that does not look at all of them, and in that BM25's count `bm25_weight` times.
     """
     fused = np.full(vectors.shape, -np.inf)
     for row, (by_vector, by_words) in enumerate(zip(vectors, words, strict=True)):
         union = named_rows(best_rows(by_vector, depth), by_words, depth)
-        fused[row, union] = standardise(by_vector[union]) + words_weight * standardise(by_words[union])
+        fused[row, union] = standardise(by_vector[union]) + bm25_weight * standardise(by_words[union])
     return fused
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from ...export.graph.weights import POSITIONS, TABLE, TABLE_FACTOR, TOKEN_WEIGHTS
 from ...runtime.errors import InputError
-from ..queries.tokenized_texts import TokenisedTexts
+from ..queries.tokenized_texts import TokenizedTexts
 from ..teacher.pca import fit_reduction
-from .layer_transfer import TrainedEncoder, can_carry, carried_tensors, composed_rows
+from .layer_transfer import TrainedEncoder, can_transfer, compose_embeddings, transferred_tensors
 from .model import Student, StudentShape
 
 if TYPE_CHECKING:
@@ -58,17 +58,17 @@ def read_pieces(tokenizer_file: Path) -> list[str]:
 
 
 def composed_token_vectors(teacher: "LoadedTeacher", pieces: Sequence[str]) -> np.ndarray:
-    """Return a teacher vector for every new piece, float32 [pieces, teacher hidden]; see `carry.composed_rows`."""
+    """Return a teacher vector for every new piece, float32 [pieces, teacher hidden]; see `carry.compose_embeddings`."""
     table = teacher.token_table()
     backend = getattr(teacher.model.tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise InputError(f'{teacher.files.name} has no fast tokenizer; set student.initialise = "random"')
     backend.no_padding()
     backend.no_truncation()
-    return composed_rows(table, backend, pieces)
+    return compose_embeddings(table, backend, pieces)
 
 
-def reduce_width(vectors: np.ndarray, hidden: int) -> np.ndarray:
+def project_embeddings(vectors: np.ndarray, hidden: int) -> np.ndarray:
     """Return the vectors reduced (or padded with zeros) to `hidden` components of the usual spread."""
     centred = vectors - vectors.mean(0)
     axes = fit_reduction([centred], min(hidden, vectors.shape[1])).matrix
@@ -83,7 +83,7 @@ def teacher_weights(
     teacher: "LoadedTeacher",
     pieces: Sequence[str],
     seed: int,
-    texts: TokenisedTexts,
+    texts: TokenizedTexts,
     rows: np.ndarray,
 ) -> None:
     """Fill the tensors from the teacher, all but the projection.
@@ -95,10 +95,10 @@ def teacher_weights(
     random_weights(tensors, seed)
     vectors = composed_token_vectors(teacher, pieces)
     encoder = teacher_encoder(teacher)
-    if encoder is not None and can_carry(encoder.shape, shape):
-        fill_tensors(tensors, carried_tensors(encoder, vectors, shape, texts, rows))
+    if encoder is not None and can_transfer(encoder.shape, shape):
+        fill_tensors(tensors, transferred_tensors(encoder, vectors, shape, texts, rows))
     else:
-        fill_tensors(tensors, {TABLE: reduce_width(vectors, shape.hidden)})
+        fill_tensors(tensors, {TABLE: project_embeddings(vectors, shape.hidden)})
 
 
 def teacher_encoder(teacher: "LoadedTeacher") -> TrainedEncoder | None:
@@ -151,7 +151,7 @@ def fill_table(tensors: "dict[str, torch.Tensor]", vectors: np.ndarray) -> None:
         tensors[TABLE][0].zero_()
 
 
-def fit_projection(student: Student, texts: TokenisedTexts, targets: np.ndarray, rows: np.ndarray) -> None:
+def fit_projection(student: Student, texts: TokenizedTexts, targets: np.ndarray, rows: np.ndarray) -> None:
     """Set the projection to the ridge regression from pooled outputs to the teacher's vectors of `rows`."""
     import torch
 

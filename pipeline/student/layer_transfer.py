@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...export.graph.weights import POSITIONS, TABLE, TOKEN_TYPES
-from ..queries.tokenized_texts import TokenisedTexts
+from ..queries.tokenized_texts import TokenizedTexts
 from ..vocabulary.token_mapping import piece_texts, spell_all
 from .model import StudentShape
-from .width_reduction import narrow_tensors
+from .width_reduction import reduce_width
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,7 @@ class TrainedEncoder:
     tensors: "dict[str, torch.Tensor]"
 
 
-def composed_rows(table: np.ndarray, tokenizer: Any, pieces: Sequence[str]) -> np.ndarray:
+def compose_embeddings(table: np.ndarray, tokenizer: Any, pieces: Sequence[str]) -> np.ndarray:
     """Return a vector for every piece of a new vocabulary, float32 [pieces, width], from the rows of an old one.
 
     `tokenizer` is the old one's (the `tokenizers` object, without padding and truncation). A piece that it has too
@@ -52,14 +52,14 @@ def composed_rows(table: np.ndarray, tokenizer: Any, pieces: Sequence[str]) -> n
     return np.stack(rows).astype(np.float32)
 
 
-def can_carry(source: StudentShape, shape: StudentShape) -> bool:
+def can_transfer(source: StudentShape, shape: StudentShape) -> bool:
     """Tell whether layers of `source` can be brought into `shape`, which must not be wider in any way."""
     fits = (shape.hidden <= source.hidden, shape.heads <= source.heads, shape.intermediate <= source.intermediate)
     return all(fits) and min(shape.layers, source.layers) > 0
 
 
-def carried_tensors(
-    source: TrainedEncoder, vectors: np.ndarray, shape: StudentShape, texts: TokenisedTexts, rows: np.ndarray
+def transferred_tensors(
+    source: TrainedEncoder, vectors: np.ndarray, shape: StudentShape, texts: TokenizedTexts, rows: np.ndarray
 ) -> "dict[str, torch.Tensor]":
     """Return a student's tensors, all but the projection and the layers that `source` has not; the table is full.
 
@@ -76,7 +76,7 @@ def carried_tensors(
         chosen = rows[np.linspace(0, len(rows) - 1, min(_TEXTS, len(rows))).astype(np.int64)]
         ids, lengths = map(torch.from_numpy, texts.padded(chosen))
         found[POSITIONS] = _stretched(found[POSITIONS], ids.shape[1])
-        found = narrow_tensors(found, source.shape.heads, shape, layers, ids, lengths)
+        found = reduce_width(found, source.shape.heads, shape, layers, ids, lengths)
     found[POSITIONS] = _stretched(found[POSITIONS], shape.positions)[: shape.positions]
     found[TOKEN_TYPES] = found[TOKEN_TYPES][:1]
     return found

@@ -120,7 +120,7 @@ def shape_of(settings: StudentSettings, vocabulary: int, dimension: int) -> Stud
     if not 0 <= settings.table_rank < settings.hidden:
         raise InputError(
             f"student.table_rank = {settings.table_rank} must be below student.hidden = {settings.hidden}, "
-            "or 0 for a full table; mend the recipe"
+            "or 0 for a full table; fix the recipe"
         )
     return StudentShape(
         vocabulary,

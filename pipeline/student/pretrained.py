@@ -24,10 +24,10 @@ from ...export.graph.weights import (
 from ...runtime.errors import InputError
 from ...runtime.files import sha256_file
 from ...runtime.packaged import GENERAL, packaged_folder
-from ..queries.tokenized_texts import TokenisedTexts
+from ..queries.tokenized_texts import TokenizedTexts
 from ..settings import StudentSettings
-from .initialization import fill_tensors, random_weights, reduce_width
-from .layer_transfer import TrainedEncoder, can_carry, carried_tensors, composed_rows
+from .initialization import fill_tensors, project_embeddings, random_weights
+from .layer_transfer import TrainedEncoder, can_transfer, compose_embeddings, transferred_tensors
 from .model import StudentShape
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def general_weights(
     general: GeneralStudent,
     pieces: Sequence[str],
     seed: int,
-    texts: TokenisedTexts,
+    texts: TokenizedTexts,
     rows: np.ndarray,
 ) -> None:
     """Fill the tensors of a student from the general one, all but the projection.
@@ -125,8 +125,8 @@ def general_weights(
     the token vectors alone. `rows` are the training texts that may be looked at.
     """
     random_weights(tensors, seed)
-    vectors = composed_rows(general.table, general.tokenizer, pieces)
-    if can_carry(general.encoder.shape, shape):
-        fill_tensors(tensors, carried_tensors(general.encoder, vectors, shape, texts, rows))
+    vectors = compose_embeddings(general.table, general.tokenizer, pieces)
+    if can_transfer(general.encoder.shape, shape):
+        fill_tensors(tensors, transferred_tensors(general.encoder, vectors, shape, texts, rows))
     else:
-        fill_tensors(tensors, {TABLE: reduce_width(vectors, shape.hidden)})
+        fill_tensors(tensors, {TABLE: project_embeddings(vectors, shape.hidden)})

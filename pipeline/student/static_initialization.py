@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...export.graph.weights import PROJECTION, TABLE, TOKEN_WEIGHTS
-from ..queries.tokenized_texts import TokenisedTexts
+from ..queries.tokenized_texts import TokenizedTexts
 from ..stage import StageContext
 from ..teacher.bi_encoder import LoadedTeacher
 from ..teacher.load import load_teacher
 from ..teacher.pca import Reduction, fit_reduction, read_reduction
-from ..teacher.selection import chosen_teacher
+from ..teacher.selection import selected_teacher
 from ..vocabulary.token_mapping import piece_texts
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def start_static(
     context: StageContext,
     tensors: "dict[str, torch.Tensor]",
     pieces: Sequence[str],
-    texts: TokenisedTexts,
+    texts: TokenizedTexts,
     targets: np.ndarray,
     rows: np.ndarray,
 ) -> None:
@@ -44,14 +44,14 @@ def start_static(
     else:
         context.progress.note("  putting every piece through the teacher")
         reduction = read_reduction(context.inputs["teacher"] / "projection.safetensors")
-        vectors = lone_piece_vectors(load_teacher(chosen_teacher(context)), pieces, reduction)
+        vectors = lone_piece_vectors(load_teacher(selected_teacher(context)), pieces, reduction)
     static_weights(tensors, vectors, texts, targets, rows)
 
 
 def static_weights(
     tensors: "dict[str, torch.Tensor]",
     vectors: np.ndarray,
-    texts: TokenisedTexts,
+    texts: TokenizedTexts,
     targets: np.ndarray,
     rows: np.ndarray,
 ) -> None:
@@ -93,7 +93,7 @@ def random_piece_vectors(pieces: int, dimension: int, seed: int) -> np.ndarray:
     return np.random.default_rng([seed, 11]).standard_normal((pieces, dimension)).astype(np.float32)
 
 
-def frequency_weights(texts: TokenisedTexts, rows: np.ndarray, pieces: int) -> np.ndarray:
+def frequency_weights(texts: TokenizedTexts, rows: np.ndarray, pieces: int) -> np.ndarray:
     """Return a / (a + share of the tokens of `rows`) of every piece, float32 [pieces]."""
     inside = np.zeros(len(texts) + 1, np.int64)
     inside[rows] = 1
@@ -102,7 +102,7 @@ def frequency_weights(texts: TokenisedTexts, rows: np.ndarray, pieces: int) -> n
     return (SMOOTHING / (SMOOTHING + counts / max(counts.sum(), 1))).astype(np.float32)
 
 
-def weighted_means(table: np.ndarray, texts: TokenisedTexts, rows: np.ndarray) -> np.ndarray:
+def weighted_means(table: np.ndarray, texts: TokenizedTexts, rows: np.ndarray) -> np.ndarray:
     """Return the mean row of each text's tokens without the first and the last, float32 [rows, width]."""
     means = np.zeros((len(rows), table.shape[1]), np.float32)
     for place, row in enumerate(rows):

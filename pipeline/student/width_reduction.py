@@ -4,7 +4,7 @@ A rotation of the hidden states alone (SliceGPT, Ashkboos et al., arXiv 2401.150
 residual after each LayerNorm, whose gains do not turn with the axes. So the main axes of the wide encoder's hidden
 states on some texts say where the narrow one's states should lie, and then, from the bottom to the top, every linear
 map is refitted by ridge regression to give the wide encoder's values from the narrow one's own states: errors of the
-layers below are mended on the way, as far as a linear map can. Of heads and of intermediate units those that move the
+layers below are fixed on the way, as far as a linear map can. Of heads and of intermediate units those that move the
 states most are kept.
 """
 
@@ -23,7 +23,7 @@ _RIDGE = 1e-3  # relative to the mean power of the features
 _EMBEDDINGS = "embeddings"
 
 
-def narrow_tensors(
+def reduce_width(
     wide: "dict[str, torch.Tensor]",
     heads: int,
     shape: StudentShape,
@@ -42,7 +42,7 @@ def narrow_tensors(
     ids, lengths = ids[:_TEXTS, :_LENGTH], lengths[:_TEXTS].clamp(max=_LENGTH)
     ids = ids[:, : int(lengths.max())]
     with torch.no_grad():
-        return _Narrowing(wide, heads, shape, layers, ids, lengths).run()
+        return _WidthReduction(wide, heads, shape, layers, ids, lengths).run()
 
 
 @dataclass
@@ -57,7 +57,7 @@ class _Layer:
     out_sum: Any
 
 
-class _Narrowing:
+class _WidthReduction:
     def __init__(
         self,
         wide: "dict[str, torch.Tensor]",

@@ -1,6 +1,6 @@
 """Stage `cross_encoder`: what a ranker that reads query and document together has to teach.
 
-For training queries it makes lists of documents, the best of BM25 and some drawn by lot, and the cross-encoder scores
+For training queries it makes lists of documents, the best of BM25 and some at random, and the cross-encoder scores
 them. With `use = ["embeddings"]` the cross-encoder is also turned into a dual-pooled one, whose folder takes the place
 of the teacher. Without a cross-encoder the stage has nothing to do.
 """
@@ -55,7 +55,7 @@ def run_cross_encoder(context: StageContext) -> None:
     if "embeddings" in settings.use:
         pooled = DualPooled(model)
         trainer = DualPoolingTrainer(pooled, [text.text for text in texts], lists, settings, context.recipe.seed)
-        record["dual_pooling"] = trainer.train(context.work / "dual-pooling.safetensors", context.progress)
+        record["dual_pooling"] = trainer.train(context.scratch / "dual-pooling.safetensors", context.progress)
         pooled.save(context.output / DUAL_TEACHER, _card(model))
     write_json(context.output / "cross_encoder.json", record)
     seconds = max(encoded.seconds, 1e-9)
@@ -74,12 +74,12 @@ def run_cross_encoder(context: StageContext) -> None:
 def candidate_lists(texts: list[TrainingText], settings: CrossEncoderSettings, seed: int) -> np.ndarray:
     """Return the rows of queries and their documents, int32 [lists, 1 + candidates].
 
-    The queries that people asked come first, then the generated ones by lot; the documents are the training texts of
+    The queries that people asked come first, then the generated ones at random; the documents are the training texts of
     that role. A query without words that BM25 knows gets drawn documents only.
     """
     documents = np.array([row for row, text in enumerate(texts) if text.role == "document"], np.int32)
-    asked = [row for row, text in enumerate(texts) if text.form == "query"]
-    others = [row for row, text in enumerate(texts) if text.role == "query" and text.form != "query"]
+    asked = [row for row, text in enumerate(texts) if text.kind == "query"]
+    others = [row for row, text in enumerate(texts) if text.role == "query" and text.kind != "query"]
     draw = np.random.default_rng([seed, 17])
     queries = [*draw.permutation(asked), *draw.permutation(others)][: settings.queries]
     if not queries or len(documents) < 2:
@@ -109,7 +109,7 @@ def score_lists(
 ) -> tuple[np.ndarray, Encoded]:
     """Return the scores of all pairs divided by the temperature, float32 [lists, candidates], and what it took."""
     present = rows[:, 1:] != ABSENT
-    shards = context.work / "shards"
+    shards = context.scratch / "shards"
     shards.mkdir(parents=True, exist_ok=True)
 
     def pairs() -> Iterator[str]:
@@ -140,7 +140,7 @@ def _check(settings: CrossEncoderSettings) -> None:
     if settings.candidates < 2 or not 0 <= settings.drawn_candidates <= settings.candidates or settings.queries < 1:
         raise InputError(
             f"[cross_encoder]: queries = {settings.queries} must be at least 1, candidates = {settings.candidates} "
-            f"at least 2, and drawn_candidates = {settings.drawn_candidates} at most as many; mend the recipe"
+            f"at least 2, and drawn_candidates = {settings.drawn_candidates} at most as many; fix the recipe"
         )
     if not settings.temperature > 0:
-        raise InputError(f"cross_encoder.temperature = {settings.temperature} must be above 0; mend the recipe")
+        raise InputError(f"cross_encoder.temperature = {settings.temperature} must be above 0; fix the recipe")

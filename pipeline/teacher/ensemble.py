@@ -13,23 +13,23 @@ import numpy as np
 
 from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes
-from ..settings import FurtherTeacher, TeacherSettings
+from ..settings import EnsembleMember, TeacherSettings
 from .bi_encoder import LoadedTeacher, Precision, Role, reading_fingerprint
 from .source import TeacherFiles, naming, resolve_teacher
 
 
-class SeveralTeachers(LoadedTeacher):
-    """The teacher of a recipe and its `[[teacher.further]]`; in all but its vectors, the first of them."""
+class TeacherEnsemble(LoadedTeacher):
+    """The teacher of a recipe and its `[[teacher.ensemble]]`; in all but its vectors, the first of them."""
 
     def __init__(self, settings: TeacherSettings) -> None:
         """Load all; raise `InputError` for a weight that is no positive number, and what one teacher raises."""
-        every = [settings, *(_as_teacher(settings, further) for further in settings.further)]
+        every = [settings, *(_as_teacher(settings, member) for member in settings.ensemble)]
         found = resolve_several(settings)
         super().__init__(found[0], settings)
         self._first = LoadedTeacher(found[0], settings)
         self._others = []
         for number, (files, one) in enumerate(zip(found[1:], every[1:], strict=True)):
-            with naming(f"teacher.further[{number}]"):
+            with naming(f"teacher.ensemble[{number}]"):
                 self._others.append(LoadedTeacher(files, one))
         self._scales = np.sqrt(shares(settings)).astype(np.float32)
         loaded = [self._first, *self._others]
@@ -73,20 +73,20 @@ class SeveralTeachers(LoadedTeacher):
 
 def shares(settings: TeacherSettings) -> np.ndarray:
     """Return each teacher's share of the score, float64 [teachers]; they sum to one."""
-    weights = np.array([settings.weight, *(further.weight for further in settings.further)])
+    weights = np.array([settings.weight, *(member.weight for member in settings.ensemble)])
     for number, weight in enumerate(weights):
         if not 0 < weight < float("inf"):
-            key = "teacher.weight" if number == 0 else f"teacher.further[{number - 1}].weight"
-            raise InputError(f"{key} = {weight} must be a number above 0; mend the recipe")
+            key = "teacher.weight" if number == 0 else f"teacher.ensemble[{number - 1}].weight"
+            raise InputError(f"{key} = {weight} must be a number above 0; fix the recipe")
     return weights / weights.sum()
 
 
 def resolve_several(settings: TeacherSettings) -> list[TeacherFiles]:
     """Return the checked folders of all teachers of a recipe; see `resolve_teacher` for the errors."""
     found = [resolve_teacher(settings)]
-    for number, further in enumerate(settings.further):
-        with naming(f"teacher.further[{number}]"):
-            found.append(resolve_teacher(_as_teacher(settings, further)))
+    for number, member in enumerate(settings.ensemble):
+        with naming(f"teacher.ensemble[{number}]"):
+            found.append(resolve_teacher(_as_teacher(settings, member)))
     return found
 
 
@@ -111,13 +111,13 @@ def combined_sha256(found: Sequence[TeacherFiles]) -> str:
     return sha256_bytes("\n".join(files.sha256 for files in found).encode())
 
 
-def _as_teacher(settings: TeacherSettings, further: FurtherTeacher) -> TeacherSettings:
+def _as_teacher(settings: TeacherSettings, member: EnsembleMember) -> TeacherSettings:
     return TeacherSettings(
-        model=further.model,
-        revision=further.revision,
-        sha256=further.sha256,
-        query_prompt=further.query_prompt,
-        document_prompt=further.document_prompt,
-        max_length=further.max_length,
+        model=member.model,
+        revision=member.revision,
+        sha256=member.sha256,
+        query_prompt=member.query_prompt,
+        document_prompt=member.document_prompt,
+        max_length=member.max_length,
         batch_tokens=settings.batch_tokens,
     )

@@ -7,8 +7,8 @@ from .source import resolve_teacher
 
 def load_teacher(settings: TeacherSettings) -> LoadedTeacher:
     """Resolve and load a teacher, or several as one; see `resolve_teacher` for the errors."""
-    if settings.further:
-        from .ensemble import SeveralTeachers
+    if settings.ensemble:
+        from .ensemble import TeacherEnsemble
 
-        return SeveralTeachers(settings)
+        return TeacherEnsemble(settings)
     return LoadedTeacher(resolve_teacher(settings), settings)

@@ -37,7 +37,7 @@ def write_teacher(teacher: "LoadedTeacher", folder: Path) -> str:
 
 
 def write_quantized_teacher(teacher: "LoadedTeacher", path: Path, plan: Plan) -> None:
-    """Write the teacher's graph quantized by `plan`, as a rival for the student; BERT-family teachers only."""
+    """Write the teacher's graph quantized by `plan`, as a baseline for the student; BERT-family teachers only."""
     pooling = writable_pooling(teacher)
     if pooling is None:
         raise InputError(f"{teacher.files.name}: only BERT-family teachers can be quantized; leave out teacher-int8")

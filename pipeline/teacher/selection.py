@@ -10,7 +10,7 @@ from .ensemble import combined_sha256, resolve_several
 DUAL_TEACHER = "dual-teacher"  # folder in the output of the stage `cross_encoder`
 
 
-def chosen_teacher(context: StageContext) -> TeacherSettings:
+def selected_teacher(context: StageContext) -> TeacherSettings:
     """Return the teacher's settings as the stages after `cross_encoder` use them."""
     settings, cross_encoder = context.recipe.teacher, context.recipe.cross_encoder
     if not cross_encoder.model or "embeddings" not in cross_encoder.use:
@@ -21,7 +21,7 @@ def chosen_teacher(context: StageContext) -> TeacherSettings:
     )
 
 
-def bundle_teacher(recipe: Recipe, model: str, sha256: str, bundle: str) -> TeacherSettings:
+def teacher_of_bundle(recipe: Recipe, model: str, sha256: str, bundle: str) -> TeacherSettings:
     """Return the settings of the teacher that a finished bundle was distilled from, held to its hash `sha256`.
 
     `model` says where the teacher is when not where the recipe found it; of several teachers the places stand in
@@ -35,18 +35,18 @@ def bundle_teacher(recipe: Recipe, model: str, sha256: str, bundle: str) -> Teac
                 f"name its folder, {DUAL_TEACHER} of the run, with --teacher"
             )
         settings = dataclasses.replace(settings, sha256="", query_prompt="", document_prompt="", max_length=0)
-    if not settings.further:
+    if not settings.ensemble:
         return dataclasses.replace(settings, sha256=sha256, **({"model": model} if model else {}))
-    models = model.split(",") if model else [settings.model, *(further.model for further in settings.further)]
-    if len(models) != 1 + len(settings.further):
+    models = model.split(",") if model else [settings.model, *(member.model for member in settings.ensemble)]
+    if len(models) != 1 + len(settings.ensemble):
         raise InputError(
-            f"--teacher names {len(models)} teachers and {bundle} was distilled from {1 + len(settings.further)}; "
+            f"--teacher names {len(models)} teachers and {bundle} was distilled from {1 + len(settings.ensemble)}; "
             f"name all of them in order, with commas between"
         )
-    further = tuple(
-        dataclasses.replace(one, model=place) for one, place in zip(settings.further, models[1:], strict=True)
+    members = tuple(
+        dataclasses.replace(one, model=place) for one, place in zip(settings.ensemble, models[1:], strict=True)
     )
-    settings = dataclasses.replace(settings, model=models[0], further=further)
+    settings = dataclasses.replace(settings, model=models[0], ensemble=members)
     found = combined_sha256(resolve_several(settings))
     if found != sha256:
         raise InputError(f"the teachers have the hash {found}, and {bundle} names {sha256}; name the right ones")

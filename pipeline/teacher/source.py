@@ -73,7 +73,7 @@ def resolve_teacher(settings: TeacherSettings) -> TeacherFiles:
     sha256 = _combined_hash(folder, weights) if len(weights) > 1 else sha256_file(weights[0])
     if expected and sha256 != expected:
         raise InputError(
-            f"{weights[0]}: sha256 is {sha256}, expected {expected}; install the right weights or mend teacher.sha256"
+            f"{weights[0]}: sha256 is {sha256}, expected {expected}; install the right weights or fix teacher.sha256"
         )
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in _FILES_THAT_COUNT)
     fingerprint = _combined_hash(folder, files)
@@ -99,7 +99,7 @@ def _hub_folder(name: str, revision: str) -> Path:
     if not re.fullmatch(r"[0-9a-f]{40}", revision):
         raise InputError(
             f"teacher.revision = {revision!r}: the hub model {name!r} must be pinned; "
-            f"give the commit of 40 hexadecimal digits (or mend teacher.model if a folder was meant)"
+            f"give the commit of 40 hexadecimal digits (or fix teacher.model if a folder was meant)"
         )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
@@ -111,9 +111,9 @@ def _hub_folder(name: str, revision: str) -> Path:
             f"the hub model {name!r} asks for its terms to be accepted; do so, then log in with `hf auth login`"
         ) from None
     except RevisionNotFoundError:
-        raise InputError(f"the hub model {name!r} has no revision {revision}; mend teacher.revision") from None
+        raise InputError(f"the hub model {name!r} has no revision {revision}; fix teacher.revision") from None
     except RepositoryNotFoundError:
-        raise InputError(f"the hub has no model {name!r}; mend teacher.model") from None
+        raise InputError(f"the hub has no model {name!r}; fix teacher.model") from None
     except (HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UnavailableError(
@@ -121,7 +121,7 @@ def _hub_folder(name: str, revision: str) -> Path:
             f"connect (and unset HF_HUB_OFFLINE), or name a local folder"
         ) from None
     except ValueError as error:
-        raise InputError(f"teacher.model = {name!r} is no hub id ({error}); mend it") from None
+        raise InputError(f"teacher.model = {name!r} is no hub id ({error}); fix it") from None
 
 
 @contextmanager

@@ -16,21 +16,21 @@ from ..stage import StageContext
 from .bi_encoder import LoadedTeacher, Precision, Role, reading_fingerprint
 from .load import load_teacher
 from .pca import fit_reduction, write_reduction
-from .selection import chosen_teacher
+from .selection import selected_teacher
 from .source import TeacherFiles
 from .vector_shards import Encoded, Shard, VectorReader, VectorWriter, cut_shards, digest, encode_shards
 
 
 def run_teacher(context: StageContext) -> None:
     """Encode `corpus.jsonl`, `queries.jsonl` and `training.jsonl`; fit the projection on the training texts."""
-    settings = chosen_teacher(context)
+    settings = selected_teacher(context)
     context.progress.note("  loading the teacher")
     teacher = load_teacher(settings)
     corpus, queries = context.inputs["corpus"], context.inputs["queries"]
     known = _KnownDocuments(corpus / "corpus.jsonl")
     places = _Places(queries / "training.jsonl", known, teacher.same_for_both_roles)
     fingerprint = reading_fingerprint(teacher)
-    shards = shards_folder(context.work)
+    shards = shards_folder(context.scratch)
     shards.mkdir(parents=True, exist_ok=True)
     whole: Precision = "bf16" if settings.precision == "bf16" else "fp32"
     generated: Precision = "fp32" if settings.precision == "fp32" else "bf16"
@@ -52,13 +52,13 @@ def run_teacher(context: StageContext) -> None:
     _join(paths[0], context.output / "documents.npy", known.count, teacher.dimension)
     query_count = sum(1 for _ in _query_texts(corpus / "queries.jsonl"))
     _join(paths[3], context.output / "queries.npy", query_count, teacher.dimension)
-    _join(paths[1], context.work / "own-documents.npy", places.counts["document"], teacher.dimension)
-    _join(paths[2], context.work / "own-queries.npy", places.counts["query"], teacher.dimension)
+    _join(paths[1], context.scratch / "own-documents.npy", places.counts["document"], teacher.dimension)
+    _join(paths[2], context.scratch / "own-queries.npy", places.counts["query"], teacher.dimension)
     places.assemble(
         context.output / "training.npy",
         {
-            "document": VectorReader(context.work / "own-documents.npy"),
-            "query": VectorReader(context.work / "own-queries.npy"),
+            "document": VectorReader(context.scratch / "own-documents.npy"),
+            "query": VectorReader(context.scratch / "own-queries.npy"),
             "known": VectorReader(context.output / "documents.npy"),
         },
     )

@@ -273,7 +273,7 @@ def cached_vectors(
     precision: Precision = "fp32",
 ) -> np.ndarray:
     """Return the teacher's vectors of `texts`; from `cache` when they are there, else encoded and put there."""
-    several = [repr((settings.weight, settings.further))] if settings.further else []
+    several = [repr((settings.weight, settings.ensemble))] if settings.ensemble else []
     reading = (settings.sha256, settings.query_prompt, settings.document_prompt, str(settings.max_length), *several)
     reading += () if precision == "fp32" else (precision,)
     parts = (*reading, role, *texts)

@@ -1,6 +1,6 @@
 """Forked worker processes of one thread each, which die with their parent.
 
-Forking (rather than starting anew) shares what the parent has imported and loaded, which for a teacher costs eight
+Forking (rather than starting again) shares what the parent has imported and loaded, which for a teacher costs eight
 seconds and a hundred megabytes. A worker leaves Ctrl-C to its parent.
 """
 

@@ -66,7 +66,7 @@ def make_vocabulary(
     """
     generated = [text.text for text in training if text.role == "query"]
     # Sizes are judged on queries as people write them; where there are none, on whatever stands in for them.
-    queries = [text.text for text in training if text.form == "query"] or generated or list(documents)
+    queries = [text.text for text in training if text.kind == "query"] or generated or list(documents)
     counter = WordCounter(settings.lowercase)
     document_words, query_words = counter.count(documents), counter.count(queries)
     words = document_words + counter.count(generated)

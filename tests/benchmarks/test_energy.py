@@ -14,7 +14,7 @@ from pocketrank.benchmarks.measure import energy
 from pocketrank.benchmarks.measure import power_trace as power_readings
 from pocketrank.benchmarks.measure.power_trace import PowerTrace, ina219_watts, pmic_watts, read_meter
 from pocketrank.devices.profile import read_profile
-from pocketrank.devices.targets.base import Completed
+from pocketrank.devices.targets.base import ProcessResult
 from pocketrank.devices.targets.local import LocalTarget
 from pocketrank.runtime.errors import InputError
 
@@ -196,10 +196,10 @@ def test_a_pi_5_recording_becomes_joules():
         "source": "pmic",
         "readings": [[at, busy if watts == 5.0 else PMIC] for at, watts in found["power"]["readings"]],
     }
-    reading = energy.from_sensor("pmic", Board(Completed("ok", json.dumps(found))), {})
+    reading = energy.from_sensor("pmic", Board(ProcessResult("ok", json.dumps(found))), {})
     assert reading.joules_per_query == pytest.approx(2.5 * 0.8974594 * 3 / 1000, rel=0.01)
     assert reading.details["idle_watts"] == pytest.approx(PMIC_WATTS, rel=0.01)
-    nothing = energy.from_sensor("pmic", Board(Completed("failed", "", "vcgencmd is not installed")), {})
+    nothing = energy.from_sensor("pmic", Board(ProcessResult("failed", "", "vcgencmd is not installed")), {})
     assert (nothing.joules_per_query, nothing.reason) == (None, "vcgencmd is not installed")
 
 
@@ -207,7 +207,7 @@ def test_a_pi_5_recording_becomes_joules():
 def test_a_meter_is_aligned_by_date_or_by_its_start_mark(clock, tmp_path, monkeypatch):
     monkeypatch.setattr(energy, "METER_WAIT_SECONDS", 0.0)
     found = result()
-    board = Board(Completed("ok", json.dumps({**found, "power": None})))
+    board = Board(ProcessResult("ok", json.dumps({**found, "power": None})))
     monkeypatch.setattr(energy, "BEGAN", found["epoch"] + 100.2)  # the run began 100.2 s after the clock's zero
     path = tmp_path / "meter.csv"
     rows = ["time (s),power (W),mark"]
@@ -225,7 +225,7 @@ def test_a_meter_is_aligned_by_date_or_by_its_start_mark(clock, tmp_path, monkey
 
 def test_a_meter_file_that_ends_too_early_is_no_energy(tmp_path, monkeypatch):
     monkeypatch.setattr(energy, "METER_WAIT_SECONDS", 0.0)
-    board = Board(Completed("ok", json.dumps(result())))
+    board = Board(ProcessResult("ok", json.dumps(result())))
     missing = energy.from_meter(tmp_path / "none.csv", board, {})
     assert missing.reason.endswith("none.csv does not exist")
     path = tmp_path / "short.csv"

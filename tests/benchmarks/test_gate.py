@@ -46,7 +46,7 @@ LATENCY = '[device.host]\nlatency_p95 = "3 ms"\n'
         (one("latency_p95", 0.004, low=0.0035, high=0.005, stability="noisy: 30%"), "inconclusive", "not stable"),
         # Contention only ever adds time: what keeps the limit under it keeps it.
         (one("latency_p95", 0.002, low=0.0019, high=0.0025, stability="contended"), "pass", "inside"),
-        (one("latency_p95", 0.002, low=0.001, high=0.0025, kind="modelled"), "inconclusive", "asks for a measured"),
+        (one("latency_p95", 0.002, low=0.001, high=0.0025, kind="estimated"), "inconclusive", "asks for a measured"),
         (one("latency_p95", 0.002, low=0.001, high=0.0025, kind="emulated"), "inconclusive", "this one is emulated"),
         (one("latency_p95", None, reason="16 samples, 59 are needed"), "inconclusive", "16 samples, 59 are needed"),
         (one("latency_p50", 0.001), "fail", "no measurement of latency_p95"),
@@ -68,11 +68,11 @@ def test_absolute_limits(row, outcome, word, write):
 @pytest.mark.parametrize(
     ("limit", "row", "outcome"),
     [
-        ('"5 mJ"', one("energy_per_query", 0.001, "J", kind="modelled", source="profile-model"), "inconclusive"),
+        ('"5 mJ"', one("energy_per_query", 0.001, "J", kind="estimated", source="profile-model"), "inconclusive"),
         ('"5 mJ"', one("energy_per_query", 0.001, "J", source="rapl"), "pass"),
         (
             '{ limit = "5 mJ", source = "any" }',
-            one("energy_per_query", 0.001, "J", kind="modelled", source="profile-model"),
+            one("energy_per_query", 0.001, "J", kind="estimated", source="profile-model"),
             "pass",
         ),
         (
@@ -82,7 +82,7 @@ def test_absolute_limits(row, outcome, word, write):
         ),
         (
             '{ limit = "5 mJ", source = "any" }',
-            one("energy_per_query", 0.009, "J", kind="modelled", source="codecarbon-estimate"),
+            one("energy_per_query", 0.009, "J", kind="estimated", source="codecarbon-estimate"),
             "fail",
         ),
     ],

@@ -21,11 +21,11 @@ from pocketrank.benchmarks.records import report
 from pocketrank.benchmarks.records.metrics import METRICS
 from pocketrank.devices.profile import Core, Power, Profile, read_profile
 from pocketrank.devices.targets import open as target_module
-from pocketrank.devices.targets.base import Completed
+from pocketrank.devices.targets.base import ProcessResult
 from pocketrank.devices.targets.local import LocalTarget
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError, UnavailableError
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 QUICK = measure.MeasureSettings(
     repetitions=2, min_seconds=0.05, min_queries=60, warmup=2, energy="none", timeout=60, idle_seconds=0
@@ -42,7 +42,7 @@ def bundle(tmp_path_factory):
 def measured(bundle):
     """A report of the miniature bundle with its own fp32 variant as the reference."""
     files = [models.find_model(bundle), models.find_model(bundle, "reference", "model")]
-    return measure.measure(files, ["host"], QUICK, TEXTS, Silent(), bundle=models.bundle_measurements(bundle))
+    return measure.measure(files, ["host"], QUICK, TEXTS, NoProgress(), bundle=models.bundle_measurements(bundle))
 
 
 def run_worker(**request):
@@ -251,8 +251,8 @@ class Replay(LocalTarget):
 
 def test_out_of_memory_is_a_result(bundle):
     files = [models.find_model(bundle)]
-    killed = Completed("out of memory", "", "exit code -9", 0.1)
-    found = measure.measure_device(files, Replay([killed, killed]), QUICK, TEXTS, Silent())
+    killed = ProcessResult("out of memory", "", "exit code -9", 0.1)
+    found = measure.measure_device(files, Replay([killed, killed]), QUICK, TEXTS, NoProgress())
     assert [run.outcome for run in found.runs] == ["out of memory"] * 2
     assert found.find("latency_p50", "miniature").reason == "no process finished: out of memory (exit code -9)"
 
@@ -261,7 +261,7 @@ def test_a_model_that_does_not_open_stops_the_run(tmp_path):
     path = token_model(tmp_path / "broken.onnx", TensorProto.INT64)
     path.write_bytes(b"no model")
     with pytest.raises(InputError, match=r"broken cannot be measured: .*; check the model"):
-        measure.measure([models.find_model(path)], ["host"], QUICK, TEXTS, Silent())
+        measure.measure([models.find_model(path)], ["host"], QUICK, TEXTS, NoProgress())
 
 
 def test_a_missing_device_does_not_stop_the_others(bundle, monkeypatch):
@@ -272,11 +272,11 @@ def test_a_missing_device_does_not_stop_the_others(bundle, monkeypatch):
 
     monkeypatch.setattr(measure, "open_target", lambda device, options: closed(device))
     files = [models.find_model(bundle)]
-    found = measure.measure(files, ["raspberry-pi-5", "host"], QUICK, TEXTS, Silent())
+    found = measure.measure(files, ["raspberry-pi-5", "host"], QUICK, TEXTS, NoProgress())
     assert [device.device for device in found.devices] == ["host"]
     assert found.unavailable == (report.Unavailable("raspberry-pi-5", "nobody answers; switch it on"),)
     with pytest.raises(UnavailableError, match="nobody answers"):
-        measure.measure(files, ["raspberry-pi-5"], QUICK, TEXTS, Silent())
+        measure.measure(files, ["raspberry-pi-5"], QUICK, TEXTS, NoProgress())
 
 
 def test_a_process_that_hangs_is_stopped(tmp_path):
@@ -339,7 +339,7 @@ def test_codecarbon_is_an_estimate_where_it_guesses(mode, source, monkeypatch):
     answer = {"joules": 2.0, "queries": 1000, "wall": 1.0, "cpu": 1.0, "mode": mode, "watts": 8.0}
     answer |= {"processor": "some CPU", "version": "3.3.2"}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    found = energy.from_codecarbon(Replay([Completed("ok", json.dumps(answer))]), {})
+    found = energy.from_codecarbon(Replay([ProcessResult("ok", json.dumps(answer))]), {})
     assert found.joules_per_query == pytest.approx(0.002)
     assert (found.source, found.estimate) == (source, mode == "cpu_load")
 
@@ -379,7 +379,7 @@ def test_models_are_found_or_refused_clearly(bundle, tmp_path):
         models.find_model(tmp_path / "lonely.onnx")
     same = models.find_model(bundle)
     with pytest.raises(InputError, match="two models have the same name"):
-        measure.measure([same, same], ["host"], QUICK, TEXTS, Silent())
+        measure.measure([same, same], ["host"], QUICK, TEXTS, NoProgress())
 
 
 def test_devices_are_refused_with_the_nearest_name():

@@ -38,7 +38,7 @@ class Elements(HTMLParser):
 
 def hostile_report():
     rows = [one("latency_p50", 1e-3 * factor, processes=(1e-3, 1.1e-3 * factor)) for factor in (1, 2)]
-    rows += [one("tokenize_p50", 1e-4), one("energy_per_query", 1e-3, "J", kind="modelled", source=HOSTILE)]
+    rows += [one("tokenize_p50", 1e-4), one("energy_per_query", 1e-3, "J", kind="estimated", source=HOSTILE)]
     rows += [one(f"cold_start_{part}", 0.1) for part in ("interpreter", "import", "tokenizer", "session", "first")]
     rows = [dataclasses.replace(row, model=HOSTILE, method=HOSTILE) for row in rows]
     quality = [

@@ -17,7 +17,7 @@ from pocketrank.devices.profile import read_profile
 from pocketrank.devices.targets.local import LocalTarget
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 TEXTS = ["merge two sorted lists", "open a network connection", "random number", "read text from socket"]
 QUICK = measure.MeasureSettings(
@@ -51,7 +51,7 @@ def test_everything_beside_the_main_figures(bundle, tmp_path):
         sustained_seconds=0.4,
         sweeps={"length": (4, 12, 99), "batch": (1, 4), "threads": (1, 2)},
     )
-    report = measure.measure([models.find_model(bundle)], ["host"], settings, TEXTS, Silent())
+    report = measure.measure([models.find_model(bundle)], ["host"], settings, TEXTS, NoProgress())
     (device,) = report.devices
     empty = {one.metric: one for one in device.overhead}
     whole = device.find("latency_p50", "miniature")
@@ -177,4 +177,4 @@ def test_one_share_of_a_quota_is_not_contention(worker):
 
 def test_this_machine_is_not_a_stand_in():
     target = LocalTarget(read_profile("host"))
-    assert (target.timed, target.stands_in, target.share) == (True, False, 1.0)
+    assert (target.timed, target.is_emulated, target.share) == (True, False, 1.0)

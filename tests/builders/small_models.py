@@ -93,8 +93,8 @@ def make_texts(folder: Path, documents: int = 40, queries: int = 25, training: i
     write_lines(folder / "corpus" / "corpus.jsonl", rows)
     asked = sentences(queries, seed=2, longest=5)
     write_lines(folder / "corpus" / "queries.jsonl", [{"_id": f"q{n}", "text": text} for n, text in enumerate(asked)])
-    trained: list[dict[str, object]] = [{"text": text, "role": "document", "form": "document"} for text in texts]
-    trained += [{"text": text, "role": "query", "form": "crop"} for text in sentences(training - documents, seed=4)]
+    trained: list[dict[str, object]] = [{"text": text, "role": "document", "kind": "document"} for text in texts]
+    trained += [{"text": text, "role": "query", "kind": "crop"} for text in sentences(training - documents, seed=4)]
     write_lines(folder / "queries" / "training.jsonl", trained)
     make_tokenizer(folder / "vocabulary" / "tokenizer.json")
 

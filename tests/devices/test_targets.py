@@ -26,7 +26,7 @@ from pocketrank.devices.targets.qemu import QemuTarget, show_processor
 from pocketrank.devices.targets.replay import Recorder
 from pocketrank.devices.targets.ssh import SshTarget
 from pocketrank.runtime.errors import InputError, UnavailableError
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 TEXTS = ["merge two sorted lists", "open a network connection", "random number", "read text from socket"]
 QUICK = measure.MeasureSettings(
@@ -128,7 +128,7 @@ def test_a_limited_process_is_stopped_by_the_clock_and_leaves_nothing(tmp_path):
 def test_values_under_limits_are_emulated_and_a_quota_has_no_latency(bundle):
     target = limited(megahertz=0.5 * (cgroup.host_megahertz() or pytest.skip("clock unknown")))
     with target:
-        found = measure.measure_device([models.find_model(bundle)], target, QUICK, TEXTS, Silent())
+        found = measure.measure_device([models.find_model(bundle)], target, QUICK, TEXTS, NoProgress())
     latency = found.find("latency_p50", "miniature")
     assert latency.value is None
     assert latency.reason.startswith("a quota stops a process between its queries")
@@ -226,7 +226,7 @@ def test_emulated_board_computes_the_same_and_counts_repeatably(emulation, bundl
     files = [models.find_model(bundle)]
     counting = dataclasses.replace(QUICK, repetitions=3, min_queries=800)
     with Recorder(QemuTarget(read_profile("raspberry-pi-4")), tmp_path / "recording.jsonl") as recorder:
-        found = measure.measure_device(files, recorder, counting, TEXTS, Silent())
+        found = measure.measure_device(files, recorder, counting, TEXTS, NoProgress())
     assert found.machine["architecture"] == "aarch64"
     assert found.machine["cpu_part"] == "0xd08"
     (golden,) = found.golden
@@ -243,7 +243,9 @@ def test_emulated_board_computes_the_same_and_counts_repeatably(emulation, bundl
     assert 10_000 < counted.value < 10_000_000
     assert len(counted.processes) == 3
     assert all(abs(one / counted.value - 1) < 0.001 for one in counted.processes)
-    played = measure.measure(files, [f"replay:{tmp_path / 'recording.jsonl'}"], counting, TEXTS, Silent()).devices[0]
+    played = measure.measure(files, [f"replay:{tmp_path / 'recording.jsonl'}"], counting, TEXTS, NoProgress()).devices[
+        0
+    ]
     assert played.target == "replay"
     assert played.find("instructions_per_query", "miniature").value == counted.value
     assert played.golden == found.golden
@@ -314,7 +316,7 @@ def test_a_board_is_measured_and_left_clean(board, bundle):
     address, config = board
     before = traces()
     options = BoardOptions(python=sys.executable, ssh_config=config)
-    report = measure.measure([models.find_model(bundle)], [address], QUICK, TEXTS, Silent(), options=options)
+    report = measure.measure([models.find_model(bundle)], [address], QUICK, TEXTS, NoProgress(), options=options)
     (device,) = report.devices
     assert (device.device, device.target) == (address, "ssh")
     assert device.find("latency_p50", "miniature").kind == "measured"
@@ -367,6 +369,6 @@ def test_an_environment_is_made_on_the_board(board, bundle):
     address, config = board
     before = traces()
     options = BoardOptions(ssh_config=config)
-    report = measure.measure([models.find_model(bundle)], [address], QUICK, TEXTS, Silent(), options=options)
+    report = measure.measure([models.find_model(bundle)], [address], QUICK, TEXTS, NoProgress(), options=options)
     assert report.devices[0].machine["libraries"]["onnxruntime"] in qemu_setup.WORKER_LOCK.read_text()
     assert traces() <= before

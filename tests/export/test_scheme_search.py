@@ -23,7 +23,7 @@ from pocketrank.pipeline.quantize.plan_choice import target_bytes, training_subs
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet
 from pocketrank.pipeline.settings import QuantizeSettings
 from pocketrank.runtime.errors import InputError
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def ids() -> list[list[int]]:
 
 @pytest.fixture(scope="module")
 def sensitivity(weights: TransformerWeights, ids: list[list[int]]) -> Sensitivity:
-    return measure_sensitivity(weights, ids[:8], ids, Silent(), lambda data: {"symmetric": 0.5 - 1e-9 * len(data)})
+    return measure_sensitivity(weights, ids[:8], ids, NoProgress(), lambda data: {"symmetric": 0.5 - 1e-9 * len(data)})
 
 
 def size(weights):
@@ -66,7 +66,7 @@ def test_each_tensor_is_measured_alone(weights, ids, sensitivity):
 
 
 def test_it_is_the_same_each_time_and_survives_its_file(weights, ids, sensitivity, tmp_path):
-    again = measure_sensitivity(weights, ids[:8], ids, Silent(), lambda data: {"symmetric": 0.5 - 1e-9 * len(data)})
+    again = measure_sensitivity(weights, ids[:8], ids, NoProgress(), lambda data: {"symmetric": 0.5 - 1e-9 * len(data)})
     assert again == sensitivity
     write_sensitivity(tmp_path / "sensitivity.json", sensitivity)
     assert read_sensitivity(tmp_path / "sensitivity.json") == sensitivity

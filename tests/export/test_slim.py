@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pocketrank.export.bundle.slim import without_reference
+from pocketrank.export.bundle.slim import drop_reference_variant
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.manifest import read_manifest
 from pocketrank.runtime.verify import verify_bundle
@@ -11,7 +11,7 @@ from pocketrank.runtime.verify import verify_bundle
 
 def test_only_the_reference_goes(tiny_bundle: Path, tmp_path: Path) -> None:
     before = read_manifest(tiny_bundle)
-    slim = without_reference(tiny_bundle, tmp_path / "slim")
+    slim = drop_reference_variant(tiny_bundle, tmp_path / "slim")
     assert set(before.variants) - set(slim.variants) == {"model"}
     assert set(before.files) - set(slim.files) == {"onnx/model.onnx"}
     assert all(check.passed for check in verify_bundle(tmp_path / "slim"))
@@ -22,4 +22,4 @@ def test_only_the_reference_goes(tiny_bundle: Path, tmp_path: Path) -> None:
 
 def test_an_existing_folder_is_not_overwritten(tiny_bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
-        without_reference(tiny_bundle, tmp_path)
+        drop_reference_variant(tiny_bundle, tmp_path)

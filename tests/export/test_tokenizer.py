@@ -5,7 +5,7 @@ import json
 import pytest
 from builders.small_student import small_tokenizer
 from pocketrank.export.bundle.tokenizer import compact_tokenizer, first_difference, special_tokens
-from pocketrank.export.check.tokenizer_edge_cases import HOSTILE_TEXTS
+from pocketrank.export.check.tokenizer_edge_cases import TOKENIZER_EDGE_CASES
 from pocketrank.runtime.errors import InputError
 from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -21,11 +21,11 @@ def pretty():
 def test_it_is_shorter_and_reads_hostile_texts_alike(pretty):
     compact = compact_tokenizer(pretty)
     assert len(compact) < 0.6 * len(pretty)
-    assert first_difference(pretty, compact, HOSTILE_TEXTS) is None
+    assert first_difference(pretty, compact, TOKENIZER_EDGE_CASES) is None
     one, two = Tokenizer.from_str(pretty.decode()), Tokenizer.from_str(compact.decode())
     one.no_truncation()
     one.no_padding()
-    for text in HOSTILE_TEXTS:
+    for text in TOKENIZER_EDGE_CASES:
         assert one.encode(text).ids == two.encode(text).ids
         assert one.encode(text, "second").type_ids == two.encode(text, "second").type_ids
         assert one.decode(one.encode(text).ids) == two.decode(two.encode(text).ids)

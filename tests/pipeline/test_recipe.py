@@ -18,14 +18,14 @@ def write(folder: Path, text: str) -> Path:
 def test_five_lines_are_enough(tmp_path: Path) -> None:
     resolved = read_recipe(write(tmp_path, '[corpus]\nsource = "pydocs"\n'))
     assert resolved.recipe.name == "mine"
-    assert resolved.recipe.student.layers == resolved.written["student"]["layers"]
+    assert resolved.recipe.student.layers == resolved.resolved_toml["student"]["layers"]
 
 
 def test_the_resolved_recipe_reads_back_as_itself(tmp_path: Path) -> None:
     first = read_recipe(write(tmp_path, 'name = "a"\n[distill]\nsteps = 7\n[distill.losses]\ncosine = 1\n'))
     again = tmp_path / "again.toml"
-    again.write_bytes(recipe_toml(first.written))
-    assert read_recipe(again).written == first.written
+    again.write_bytes(recipe_toml(first.resolved_toml))
+    assert read_recipe(again).resolved_toml == first.resolved_toml
     assert first.recipe.distill.losses == {"cosine": 1.0}
 
 
@@ -57,7 +57,7 @@ def test_paths_count_from_the_recipe_and_overrides_from_the_working_folder(
     path = write(folder, '[corpus]\nsource = "beir"\npath = "../data"\n[gate]\nbudget = "b.toml"\n')
     resolved = read_recipe(path)
     assert resolved.recipe.corpus.path == str(tmp_path / "data")
-    assert resolved.written["corpus"]["path"] == "../data"
+    assert resolved.resolved_toml["corpus"]["path"] == "../data"
     monkeypatch.chdir(tmp_path)
     moved = read_recipe(path, ["corpus.path=elsewhere", "gate.budget=c.toml"])
     assert moved.recipe.corpus.path == str(tmp_path / "elsewhere")
@@ -84,12 +84,17 @@ def test_overrides_are_typed_and_checked(tmp_path: Path) -> None:
 
 def test_the_last_override_wins_and_is_recorded(tmp_path: Path) -> None:
     path = write(tmp_path, "[student]\nlayers = 2\n[distill.losses]\ncosine = 1.0\n")
-    overrides = ["student.layers=3", "student.layers=4", "distill.losses.geometry=0.5", "queries.forms=['title']"]
+    overrides = [
+        "student.layers=3",
+        "student.layers=4",
+        "distill.losses.similarity_matrix=0.5",
+        "queries.kinds=['title']",
+    ]
     resolved = read_recipe(path, overrides)
-    assert resolved.recipe.student.layers == resolved.written["student"]["layers"] == 4
-    assert resolved.written["distill"]["losses"] == {"cosine": 1.0, "geometry": 0.5}
-    assert resolved.written["queries"]["forms"] == ["title"]
-    whole = read_recipe(path, ["distill.losses={scores=1}"])
+    assert resolved.recipe.student.layers == resolved.resolved_toml["student"]["layers"] == 4
+    assert resolved.resolved_toml["distill"]["losses"] == {"cosine": 1.0, "similarity_matrix": 0.5}
+    assert resolved.resolved_toml["queries"]["kinds"] == ["title"]
+    whole = read_recipe(path, ["distill.losses={batch_kl=1}"])
     assert whole.recipe.distill.losses == {"scores": 1.0}
 
 

@@ -12,7 +12,7 @@ from pocketrank.pipeline.recipe import ResolvedRecipe, read_recipe
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.stages import STAGES, Stage
 from pocketrank.runtime.errors import InputError
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 CALLS: list[str] = []
 
@@ -24,7 +24,7 @@ def first(context: StageContext) -> None:
 
 def second(context: StageContext) -> None:
     CALLS.append("second")
-    finished = context.work / "half"
+    finished = context.scratch / "half"
     if not finished.exists():
         finished.write_text("done", encoding="ascii")
         if context.recipe.student.layers == 13:
@@ -56,7 +56,7 @@ class TestCache:
 
     def run(self, tmp_path: Path, *overrides: str, overwrite: str = "only-missing") -> list[str]:
         CALLS.clear()
-        runner.run_recipe(recipe(tmp_path, *overrides), tmp_path / "out", Silent(), overwrite)
+        runner.run_recipe(recipe(tmp_path, *overrides), tmp_path / "out", NoProgress(), overwrite)
         return list(CALLS)
 
     def test_finished_stages_are_kept(self, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(InputError, match="another run is working"):
-            runner.run_recipe(recipe(tmp_path), tmp_path, Silent())
+            runner.run_recipe(recipe(tmp_path), tmp_path, NoProgress())
     finally:
         os.kill(holder.pid, signal.SIGKILL)
         holder.communicate()

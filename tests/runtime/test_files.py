@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.files import (
+    atomic_folder,
     disk_errors,
     inside,
     json_bytes,
@@ -14,7 +15,6 @@ from pocketrank.runtime.files import (
     read_toml,
     sha256_bytes,
     sha256_file,
-    whole_folder,
     write_bytes,
 )
 
@@ -35,14 +35,14 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     target = tmp_path / "out"
-    with whole_folder(target) as partial:
+    with atomic_folder(target) as partial:
         (partial / "a").write_text("1")
         assert not target.exists()
-    with pytest.raises(KeyboardInterrupt), whole_folder(target) as partial:
+    with pytest.raises(KeyboardInterrupt), atomic_folder(target) as partial:
         (partial / "a").write_text("2")
         raise KeyboardInterrupt
     assert (target / "a").read_text() == "1" and os.listdir(tmp_path) == ["out"]
-    with whole_folder(target) as partial:
+    with atomic_folder(target) as partial:
         (partial / "b").write_text("3")
     assert os.listdir(target) == ["b"] and os.listdir(tmp_path) == ["out"]
 

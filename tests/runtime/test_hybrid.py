@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from builders.miniature import WORDS, write_bundle
-from pocketrank.pipeline.evaluate.bm25_weight import choose_words_weights
+from pocketrank.pipeline.evaluate.bm25_weight import choose_bm25_weights
 from pocketrank.pipeline.retrieval.bm25 import bm25_scores, fuse
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet
 from pocketrank.runtime import hybrid as hybrid_module
@@ -16,7 +16,7 @@ from pocketrank.runtime.corpus import Document
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError, UnavailableError
 from pocketrank.runtime.files import write_bytes
-from pocketrank.runtime.hybrid import WORDS_WEIGHT, HybridIndex, best_rows
+from pocketrank.runtime.hybrid import BM25_WEIGHT, HybridIndex, best_rows
 from pocketrank.runtime.index import DocumentIndex, build_index
 from pocketrank.runtime.manifest import manifest_bytes, read_manifest
 
@@ -62,7 +62,7 @@ def test_the_part_on_the_device_scores_as_the_baseline_does(indexes, documents):
 @pytest.mark.parametrize("kind", ["float32", "int8", "binary"])
 def test_fused_scores_are_sums_of_standardised_ones(encoder, documents, indexes, kind, monkeypatch):
     monkeypatch.setattr(hybrid_module, "NAMED_MIN", 300)
-    both = HybridIndex(DocumentIndex.open(indexes[kind]), words_weight=1.0)
+    both = HybridIndex(DocumentIndex.open(indexes[kind]), bm25_weight=1.0)
     vectors = encoder.encode([document.full_text for document in documents])
     for query in QUERIES:
         vector = encoder.encode_query(query)
@@ -206,13 +206,13 @@ def test_the_weight_is_chosen_by_held_back_queries(encoder, documents):
     judged = {name: {f"d{name[1:]}": 1} for name in asked}
     whole = RetrievalSet(texts, {}, asked, {"train": judged, "test": {}})
     documents = {"bundle": own, "teacher": own}
-    weights = choose_words_weights(whole, list(asked.values())[:60], encoder, documents)
+    weights = choose_bm25_weights(whole, list(asked.values())[:60], encoder, documents)
     found = weights["bundle"]
     assert weights["teacher"] == found
-    assert found.queries >= 60 and found.weight > WORDS_WEIGHT
+    assert found.queries >= 60 and found.weight > BM25_WEIGHT
     assert found.ndcg10[f"{found.weight:g}"] == max(found.ndcg10.values()) > found.ndcg10["0.4"]
     for few in ([], list(asked.values())[:5]):
-        assert choose_words_weights(whole, few, encoder, documents) == {}
+        assert choose_bm25_weights(whole, few, encoder, documents) == {}
 
 
 def test_the_commands(encoder, documents, tmp_path, pocketrank):
@@ -224,15 +224,15 @@ def test_the_commands(encoder, documents, tmp_path, pocketrank):
     stored = sum(path.stat().st_size for path in (index / "bm25").iterdir())
     assert json.loads(done.stdout)["bm25_bytes"] == stored
     words = ("search", index, "E4711", "--bundle", encoder.bundle, "--json")
-    both = ("--hybrid", "--words-weight=1")
+    both = ("--hybrid", "--bm25-weight=1")
     found = [json.loads(pocketrank(*words, *more).stdout)["hits"][0]["id"] for more in ((), both)]
     assert found[0] != "d17" and found[1] == "d17"
     done = pocketrank("search", encoder.bundle, "E4711", "--corpus", tmp_path / "corpus.jsonl", *both, "--json")
     assert json.loads(done.stdout)["hits"][0]["id"] == "d17"
     chosen = shutil.copytree(encoder.bundle, tmp_path / "chosen")
-    write_bytes(chosen / "manifest.json", manifest_bytes(replace(read_manifest(chosen), words_weight={"bundle": 1.0})))
+    write_bytes(chosen / "manifest.json", manifest_bytes(replace(read_manifest(chosen), bm25_weight={"bundle": 1.0})))
     words = ("search", index, "E4711", "--bundle", chosen, "--json", "--hybrid")
-    found = [json.loads(pocketrank(*words, *more).stdout)["hits"] for more in ((), both[1:], ("--words-weight=0",))]
+    found = [json.loads(pocketrank(*words, *more).stdout)["hits"] for more in ((), both[1:], ("--bm25-weight=0",))]
     assert found[0] == found[1] != found[2]  # the weight that was chosen for the bundle is the default
     pocketrank("index", encoder.bundle, tmp_path / "corpus.jsonl", "--out", tmp_path / "plain")
     done = pocketrank("search", tmp_path / "plain", "E4711", "--bundle", encoder.bundle, "--hybrid")

@@ -3,7 +3,7 @@ from typing import Literal
 
 import pytest
 from pocketrank.runtime.errors import InputError
-from pocketrank.runtime.schema import from_mapping, nearest, to_mapping
+from pocketrank.runtime.schema import did_you_mean, from_mapping, to_mapping
 
 
 @dataclass(frozen=True)
@@ -59,4 +59,4 @@ def test_what_does_not_fit_is_named(mapping, message):
 
 
 def test_nearest_says_when_nothing_is_near():
-    assert nearest("zzz", ["layers"]) == "no valid name is near it. (valid: layers)"
+    assert did_you_mean("zzz", ["layers"]) == "no valid name is near it. (valid: layers)"

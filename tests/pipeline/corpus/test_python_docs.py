@@ -15,7 +15,7 @@ from pocketrank.pipeline.corpus.text_files import read_texts
 from pocketrank.pipeline.retrieval.near_duplicates import ShingleIndex, character_shingles, normalise, word_shingles
 from pocketrank.pipeline.settings import CorpusSettings
 from pocketrank.runtime.errors import InputError, UnavailableError
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 SOURCE = '''
 """Tools to sort and to merge sequences.
@@ -95,19 +95,19 @@ from types import SimpleNamespace
 from pocketrank.pipeline.retrieval.dataset import write_retrieval_set
 from pocketrank.pipeline.corpus.python_docs import read_pydocs
 from pocketrank.pipeline.settings import CorpusSettings
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 import pathlib
 if sys.argv[1] == "reversed":
     walk = pathlib.Path.rglob
     pathlib.Path.rglob = lambda self, pattern: reversed(list(walk(self, pattern)))
-found, source = read_pydocs(CorpusSettings(packages=("packaging",)), Silent())
+found, source = read_pydocs(CorpusSettings(packages=("packaging",)), NoProgress())
 print(write_retrieval_set(Path(sys.argv[2]), found))
 """
 
 
 @pytest.fixture(scope="module")
 def small():
-    return read_pydocs(CorpusSettings(packages=("packaging",)), Silent())
+    return read_pydocs(CorpusSettings(packages=("packaging",)), NoProgress())
 
 
 def test_same_bytes_whatever_file_order_hash_seed_and_locale(tmp_path):
@@ -153,13 +153,13 @@ def test_no_test_query_is_repeated_anywhere(small):
 
 def test_limits_are_kept():
     settings = CorpusSettings(packages=("packaging",), max_documents=120, max_test_queries=5)
-    found, _ = read_pydocs(settings, Silent())
+    found, _ = read_pydocs(settings, NoProgress())
     assert len(found.documents) == 120 and len(found.qrels["test"]) == 5
 
 
 def test_a_package_that_is_not_installed_is_named():
     with pytest.raises(UnavailableError, match="no_such_package"):
-        read_pydocs(CorpusSettings(packages=("no_such_package",)), Silent())
+        read_pydocs(CorpusSettings(packages=("no_such_package",)), NoProgress())
 
 
 def similarity(left: frozenset[str], right: frozenset[str]) -> float:

@@ -17,14 +17,14 @@ from pocketrank.pipeline.distill.batches import BatchPlan, balanced_cuts
 from pocketrank.pipeline.distill.stage import run_distill
 from pocketrank.pipeline.distill.trainer import learning_rate
 from pocketrank.pipeline.distill.validation import held_back
-from pocketrank.pipeline.queries.tokenized_texts import TokenisedTexts, tokenise
+from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts, tokenize
 from pocketrank.pipeline.settings import DistillSettings, Recipe, StudentSettings
 from pocketrank.pipeline.stage import StageContext
-from pocketrank.pipeline.student.initialization import random_weights, reduce_width
+from pocketrank.pipeline.student.initialization import project_embeddings, random_weights
 from pocketrank.pipeline.student.model import FlatParameters, Student, load_student, save_student, shape_of
 from pocketrank.pipeline.training import worker_pool as processes
 from pocketrank.runtime.errors import InputError
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 STUDENT = StudentSettings(layers=2, hidden=32, heads=2, intermediate=64, max_length=24, initialise="random")
 
@@ -44,7 +44,7 @@ def context(inputs: Path, folder: Path, **changes: Any) -> StageContext:
         (folder / name).mkdir(parents=True, exist_ok=True)
     stages = ("corpus", "queries", "vocabulary", "teacher")
     places = {name: inputs / name for name in stages}
-    return StageContext(recipe, {}, places, folder / "output", folder / "work", Silent())
+    return StageContext(recipe, {}, places, folder / "output", folder / "work", NoProgress())
 
 
 def results(folder: Path) -> tuple[bytes, bytes]:
@@ -73,7 +73,7 @@ def test_the_student_learns(alone: Path) -> None:
 
 def test_log_has_no_timings(alone: Path) -> None:
     assert set(json.loads((alone / "output" / "log.json").read_text())["points"][0]) <= {
-        "step", "loss", "cosine", "geometry", "corpus_scores", "corpus_answers", "gradient_norm",
+        "step", "loss", "cosine", "similarity_matrix", "corpus_kl", "corpus_cross_entropy", "gradient_norm",
         "validation_cosine", "validation_overlap", "validation_mrr10",
     }  # fmt: skip
     assert json.loads((alone / "output" / "speed.json").read_text())["tokens_per_second"] > 0
@@ -127,13 +127,13 @@ from pathlib import Path
 from pocketrank.pipeline.distill import stage
 from pocketrank.pipeline.recipe import read_recipe
 from pocketrank.pipeline.stage import StageContext
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 inputs, folder, recipe = map(Path, sys.argv[1:4])
 for name in ("output", "work"):
     (folder / name).mkdir(parents=True, exist_ok=True)
 places = {name: inputs / name for name in ("corpus", "queries", "vocabulary", "teacher")}
 stage.run_distill(
-    StageContext(read_recipe(recipe).recipe, {}, places, folder / "output", folder / "work", Silent())
+    StageContext(read_recipe(recipe).recipe, {}, places, folder / "output", folder / "work", NoProgress())
 )
 """
 
@@ -283,9 +283,9 @@ def test_gradients_are_those_of_autograd_on_whole_tensors() -> None:
         assert expected is not None and torch.allclose(view, expected, atol=1e-6), name
 
 
-def texts_of(lengths: list[int], documents: int) -> TokenisedTexts:
+def texts_of(lengths: list[int], documents: int) -> TokenizedTexts:
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    return TokenisedTexts(
+    return TokenizedTexts(
         np.arange(starts[-1], dtype=np.int32), starts, np.arange(len(lengths)) < documents
     )  # fmt: skip
 
@@ -340,7 +340,7 @@ def test_cuts_balance_padded_work() -> None:
 
 
 def test_truncation_keeps_the_separator(inputs: Path) -> None:
-    texts = tokenise(inputs / "queries" / "training.jsonl", inputs / "vocabulary" / "tokenizer.json", 8)
+    texts = tokenize(inputs / "queries" / "training.jsonl", inputs / "vocabulary" / "tokenizer.json", 8)
     assert texts.lengths.max() == 8
     assert (texts.ids[texts.starts[1:] - 1] == 3).all() and (texts.ids[texts.starts[:-1]] == 2).all()
 
@@ -355,8 +355,8 @@ def test_learning_rate_rises_and_falls() -> None:
 
 def test_width_is_reduced_or_padded() -> None:
     vectors = np.random.default_rng(0).standard_normal((40, 12)).astype(np.float32)
-    assert reduce_width(vectors, 5).shape == (40, 5)
-    wide = reduce_width(vectors, 20)
+    assert project_embeddings(vectors, 5).shape == (40, 5)
+    wide = project_embeddings(vectors, 20)
     assert wide.shape == (40, 20) and not wide[:, 12:].any()
     centred = vectors - vectors.mean(0)
     ratio = (wide @ wide.T) / (centred @ centred.T)  # all axes are kept, so similarities keep their proportions

@@ -18,7 +18,7 @@ from pocketrank.pipeline.fingerprint import distill_fingerprint
 from pocketrank.pipeline.settings import DistillSettings, QuantizeSettings, Recipe, StudentSettings
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.runtime.errors import InputError
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 STUDENT = StudentSettings(layers=1, hidden=32, heads=2, intermediate=64, max_length=24, initialise="random")
 INT4 = QuantizeSettings(table="int4", linear="int4", tensors={"layer0.expand": "int7"})
@@ -38,7 +38,7 @@ def context(inputs: Path, folder: Path, quantize: QuantizeSettings = INT4, **cha
     for name in ("output", "work"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     places = {name: inputs / name for name in ("corpus", "queries", "vocabulary", "teacher")}
-    return StageContext(recipe, {}, places, folder / "output", folder / "work", Silent())
+    return StageContext(recipe, {}, places, folder / "output", folder / "work", NoProgress())
 
 
 def result(folder: Path) -> bytes:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from pocketrank.pipeline.distill import teacher_documents
 from pocketrank.pipeline.distill.relevance_pairs import known_pairs
-from pocketrank.pipeline.losses.batch import PAIR_LOSSES, Lists
+from pocketrank.pipeline.losses.batch import PAIR_LOSSES, ListBatch
 from pocketrank.pipeline.losses.weighted import WeightedLosses
-from pocketrank.pipeline.queries.tokenized_texts import TokenisedTexts
+from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet, json_lines, write_retrieval_set
 from pocketrank.runtime.files import write_bytes
 
@@ -19,9 +19,9 @@ def unit(*size: int, seed: int = 0) -> torch.Tensor:
     return torch.nn.functional.normalize(values, dim=-1)
 
 
-def pairs(queries: torch.Tensor, documents: torch.Tensor, inherited: torch.Tensor) -> Lists:
+def pairs(queries: torch.Tensor, documents: torch.Tensor, inherited: torch.Tensor) -> ListBatch:
     count = len(queries)
-    return Lists(
+    return ListBatch(
         queries, documents[:, None], inherited[:, None], torch.zeros(count, 1), torch.ones(count, 1, dtype=torch.bool)
     )
 
@@ -36,7 +36,7 @@ def test_pairs_come_from_judgements_and_titles(tmp_path: Path) -> None:
     write_retrieval_set(tmp_path / "corpus", whole)
     texts = [("document", "Fence keeps sheep"), ("document", "clover grows"), ("query", "what keeps sheep")]
     texts += [("query", "what grows"), ("query", "Fence"), ("query", "Moss")]
-    records = ({"text": text, "role": role, "form": role} for role, text in texts)
+    records = ({"text": text, "role": role, "kind": role} for role, text in texts)
     write_bytes(tmp_path / "training.jsonl", json_lines(records))
     known = known_pairs(tmp_path / "corpus", tmp_path / "training.jsonl")
     assert known.judged.tolist() == [[2, 0], [3, 1]] and known.titled.tolist() == [[4, 0]]
@@ -44,7 +44,7 @@ def test_pairs_come_from_judgements_and_titles(tmp_path: Path) -> None:
     assert found is not None
     assert found.rows.tolist() == [[2, 0], [3, 1], [4, 0]]  # Moss has no document among the training texts
     assert found.without(np.array([1])).rows.tolist() == [[2, 0], [4, 0]]
-    write_bytes(tmp_path / "none.jsonl", json_lines(iter([{"text": "x", "role": "query", "form": "crop"}])))
+    write_bytes(tmp_path / "none.jsonl", json_lines(iter([{"text": "x", "role": "query", "kind": "crop"}])))
     assert known_pairs(tmp_path / "corpus", tmp_path / "none.jsonl").lists() is None
 
 
@@ -66,14 +66,14 @@ def test_gradients_of_contrast_are_right(name: str) -> None:
 
 
 def test_only_list_losses_need_a_cross_encoder() -> None:
-    direct = WeightedLosses({"contrastive": 1.0, "cosine": 0.5})
+    direct = WeightedLosses({"multiple_negatives": 1.0, "cosine": 0.5})
     assert direct.read_lists and not direct.read_scores
-    assert WeightedLosses({"contrastive": 1.0, "list_scores": 0.5}).read_scores
-    assert not WeightedLosses({"contrastive": 0.0, "cosine": 0.5}).read_lists
+    assert WeightedLosses({"multiple_negatives": 1.0, "list_kl": 0.5}).read_scores
+    assert not WeightedLosses({"multiple_negatives": 0.0, "cosine": 0.5}).read_lists
 
 
 def test_documents_that_answer_are_kept_where_there_are_very_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = TokenisedTexts(np.arange(12, dtype=np.int32), np.arange(13, dtype=np.int64), np.arange(12) < 9)
+    texts = TokenizedTexts(np.arange(12, dtype=np.int32), np.arange(13, dtype=np.int64), np.arange(12) < 9)
     targets = np.eye(12, dtype=np.float32)
     monkeypatch.setattr(teacher_documents, "_MOST_DOCUMENTS", 3)
     found = teacher_documents.inherited_documents(texts, targets, np.array([[9, 4], [9, 0], [11, 8]], np.int32))

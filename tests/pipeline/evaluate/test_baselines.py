@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from builders import small_models
 from pocketrank.benchmarks.measure.model_files import quality_measurements
-from pocketrank.pipeline.evaluate import baselines as rivals_module
-from pocketrank.pipeline.evaluate.baselines import RivalFigures, measure_rivals
+from pocketrank.pipeline.evaluate import baselines as baselines_module
+from pocketrank.pipeline.evaluate.baselines import BaselineFigures, measure_baselines
 from pocketrank.pipeline.evaluate.finished_bundle import evaluate_bundle
 from pocketrank.pipeline.evaluate.model2vec import Variant, distil, encode, frequent_words, shipped_model, variants
-from pocketrank.pipeline.evaluate.record import Evaluation, summarise
+from pocketrank.pipeline.evaluate.record import Evaluation, summarize
 from pocketrank.pipeline.evaluate.vector_storage import stored_scores
 from pocketrank.pipeline.packaging.bundle_stage import quality_figures
 from pocketrank.pipeline.retrieval.bm25 import fuse
@@ -22,7 +22,7 @@ from pocketrank.pipeline.settings import EvaluateSettings, Model2vecSettings, Te
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.runtime.errors import UnavailableError
 from pocketrank.runtime.index import DocumentIndex
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 from pocketrank.runtime.schema import from_mapping, to_mapping
 
 SMALL = Model2vecSettings(dimensions=(16, 8), storage=("float32", "int8"), vocabularies=("teacher",))
@@ -30,7 +30,7 @@ SMALL = Model2vecSettings(dimensions=(16, 8), storage=("float32", "int8"), vocab
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
-    return small_models.make_teacher(tmp_path_factory.mktemp("rivals") / "small-teacher")
+    return small_models.make_teacher(tmp_path_factory.mktemp("baselines") / "small-teacher")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,9 @@ def test_the_teacher_in_int8_ranks_almost_as_the_teacher_and_is_not_measured_twi
     settings = TeacherSettings(model=str(teacher))
 
     def measured():
-        return measure_rivals(["bm25", "teacher-int8"], SMALL, settings, retrieval_set, "test", tmp_path, Silent())
+        return measure_baselines(
+            ["bm25", "teacher-int8"], SMALL, settings, retrieval_set, "test", tmp_path, NoProgress()
+        )
 
     (found,) = measured()
     loaded = load_teacher(settings)
@@ -62,28 +64,28 @@ def test_the_teacher_in_int8_ranks_almost_as_the_teacher_and_is_not_measured_twi
     def fail(*_):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(rivals_module, "load_teacher", fail)
+    monkeypatch.setattr(baselines_module, "load_teacher", fail)
     assert measured() == [found]
     changed = dataclasses.replace(retrieval_set, queries=retrieval_set.queries | {"q0": "another question"})
     with pytest.raises(AssertionError, match="measured again"):
-        measure_rivals(["teacher-int8"], SMALL, settings, changed, "test", tmp_path, Silent())
+        measure_baselines(["teacher-int8"], SMALL, settings, changed, "test", tmp_path, NoProgress())
 
 
 def test_nothing_is_loaded_when_no_rival_is_asked_for(retrieval_set):
     nowhere = TeacherSettings(model="/nowhere")
-    assert measure_rivals(["bm25", "fusion"], SMALL, nowhere, retrieval_set, "test", None, Silent()) == []
+    assert measure_baselines(["bm25", "fusion"], SMALL, nowhere, retrieval_set, "test", None, NoProgress()) == []
 
 
 def test_model2vec_at_several_sizes(teacher, retrieval_set, tmp_path):
     pytest.importorskip("skeletoken", reason="model2vec distils with it; pip install skeletoken")
     settings = TeacherSettings(model=str(teacher))
-    found = measure_rivals(["model2vec"], SMALL, settings, retrieval_set, "test", tmp_path, Silent())
+    found = measure_baselines(["model2vec"], SMALL, settings, retrieval_set, "test", tmp_path, NoProgress())
     names = [one.name for one in found]
     assert names == [f"model2vec_{size}" for size in ("16_float32", "16_int8", "8_float32", "8_int8")]
     sizes = [one.bytes for one in found]
     assert sizes[0] > sizes[1] > sizes[3] and sizes[0] > sizes[2]
     assert np.mean(found[0].ndcg10) > 0.3  # half of a document's words find it
-    again = measure_rivals(["model2vec"], SMALL, settings, retrieval_set, "test", tmp_path, Silent())
+    again = measure_baselines(["model2vec"], SMALL, settings, retrieval_set, "test", tmp_path, NoProgress())
     assert again == found and sum(path.is_dir() for path in tmp_path.iterdir()) == 1
 
 
@@ -124,22 +126,22 @@ def test_without_the_library_the_command_is_named(teacher, retrieval_set, monkey
     monkeypatch.setitem(__import__("sys").modules, "model2vec.distill", None)
     settings = TeacherSettings(model=str(teacher))
     with pytest.raises(UnavailableError, match="pip install model2vec skeletoken"):
-        measure_rivals(["model2vec"], SMALL, settings, retrieval_set, "test", None, Silent())
+        measure_baselines(["model2vec"], SMALL, settings, retrieval_set, "test", None, NoProgress())
 
 
 def test_rivals_stand_in_the_evaluation_and_the_report_but_not_in_the_bundle(tmp_path):
     own = QualityFigures(("a", "b"), *(np.array([1.0, 0.5]) for _ in range(3)))
     teacher = QualityFigures(("a", "b"), *(np.array([1.0, 1.0]) for _ in range(3)))
-    rival = RivalFigures("model2vec_64_int8", "static", 12345, ("a", "b"), (1.0, 0.2), (1.0, 0.2), (1.0, 0.2))
-    found = summarise({"teacher": teacher, "symmetric": own}, "test", 9, 100, 1, [rival])
-    entry = found.rivals["model2vec_64_int8"]
+    baseline = BaselineFigures("model2vec_64_int8", "static", 12345, ("a", "b"), (1.0, 0.2), (1.0, 0.2), (1.0, 0.2))
+    found = summarize({"teacher": teacher, "symmetric": own}, "test", 9, 100, 1, [baseline])
+    entry = found.baselines["model2vec_64_int8"]
     assert entry.bytes.value == 12345 and entry.ndcg10.value == 0.6 and entry.ndcg10.low <= 0.6 <= entry.ndcg10.high
     assert entry.ndcg10_retention is not None and entry.ndcg10_retention.value == pytest.approx(0.6)
     mapping = json.loads(json.dumps(to_mapping(found)))
     assert from_mapping(Evaluation, mapping, "evaluation.json") == found
     (tmp_path / "evaluation.json").write_text(json.dumps(mapping))
     reported = {one.metric: one for one in quality_measurements(tmp_path / "none", tmp_path / "evaluation.json")}
-    size, quality = (reported[f"rivals_model2vec_64_int8_{name}"] for name in ("bytes", "ndcg10"))
+    size, quality = (reported[f"baselines_model2vec_64_int8_{name}"] for name in ("bytes", "ndcg10"))
     assert (size.value, size.unit, size.kind) == (12345, "B", "counted")
     assert (quality.value, quality.unit, quality.kind) == (0.6, "1", "measured") and quality.low is not None
     assert not [name for name in quality_figures(mapping) if "model2vec" in name]
@@ -149,7 +151,7 @@ def test_fusions_against_their_definitions():
     random = np.random.default_rng(2)
     vectors, words = random.normal(size=(3, 40)), np.maximum(random.normal(size=(3, 40)), 0)
     words[2] = 0
-    np.testing.assert_allclose(fuse_as_device(vectors, words, 40, words_weight=1.0), fuse(vectors, words), atol=1e-9)
+    np.testing.assert_allclose(fuse_as_device(vectors, words, 40, bm25_weight=1.0), fuse(vectors, words), atol=1e-9)
     few = fuse_as_device(vectors, words, 5)
     for row in range(3):
         named = set(np.argsort(-vectors[row])[:5])
@@ -197,7 +199,7 @@ def test_a_bundle_alone_is_evaluated_with_bm25_and_with_fewer_bits(tmp_path):
     queries = {f"q{number}": documents[f"d{number}"] for number in range(8)}
     judged = {"test": {f"q{number}": {f"d{number}": 1} for number in range(8)}}
     write_retrieval_set(tmp_path / "data", RetrievalSet(documents, {}, queries, judged))
-    found = evaluate_bundle(write_bundle(tmp_path / "bundle"), tmp_path / "data", Silent(), resamples=20)
+    found = evaluate_bundle(write_bundle(tmp_path / "bundle"), tmp_path / "data", NoProgress(), resamples=20)
     ways = {"int8", "binary", "binary_unrescored"}
     assert set(found.ndcg10) == {
         *("symmetric", "bm25", "fusion_symmetric", "hybrid_symmetric", "hybrid_ranks"),
@@ -207,5 +209,5 @@ def test_a_bundle_alone_is_evaluated_with_bm25_and_with_fewer_bits(tmp_path):
     assert found.ndcg10["hybrid_symmetric"].value > 0.99 and found.ndcg10["symmetric"].value > 0.9
     assert found.ndcg10["symmetric_binary"].value == pytest.approx(found.ndcg10["symmetric_int8"].value)
     plain = EvaluateSettings(baselines=("bm25",), stored_vectors=False)
-    bare = evaluate_bundle(tmp_path / "bundle", tmp_path / "data", Silent(), resamples=20, settings=plain)
-    assert set(bare.ndcg10) == {"symmetric", "bm25"} and not bare.rivals
+    bare = evaluate_bundle(tmp_path / "bundle", tmp_path / "data", NoProgress(), resamples=20, settings=plain)
+    assert set(bare.ndcg10) == {"symmetric", "bm25"} and not bare.baselines

@@ -3,7 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
-from pocketrank.pipeline.evaluate.record import METHODS, per_query, read_evaluation, summarise
+from pocketrank.pipeline.evaluate.record import METHODS, per_query, read_evaluation, summarize
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set, write_retrieval_set
 from pocketrank.pipeline.retrieval.metrics import QualityFigures, evaluate_vectors
 from pocketrank.pipeline.teacher.vector_shards import read_vectors
@@ -18,7 +18,7 @@ def figures(values) -> QualityFigures:
 
 
 def test_summary_holds_means_intervals_and_retention():
-    found = summarise(
+    found = summarize(
         {"teacher": figures([1, 0.5, 1, 0.5]), "symmetric": figures([0.5, 0.5, 1, 0.4])}, "test", 9, 200, 1
     )
     assert found.ndcg10["teacher"].value == 0.75 and found.queries == 4 and found.documents == 9
@@ -29,14 +29,14 @@ def test_summary_holds_means_intervals_and_retention():
 
 
 def test_without_a_teacher_nothing_is_retained_and_no_queries_are_refused():
-    assert summarise({"bm25": figures([1, 0])}, "dev", 2, 0, 1).ndcg10_retention == {}
+    assert summarize({"bm25": figures([1, 0])}, "dev", 2, 0, 1).ndcg10_retention == {}
     with pytest.raises(InputError, match="no query"):
-        summarise({"bm25": figures([])}, "dev", 2, 0, 1)
+        summarize({"bm25": figures([])}, "dev", 2, 0, 1)
 
 
 def test_per_query_values_keep_their_order():
     assert per_query({"bm25": figures([1, 0.25])}) == {
-        "schema_version": 1,
+        "schema_version": 2,
         "queries": ["q0", "q1"],
         "ndcg10": {"bm25": [1.0, 0.25]},
     }

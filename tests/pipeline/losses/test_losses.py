@@ -22,7 +22,7 @@ def batch(student: torch.Tensor, teacher: torch.Tensor, documents: int = 3) -> B
     return Batch(student, teacher, is_document, unit(20, 5, seed=2), asked, answers)
 
 
-@pytest.mark.parametrize("name", sorted(set(LOSSES) - {"corpus_answers"}))
+@pytest.mark.parametrize("name", sorted(set(LOSSES) - {"corpus_cross_entropy"}))
 def test_no_loss_when_the_student_agrees_and_some_when_not(name: str) -> None:
     teacher = unit(8, 5)
     assert float(LOSSES[name](batch(teacher.clone(), teacher))) == pytest.approx(0, abs=2e-6)
@@ -48,7 +48,7 @@ def test_geometry_ignores_a_common_rotation_and_cosine_does_not() -> None:
     teacher = unit(8, 5)
     rotation, _ = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64))
     turned = batch(teacher @ rotation, teacher)
-    assert float(LOSSES["geometry"](turned)) == pytest.approx(0, abs=2e-6)
+    assert float(LOSSES["similarity_matrix"](turned)) == pytest.approx(0, abs=2e-6)
     assert float(LOSSES["cosine"](turned)) > 0.1
 
 
@@ -76,9 +76,9 @@ def test_answers_are_told_from_the_whole_corpus() -> None:
     first = (corpus[1] + corpus[2]) / 2**0.5
     right = torch.stack([first, corpus[0], corpus[5]])
     given = Batch(right, unit(3, 6), torch.zeros(3, dtype=torch.bool), corpus, asked, answers)
-    assert float(LOSSES["corpus_answers"](given)) == pytest.approx(math.log(2) / 2, abs=1e-4)  # two answers share
+    assert float(LOSSES["corpus_cross_entropy"](given)) == pytest.approx(math.log(2) / 2, abs=1e-4)  # two answers share
     wrong = Batch(right.roll(1, 0), given.teacher, given.is_document, corpus, asked, answers)
-    assert float(LOSSES["corpus_answers"](wrong)) > 5
+    assert float(LOSSES["corpus_cross_entropy"](wrong)) > 5
 
 
 def test_answers_keep_their_texts_when_a_role_is_taken() -> None:
@@ -98,8 +98,8 @@ def test_a_role_that_a_batch_lacks_counts_nothing() -> None:
     ("weights", "words"),
     [
         ({"cosin": 1.0}, "did you mean 'cosine'"),
-        ({"geometry_query": 1.0}, "did you mean 'geometry_queries'"),
-        ({"corpus_scores_documents": 1.0}, "corpus_scores is about queries alone"),
+        ({"similarity_matrix_query": 1.0}, "did you mean 'geometry_queries'"),
+        ({"corpus_scores_documents": 1.0}, "corpus_kl is about queries alone"),
         ({"cosine": -1.0}, "distill.losses.cosine = -1.0"),
         ({"cosine": float("nan")}, "distill.losses.cosine"),
         ({"cosine": 0.0}, "no loss with a weight above 0"),

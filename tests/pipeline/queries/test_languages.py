@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from builders.small_models import write_lines
 from pocketrank.export.bundle.tokenizer import compact_tokenizer, first_difference
-from pocketrank.export.check.tokenizer_edge_cases import HOSTILE_TEXTS
+from pocketrank.export.check.tokenizer_edge_cases import TOKENIZER_EDGE_CASES
 from pocketrank.pipeline.settings import DistillSettings, Recipe, StudentSettings, TeacherSettings, VocabularySettings
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.stages import STAGES
@@ -15,7 +15,7 @@ from pocketrank.pipeline.student.initialization import composed_token_vectors
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.vocabulary.token_mapping import Speller, byte_level, spell_all
 from pocketrank.runtime.encoder import Encoder
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 LINES = (
@@ -114,7 +114,7 @@ def run_stages(folder: Path, recipe: Recipe, names: tuple[str, ...]) -> dict[str
             (folder / stage.name).mkdir()
             (folder / "work" / stage.name).mkdir(parents=True)
             inputs = {name: places[name] for name in stage.inputs if name in places}
-            context = StageContext(recipe, {}, inputs, places[stage.name], folder / "work" / stage.name, Silent())
+            context = StageContext(recipe, {}, inputs, places[stage.name], folder / "work" / stage.name, NoProgress())
             stage.run(context)
     return places
 
@@ -131,8 +131,8 @@ def make_corpus(folder: Path) -> None:
             *(f"q{n}\td{n}\t1" for n in range(20) if (n % 2 == 0) == (split == "test")),
         ]
         (folder / "corpus" / "qrels" / f"{split}.tsv").write_text("\n".join(lines) + "\n")
-    trained = [{"text": text, "role": "document", "form": "document"} for text in documents]
-    trained += [{"text": text, "role": "query", "form": "crop"} for text in sentences(120, 4)]
+    trained = [{"text": text, "role": "document", "kind": "document"} for text in documents]
+    trained += [{"text": text, "role": "query", "kind": "crop"} for text in sentences(120, 4)]
     write_lines(folder / "queries" / "training.jsonl", trained)
 
 
@@ -202,7 +202,7 @@ def test_their_tokenizers_can_be_made_compact(kind: str) -> None:
     pretty = teacher_tokenizer(kind).to_str(pretty=True).encode()
     compact = compact_tokenizer(pretty)
     assert len(compact) < 0.8 * len(pretty)
-    assert first_difference(pretty, compact, [*HOSTILE_TEXTS, *sentences(200, 11)]) is None
+    assert first_difference(pretty, compact, [*TOKENIZER_EDGE_CASES, *sentences(200, 11)]) is None
     assert compact_tokenizer(compact) == compact
 
 
@@ -215,4 +215,4 @@ def test_a_students_unigram_tokenizer_is_the_same_after_compaction(tmp_path: Pat
     assert len(compact) < 0.6 * len(pretty) and compact_tokenizer(compact) == compact
     draw = np.random.default_rng(6)
     random = ["".join(map(chr, draw.choice([*range(1, 0xD7FF), *range(0xE000, 0x1FFFF)], 40))) for _ in range(300)]
-    assert first_difference(data, compact, [*HOSTILE_TEXTS, *sentences(200, 12), *random]) is None
+    assert first_difference(data, compact, [*TOKENIZER_EDGE_CASES, *sentences(200, 12), *random]) is None

@@ -39,7 +39,7 @@ def birds() -> RetrievalSet:
 def test_no_generated_text_repeats_a_held_out_query(birds):
     settings = QueriesSettings(per_document=30)
     texts, report = training_texts(birds, settings, 1)
-    generated = [text for text in texts if text.form != "document"]
+    generated = [text for text in texts if text.kind != "document"]
     index = ShingleIndex([character_shingles(HELD_OUT)], SAME_QUERY)
     for text in generated:
         assert not index.matches(character_shingles(text.text)), text
@@ -49,7 +49,7 @@ def test_no_generated_text_repeats_a_held_out_query(birds):
     assert report["dropped_as_held_out"]["crop"] > 0
     # Noise must not carry a held-out query past the check.
     noisy, _ = training_texts(birds, QueriesSettings(per_document=30, noise=1.0, term_dropout=0.3), 1)
-    kept = [text.text for text in noisy if text.form == "sentence" and "father" not in text.text]
+    kept = [text.text for text in noisy if text.kind == "sentence" and "father" not in text.text]
     assert not any("eggs" in text.lower() and "warm" in text.lower() for text in kept)
 
 
@@ -61,13 +61,13 @@ def test_the_same_seed_gives_the_same_texts_and_another_seed_others(birds):
 
 def test_all_forms_are_there_and_each_text_once(birds):
     texts, report = training_texts(birds, QueriesSettings(), 1)
-    counts = Counter(text.form for text in texts)
+    counts = Counter(text.kind for text in texts)
     assert set(counts) == {"document", "query", "title", "sentence", "crop", "keywords"}
     assert dict(counts) == report["texts"]
     assert len({text.text for text in texts}) == len(texts)
-    assert {text.role for text in texts if text.form == "document"} == {"document"}
-    assert {text.role for text in texts if text.form != "document"} == {"query"}
-    crops = {text.text for text in texts if text.form == "crop"}
+    assert {text.role for text in texts if text.kind == "document"} == {"document"}
+    assert {text.role for text in texts if text.kind != "document"} == {"query"}
+    crops = {text.text for text in texts if text.kind == "crop"}
     bodies = [" ".join(birds.body(name).split()) for name in birds.documents]
     assert all(any(crop in body for body in bodies) for crop in crops)
 
@@ -89,10 +89,10 @@ def test_fair_shares():
 
 
 def test_term_dropout_takes_words_and_adds_none(birds):
-    plain, _ = training_texts(birds, QueriesSettings(forms=("title",)), 1)
-    short, _ = training_texts(birds, QueriesSettings(forms=("title",), term_dropout=0.5), 1)
-    before = [text.text.split() for text in plain if text.form == "title"]
-    after = [text.text.split() for text in short if text.form == "title"]
+    plain, _ = training_texts(birds, QueriesSettings(kinds=("title",)), 1)
+    short, _ = training_texts(birds, QueriesSettings(kinds=("title",), term_dropout=0.5), 1)
+    before = [text.text.split() for text in plain if text.kind == "title"]
+    after = [text.text.split() for text in short if text.kind == "title"]
     assert sum(map(len, after)) < sum(map(len, before))
     assert {word for words in after for word in words} <= {word for words in before for word in words}
 
@@ -115,20 +115,20 @@ def test_what_repeats_a_held_out_query(query, text, repeats):
 
 def test_a_broken_training_file_names_its_line(tmp_path):
     path = tmp_path / "training.jsonl"
-    path.write_text('{"text": "a", "role": "query", "form": "crop"}\n{"text": "b"}\n')
+    path.write_text('{"text": "a", "role": "query", "kind": "crop"}\n{"text": "b"}\n')
     with pytest.raises(InputError, match="line 2"):
         read_training_texts(path)
 
 
 def test_lines_of_files_come_in_as_they_are(tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
-    log.write_text("how to  mend a fence\n\nHOW to Sow clover?\n" + "held out query of three\n", encoding="utf-8")
+    log.write_text("how to  fix a fence\n\nHOW to Sow clover?\n" + "held out query of three\n", encoding="utf-8")
     whole = RetrievalSet(
         {"d": "A fence keeps sheep out."}, {}, {"q": "held out query of three"}, {"test": {"q": {"d": 1}}}
     )
-    settings = QueriesSettings(forms=(), files=(str(log),), noise=1.0)
+    settings = QueriesSettings(kinds=(), files=(str(log),), noise=1.0)
     texts, report = training_texts(whole, settings, 1)
-    assert [text.text for text in texts if text.form == "file"] == ["how to mend a fence", "HOW to Sow clover?"]
+    assert [text.text for text in texts if text.kind == "file"] == ["how to fix a fence", "HOW to Sow clover?"]
     assert report["dropped_as_held_out"] == {"file": 1}
 
 
@@ -140,16 +140,16 @@ def test_frames_are_filled_with_parts_of_documents() -> None:
         {"q": "held out query of three"},
         {"test": {"q": {"d": 1}}},
     )
-    frames = ("how to {sentence}", "What is {phrase}?", "{title} manual")
-    texts, report = training_texts(whole, QueriesSettings(forms=(), frames=frames, per_document=3), 1)
-    framed = [text.text for text in texts if text.form == "framed" and "clover" not in text.text][:3]
-    assert report["texts"]["framed"] > len(framed) == 3
-    assert framed[0] in ("how to a fence keeps sheep out", "how to repair broken rails with wire")
-    phrase = framed[1].removeprefix("What is ").removesuffix("?")
+    templates = ("how to {sentence}", "What is {phrase}?", "{title} manual")
+    texts, report = training_texts(whole, QueriesSettings(kinds=(), templates=templates, per_document=3), 1)
+    templated = [text.text for text in texts if text.kind == "templated" and "clover" not in text.text][:3]
+    assert report["texts"]["templated"] > len(templated) == 3
+    assert templated[0] in ("how to a fence keeps sheep out", "how to repair broken rails with wire")
+    phrase = templated[1].removeprefix("What is ").removesuffix("?")
     assert 1 <= len(phrase.split()) <= 3
     assert phrase in "A fence keeps sheep out Repair broken rails with wire"
-    assert framed[2] == "Fences manual"
-    again, _ = training_texts(whole, QueriesSettings(forms=(), frames=frames, per_document=3), 1)
+    assert templated[2] == "Fences manual"
+    again, _ = training_texts(whole, QueriesSettings(kinds=(), templates=templates, per_document=3), 1)
     assert again == texts
 
 
@@ -161,15 +161,15 @@ def test_code_is_asked_for_in_words() -> None:
     )
     code = "\n    ".join(lines)
     whole = RetrievalSet({"a": code}, {}, {}, {"test": {}})
-    frames = ("python {sentence}", "how to {name} in python")
-    texts, _ = training_texts(whole, QueriesSettings(forms=(), frames=frames, per_document=20), 1)
-    asked = {text.text for text in texts if text.form == "framed"}
+    templates = ("python {sentence}", "how to {name} in python")
+    texts, _ = training_texts(whole, QueriesSettings(kinds=(), templates=templates, per_document=20), 1)
+    asked = {text.text for text in texts if text.kind == "templated"}
     assert "python creates an absolute path in the file system" in asked and len(asked) == 2
     assert asked & {"how to create path in python", "how to make dirs in python"}
 
 
-@pytest.mark.parametrize("frame", ["how to mend", "{title} and {phrase}", "what is {sentense}?"])
+@pytest.mark.parametrize("frame", ["how to fix", "{title} and {phrase}", "what is {sentense}?"])
 def test_a_frame_needs_one_known_part(frame: str) -> None:
     whole = RetrievalSet({"d": "A fence keeps sheep out."}, {}, {"q": "three"}, {"test": {"q": {"d": 1}}})
     with pytest.raises(InputError, match="needs exactly one of"):
-        training_texts(whole, QueriesSettings(forms=(), frames=(frame,)), 1)
+        training_texts(whole, QueriesSettings(kinds=(), templates=(frame,)), 1)

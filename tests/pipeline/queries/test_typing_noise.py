@@ -22,7 +22,7 @@ from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.stage import run_teacher
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 TEXT = "How do penguins keep their eggs warm, when the winter storms come from the south?"
 
@@ -63,7 +63,7 @@ def birds() -> RetrievalSet:
 
 @pytest.mark.parametrize("target", ["clean", "own"])
 def test_noisy_texts_are_trained_towards_the_text_that_the_recipe_says(target: str, tmp_path: Path) -> None:
-    settings = QueriesSettings(forms=("sentence", "crop"), noise=0.5, term_dropout=0.2, noise_target=target)  # type: ignore[arg-type]
+    settings = QueriesSettings(kinds=("sentence", "crop"), noise=0.5, term_dropout=0.2, noise_target=target)  # type: ignore[arg-type]
     texts, _ = training_texts(birds(), settings, 1)
     bodies = " ".join(" ".join(text.split()) for text in birds().documents.values())
     aimed = [text for text in texts if text.target]
@@ -72,7 +72,7 @@ def test_noisy_texts_are_trained_towards_the_text_that_the_recipe_says(target: s
         return
     assert len(aimed) > 10
     for text in texts:
-        assert (text.target or text.text) in bodies or text.form == "document"
+        assert (text.target or text.text) in bodies or text.kind == "document"
         assert text.text != text.target
     path = tmp_path / "training.jsonl"
     path.write_text("".join(json.dumps(text.record()) + "\n" for text in texts))
@@ -84,14 +84,14 @@ def test_the_teacher_encodes_the_target(tmp_path: Path) -> None:
     small_models.make_texts(tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "queries" / "training.jsonl").read_text().splitlines()]
     clean = small_models.sentences(3, seed=8)
-    lines[-3:] = [{"text": text.upper()[:9], "role": "query", "form": "crop", "target": text} for text in clean]
+    lines[-3:] = [{"text": text.upper()[:9], "role": "query", "kind": "crop", "target": text} for text in clean]
     small_models.write_lines(tmp_path / "queries" / "training.jsonl", lines)
     settings = TeacherSettings(model=str(folder), dimension=8, workers=1)
     for name in ("output", "work"):
         (tmp_path / name).mkdir()
     inputs = {name: tmp_path / name for name in ("corpus", "queries")}
     recipe = Recipe("test", teacher=settings)
-    run_teacher(StageContext(recipe, {}, inputs, tmp_path / "output", tmp_path / "work", Silent()))
+    run_teacher(StageContext(recipe, {}, inputs, tmp_path / "output", tmp_path / "work", NoProgress()))
     found = np.load(tmp_path / "output" / "training.npy")[-3:]
     assert np.abs(found - load_teacher(settings).encode(clean, "query")).max() < 1e-5
 
@@ -108,7 +108,7 @@ def test_noise_of_test_queries_follows_from_seed_and_query() -> None:
 
 def test_what_a_bundle_keeps_on_noisy_queries(tiny_bundle: Path, tiny_run: Path, pocketrank: Any) -> None:
     corpus = tiny_run / "stages" / "corpus"
-    found = measure_robustness(tiny_bundle, corpus, 1.0, Silent(), resamples=50)
+    found = measure_robustness(tiny_bundle, corpus, 1.0, NoProgress(), resamples=50)
     assert set(found.ndcg10) == {"symmetric", "bm25"} and 0 < found.changed_queries <= found.queries
     for kept in found.ndcg10.values():
         assert kept.kept == pytest.approx(kept.noisy / kept.clean, abs=1e-4) and kept.low <= kept.kept <= kept.high
@@ -129,4 +129,4 @@ def test_what_a_bundle_keeps_on_noisy_queries(tiny_bundle: Path, tiny_run: Path,
 def test_an_impossible_chance_is_refused(tiny_bundle: Path, tmp_path: Path) -> None:
     write_retrieval_set(tmp_path, birds())
     with pytest.raises(InputError, match="at most 1"):
-        measure_robustness(tiny_bundle, tmp_path, 1.5, Silent())
+        measure_robustness(tiny_bundle, tmp_path, 1.5, NoProgress())

@@ -9,7 +9,7 @@ from pocketrank.pipeline.settings import CorpusSettings
 from pocketrank.runtime.errors import InputError
 
 CORPUS = [
-    {"_id": "a", "title": "Lists", "text": "Sort a list\nin place."},
+    {"_id": "a", "title": "ListBatch", "text": "Sort a list\nin place."},
     {"_id": "b", "title": "", "text": "Öffne eine Datei."},
     {"_id": "c", "text": "No title here."},
 ]
@@ -27,7 +27,7 @@ def lay(folder: Path, qrels: str = "query-id\tcorpus-id\tscore\nq1\ta\t2\nq1\tb\
 def test_reads_documents_titles_and_grades(tmp_path):
     found = read_retrieval_set(lay(tmp_path / "set"))
     assert found.documents == {
-        "a": "Lists Sort a list\nin place.",
+        "a": "ListBatch Sort a list\nin place.",
         "b": "Öffne eine Datei.",
         "c": "No title here.",
     }

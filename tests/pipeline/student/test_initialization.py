@@ -7,7 +7,7 @@ import pytest
 import torch
 from builders import small_models
 from pocketrank.pipeline.distill.validation import encode_rows
-from pocketrank.pipeline.queries.tokenized_texts import TokenisedTexts, tokenise
+from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts, tokenize
 from pocketrank.pipeline.settings import StudentSettings, TeacherSettings
 from pocketrank.pipeline.student.initialization import (
     composed_token_vectors,
@@ -33,13 +33,13 @@ def make_student(pieces: int, **changes: int) -> Student:
 
 
 @pytest.fixture(scope="module")
-def texts(teacher: LoadedTeacher) -> TokenisedTexts:
+def texts(teacher: LoadedTeacher) -> TokenizedTexts:
     encoded = [teacher.model.tokenizer(text)["input_ids"] for text in small_models.sentences(60)]
     starts = np.cumsum([0, *map(len, encoded)])
-    return TokenisedTexts(np.concatenate(encoded).astype(np.int32), starts, np.zeros(len(encoded), bool))
+    return TokenizedTexts(np.concatenate(encoded).astype(np.int32), starts, np.zeros(len(encoded), bool))
 
 
-def start(student: Student, teacher: LoadedTeacher, pieces: list[str], texts: TokenisedTexts) -> None:
+def start(student: Student, teacher: LoadedTeacher, pieces: list[str], texts: TokenizedTexts) -> None:
     teacher_weights(student.tensors, student.shape, teacher, pieces, 1, texts, np.arange(len(texts)))
 
 
@@ -61,7 +61,7 @@ def test_pieces_get_the_vectors_of_what_spells_them(teacher: LoadedTeacher) -> N
     assert np.isfinite(vectors).all()
 
 
-def test_a_narrow_student_keeps_the_order_of_similarities(teacher: LoadedTeacher, texts: TokenisedTexts) -> None:
+def test_a_narrow_student_keeps_the_order_of_similarities(teacher: LoadedTeacher, texts: TokenizedTexts) -> None:
     pieces = sorted(teacher.model.tokenizer.get_vocab(), key=teacher.model.tokenizer.get_vocab().__getitem__)
     student = make_student(len(pieces), hidden=24, intermediate=80)  # more units than the teacher: no layers
     start(student, teacher, pieces, texts)
@@ -73,7 +73,7 @@ def test_a_narrow_student_keeps_the_order_of_similarities(teacher: LoadedTeacher
     assert not student.tensors[TABLE][0].any()
 
 
-def test_a_student_of_the_teachers_shape_is_the_teacher(teacher: LoadedTeacher, texts: TokenisedTexts) -> None:
+def test_a_student_of_the_teachers_shape_is_the_teacher(teacher: LoadedTeacher, texts: TokenizedTexts) -> None:
     vocabulary = teacher.model.tokenizer.get_vocab()
     pieces = sorted(vocabulary, key=vocabulary.__getitem__)
     student = make_student(len(pieces))
@@ -87,7 +87,7 @@ def test_a_student_of_the_teachers_shape_is_the_teacher(teacher: LoadedTeacher, 
 
 
 def test_a_narrower_student_of_the_teacher_is_near_it_without_training(
-    teacher: LoadedTeacher, texts: TokenisedTexts
+    teacher: LoadedTeacher, texts: TokenizedTexts
 ) -> None:
     vocabulary = teacher.model.tokenizer.get_vocab()
     pieces = sorted(vocabulary, key=vocabulary.__getitem__)
@@ -104,7 +104,7 @@ def test_a_narrower_student_of_the_teacher_is_near_it_without_training(
     assert found[48] > found[80]
 
 
-def test_fewer_layers_come_from_bottom_and_top(teacher: LoadedTeacher, texts: TokenisedTexts) -> None:
+def test_fewer_layers_come_from_bottom_and_top(teacher: LoadedTeacher, texts: TokenizedTexts) -> None:
     vocabulary = teacher.model.tokenizer.get_vocab()
     student = make_student(len(vocabulary), layers=1)
     start(student, teacher, list(vocabulary), texts)
@@ -118,7 +118,7 @@ def test_the_projection_starts_as_the_best_linear_map(tmp_path: Path) -> None:
     small_models.make_vectors(tmp_path)
     pieces = read_pieces(tmp_path / "vocabulary" / "tokenizer.json")
     assert pieces[:4] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    texts = tokenise(tmp_path / "queries" / "training.jsonl", tmp_path / "vocabulary" / "tokenizer.json", 24)
+    texts = tokenize(tmp_path / "queries" / "training.jsonl", tmp_path / "vocabulary" / "tokenizer.json", 24)
     targets = np.load(tmp_path / "teacher" / "training.npy")
     student = make_student(len(pieces))
     from pocketrank.pipeline.student.initialization import random_weights

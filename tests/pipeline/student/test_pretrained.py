@@ -10,14 +10,14 @@ import torch
 from builders import small_models
 from pocketrank.pipeline.distill.stage import run_distill
 from pocketrank.pipeline.fingerprint import distill_fingerprint
-from pocketrank.pipeline.queries.tokenized_texts import TokenisedTexts, tokenise
+from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts, tokenize
 from pocketrank.pipeline.settings import DistillSettings, Recipe, StudentSettings
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.student.initialization import random_weights, read_pieces
 from pocketrank.pipeline.student.model import TABLE, FlatParameters, Student, StudentShape, load_student, save_student
 from pocketrank.pipeline.student.pretrained import general_folder, general_weights, read_general
 from pocketrank.runtime.errors import InputError
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 SHAPE = StudentShape(0, layers=3, hidden=32, heads=4, intermediate=64, positions=40, dimension=16)
 
@@ -53,11 +53,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def texts(inputs: Path) -> TokenisedTexts:
-    return tokenise(inputs / "queries" / "training.jsonl", inputs / "vocabulary" / "tokenizer.json", 24)
+def texts(inputs: Path) -> TokenizedTexts:
+    return tokenize(inputs / "queries" / "training.jsonl", inputs / "vocabulary" / "tokenizer.json", 24)
 
 
-def started(folder: Path, pieces: list[str], texts: TokenisedTexts, **changes: int) -> Student:
+def started(folder: Path, pieces: list[str], texts: TokenizedTexts, **changes: int) -> Student:
     student = make_student(dataclasses.replace(SHAPE, vocabulary=len(pieces), **changes))
     general_weights(student.tensors, student.shape, read_general(folder), pieces, 1, texts, np.arange(len(texts)))
     return student
@@ -70,13 +70,13 @@ def batch(size: int, longest: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
     return ids * (torch.arange(longest)[None, :] < lengths[:, None]), lengths
 
 
-def test_the_same_vocabulary_and_shape_give_the_same_vectors(folder: Path, texts: TokenisedTexts) -> None:
+def test_the_same_vocabulary_and_shape_give_the_same_vectors(folder: Path, texts: TokenizedTexts) -> None:
     pieces = read_pieces(folder / "tokenizer.json")
     student, general = started(folder, pieces, texts), load_student(folder)
     assert torch.equal(student.pooled(*batch(len(pieces))), general.pooled(*batch(len(pieces))))
 
 
-def test_shared_pieces_keep_their_rows_byte_for_byte(folder: Path, inputs: Path, texts: TokenisedTexts) -> None:
+def test_shared_pieces_keep_their_rows_byte_for_byte(folder: Path, inputs: Path, texts: TokenizedTexts) -> None:
     old, new = (read_pieces(place / "tokenizer.json") for place in (folder, inputs / "vocabulary"))
     before, after = load_student(folder).tensors[TABLE], started(folder, new, texts).tensors[TABLE]
     shared = [piece for piece in new if piece in old and piece != "[PAD]"]
@@ -87,7 +87,7 @@ def test_shared_pieces_keep_their_rows_byte_for_byte(folder: Path, inputs: Path,
     assert all(after[new.index(piece)].abs().sum() > 0 for piece in composed)
 
 
-def test_fewer_layers_come_from_bottom_and_top_and_positions_are_cut(folder: Path, texts: TokenisedTexts) -> None:
+def test_fewer_layers_come_from_bottom_and_top_and_positions_are_cut(folder: Path, texts: TokenizedTexts) -> None:
     pieces, general = read_pieces(folder / "tokenizer.json"), load_student(folder).tensors
     student = started(folder, pieces, texts, layers=2, positions=24).tensors
     name = "encoder.layer.{}.output.dense.weight"
@@ -97,7 +97,7 @@ def test_fewer_layers_come_from_bottom_and_top_and_positions_are_cut(folder: Pat
     assert torch.equal(student[positions], general[positions][:24])
 
 
-def test_more_positions_and_layers_than_the_general_student_has(folder: Path, texts: TokenisedTexts) -> None:
+def test_more_positions_and_layers_than_the_general_student_has(folder: Path, texts: TokenizedTexts) -> None:
     pieces, general = read_pieces(folder / "tokenizer.json"), load_student(folder).tensors
     student = started(folder, pieces, texts, layers=4, positions=50).tensors
     positions = "embeddings.position_embeddings.weight"
@@ -108,7 +108,7 @@ def test_more_positions_and_layers_than_the_general_student_has(folder: Path, te
     assert 0.01 < float(further.std()) < 0.03  # as at random
 
 
-def best_map_error(student: Student, wanted: torch.Tensor, texts: TokenisedTexts) -> float:
+def best_map_error(student: Student, wanted: torch.Tensor, texts: TokenizedTexts) -> float:
     """Return the share of `wanted` [texts, any] that no linear map from the student's outputs explains."""
     ids, lengths = map(torch.from_numpy, texts.padded(np.arange(len(texts))))
     found = student.pooled(ids, lengths).double()
@@ -127,7 +127,7 @@ def best_map_error(student: Student, wanted: torch.Tensor, texts: TokenisedTexts
     ],
 )
 def test_a_narrower_student_keeps_most_of_the_function(
-    folder: Path, inputs: Path, texts: TokenisedTexts, changes: dict[str, int]
+    folder: Path, inputs: Path, texts: TokenizedTexts, changes: dict[str, int]
 ) -> None:
     pieces = read_pieces(inputs / "vocabulary" / "tokenizer.json")
     ids, lengths = map(torch.from_numpy, texts.padded(np.arange(len(texts))))
@@ -142,7 +142,7 @@ def test_a_narrower_student_keeps_most_of_the_function(
         assert torch.isfinite(tensor).all()
 
 
-def test_a_wider_student_takes_the_token_vectors_alone(folder: Path, texts: TokenisedTexts) -> None:
+def test_a_wider_student_takes_the_token_vectors_alone(folder: Path, texts: TokenizedTexts) -> None:
     pieces, general = read_pieces(folder / "tokenizer.json"), load_student(folder).tensors
     student = started(folder, pieces, texts, hidden=48).tensors
     ours, theirs = student[TABLE][5:], general[TABLE][5:] - general[TABLE].mean(0)
@@ -158,7 +158,7 @@ def distill(folder: Path, inputs: Path, out: Path, **changes: int) -> bytes:
     places = {name: inputs / name for name in ("corpus", "queries", "vocabulary", "teacher")}
     for name in ("output", "work"):
         (out / name).mkdir(parents=True)
-    run_distill(StageContext(recipe, {}, places, out / "output", out / "work", Silent()))
+    run_distill(StageContext(recipe, {}, places, out / "output", out / "work", NoProgress()))
     return (out / "output" / "student" / "model.safetensors").read_bytes()
 
 

@@ -27,7 +27,7 @@ from pocketrank.export.size.explain import explain_graph
 from pocketrank.pipeline.distill.stage import run_distill
 from pocketrank.pipeline.distill.validation import encode_rows
 from pocketrank.pipeline.packaging.optimum_engine import optimum_graphs
-from pocketrank.pipeline.queries.tokenized_texts import tokenise
+from pocketrank.pipeline.queries.tokenized_texts import tokenize
 from pocketrank.pipeline.settings import DistillSettings, QuantizeSettings, Recipe, StudentSettings
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.student.initialization import fill_table, random_weights
@@ -35,7 +35,7 @@ from pocketrank.pipeline.student.model import FlatParameters, Student, load_stud
 from pocketrank.pipeline.student.static_initialization import OPENING_WEIGHT, piece_texts, static_weights
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 TEXTS = ["merge two sorted lists", "open a network connection", "hello world " * 40, "x", ""]
 KINDS = {
@@ -130,14 +130,14 @@ def test_both_factors_are_stored_in_the_scheme_of_their_kind(tmp_path: Path) -> 
     }
     assert explained["table"].values == 2000 * 16 // 2 and explained["table"].per_token
     assert explained["table_factor"].values == 32 * 16 and not explained["table_factor"].per_token
-    found = measure_sensitivity(weights, [[2, 9, 3]], [[2, 9, 30, 3], [2, 80, 3]], Silent())
+    found = measure_sensitivity(weights, [[2, 9, 3]], [[2, 9, 30, 3], [2, 80, 3]], NoProgress())
     assert {row.tensor for row in found.tensors} >= {"table", "table_factor"}
 
 
 def test_a_static_table_is_measured_without_any_linear_layer(tmp_path: Path) -> None:
     made(KINDS["static"], tmp_path)
     found = measure_sensitivity(
-        fold_token_weights(read_weights(tmp_path)), [[2, 9, 3]], [[2, 9, 30, 3], [2, 80, 3]], Silent()
+        fold_token_weights(read_weights(tmp_path)), [[2, 9, 3]], [[2, 9, 30, 3], [2, 80, 3]], NoProgress()
     )
     assert {row.tensor for row in found.tensors} == {"table"}
 
@@ -192,7 +192,7 @@ def trained(inputs: Path, folder: Path, student: StudentSettings, **changes: Any
     for name in ("output", "work"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     places = {name: inputs / name for name in ("corpus", "queries", "vocabulary", "teacher")}
-    run_distill(StageContext(recipe, {}, places, folder / "output", folder / "work", Silent()))
+    run_distill(StageContext(recipe, {}, places, folder / "output", folder / "work", NoProgress()))
     return json.loads((folder / "output" / "log.json").read_text())["points"]
 
 
@@ -229,7 +229,7 @@ def test_rounded_training_of_a_static_table_writes_the_codes_that_it_saw(inputs:
 
 
 def test_the_first_static_weights_follow_frequency_and_the_teacher(inputs: Path) -> None:
-    texts = tokenise(inputs / "queries" / "training.jsonl", inputs / "vocabulary" / "tokenizer.json", 24)
+    texts = tokenize(inputs / "queries" / "training.jsonl", inputs / "vocabulary" / "tokenizer.json", 24)
     targets = np.load(inputs / "teacher" / "training.npy")
     pieces = json.loads((inputs / "vocabulary" / "tokenizer.json").read_text())["model"]["vocab"]
     shape = shape_of(StudentSettings(kind="static", hidden=16, max_length=24), len(pieces), 16)

@@ -14,9 +14,9 @@ from builders.small_cross_encoder import make_cross_encoder
 from pocketrank.pipeline.distill.batches import BatchPlan
 from pocketrank.pipeline.distill.stage import run_distill
 from pocketrank.pipeline.fingerprint import cross_encoder_fingerprint
-from pocketrank.pipeline.losses.batch import LIST_LOSSES, Lists
+from pocketrank.pipeline.losses.batch import LIST_LOSSES, ListBatch
 from pocketrank.pipeline.losses.weighted import WeightedLosses
-from pocketrank.pipeline.queries.tokenized_texts import tokenise
+from pocketrank.pipeline.queries.tokenized_texts import tokenize
 from pocketrank.pipeline.queries.training_texts import read_training_texts
 from pocketrank.pipeline.settings import CrossEncoderSettings, DistillSettings, Recipe, StudentSettings, TeacherSettings
 from pocketrank.pipeline.stage import StageContext
@@ -25,10 +25,10 @@ from pocketrank.pipeline.teacher.cross_encoder_stage import candidate_lists, run
 from pocketrank.pipeline.teacher.dual_pooling import DualPooled, DualPoolingTrainer
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.score_lists import ABSENT, ScoreLists, read_lists
-from pocketrank.pipeline.teacher.selection import DUAL_TEACHER, chosen_teacher
+from pocketrank.pipeline.teacher.selection import DUAL_TEACHER, selected_teacher
 from pocketrank.pipeline.teacher.stage import run_teacher
 from pocketrank.runtime.errors import InputError
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 STUDENT = StudentSettings(layers=1, hidden=32, heads=2, intermediate=64, max_length=24, initialise="random")
 
@@ -55,7 +55,7 @@ def context(inputs: Path, folder: Path, recipe: Recipe, **places: Path) -> Stage
     for name in ("output", "work"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     known = {name: inputs / name for name in ("corpus", "queries", "vocabulary", "teacher")}
-    return StageContext(recipe, {}, known | places, folder / "output", folder / "work", Silent())
+    return StageContext(recipe, {}, known | places, folder / "output", folder / "work", NoProgress())
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_workers_and_an_interruption_do_not_change_a_byte(
 
 
 def test_a_plan_carries_the_lists_of_its_batches(inputs: Path, scored: Path) -> None:
-    texts = tokenise(inputs / "queries" / "training.jsonl", inputs / "vocabulary" / "tokenizer.json", 24)
+    texts = tokenize(inputs / "queries" / "training.jsonl", inputs / "vocabulary" / "tokenizer.json", 24)
     lists = read_lists(scored, len(texts))
     assert lists is not None
     held = np.array([int(lists.rows[0, 0]), int(lists.rows[1, 1])])
@@ -151,7 +151,7 @@ def test_list_losses_vanish_where_the_student_scores_alike(name: str) -> None:
     present = torch.ones(3, 4, dtype=torch.bool)
     present[0, 3] = False
     alike = (documents * queries[:, None, :]).sum(2) / 0.05
-    same = Lists(queries, documents, documents, alike + 7.0, present)  # a constant changes no list
+    same = ListBatch(queries, documents, documents, alike + 7.0, present)  # a constant changes no list
     assert float(LIST_LOSSES[name](same)) == pytest.approx(0, abs=1e-9)
     alike[0, 3] += 100  # an absent document counts nothing
     assert float(LIST_LOSSES[name](dataclasses.replace(same, scores=alike))) == pytest.approx(0, abs=1e-9)
@@ -164,7 +164,7 @@ def test_list_losses_vanish_where_the_student_scores_alike(name: str) -> None:
 def distilled(inputs: Path, scored: Path, folder: Path, **changes: Any) -> tuple[list[dict[str, float]], bytes]:
     values: dict[str, Any] = {
         "steps": 80, "batch_texts": 24, "batch_lists": 2, "warmup_steps": 5, "learning_rate": 3e-3, "workers": 1,
-        "losses": {"cosine": 0.2, "list_scores": 1.0},
+        "losses": {"cosine": 0.2, "list_kl": 1.0},
     }  # fmt: skip
     recipe = Recipe("test", student=STUDENT, distill=DistillSettings(**values | changes))
     run_distill(context(inputs, folder, recipe, cross_encoder=scored))
@@ -179,7 +179,7 @@ def test_the_student_learns_the_lists_and_goes_on_to_the_same_bytes(
 ) -> None:
     points, whole = distilled(inputs, scored, tmp_path / "whole")
     last, first = points[-10:], points[:10]
-    assert np.mean([point["list_scores"] for point in last]) < 0.8 * np.mean([point["list_scores"] for point in first])
+    assert np.mean([point["list_kl"] for point in last]) < 0.8 * np.mean([point["list_kl"] for point in first])
 
     from pocketrank.pipeline.distill import trainer as stage
 
@@ -237,7 +237,7 @@ def test_dual_pooling_learns_the_scores_and_resumes_to_the_same_weights(
     cross_encoder: Path, inputs: Path, scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = trainer(cross_encoder, inputs, scored, 30)
-    report = whole.train(tmp_path / "none.safetensors", Silent())
+    report = whole.train(tmp_path / "none.safetensors", NoProgress())
     assert report["last"]["joint"] < 0.8 * report["first"]["joint"]
     assert report["last"]["match"] < report["first"]["match"]
     monkeypatch.setattr("pocketrank.pipeline.teacher.dual_pooling._CHECKPOINT_SECONDS", 0.0)
@@ -247,9 +247,9 @@ def test_dual_pooling_learns_the_scores_and_resumes_to_the_same_weights(
         cut, "train_step", lambda: (_ for _ in ()).throw(KeyboardInterrupt()) if cut.step == 12 else step()
     )
     with pytest.raises(KeyboardInterrupt):
-        cut.train(tmp_path / "cut.safetensors", Silent())
+        cut.train(tmp_path / "cut.safetensors", NoProgress())
     rest = trainer(cross_encoder, inputs, scored, 30)
-    assert rest.train(tmp_path / "cut.safetensors", Silent()) == report
+    assert rest.train(tmp_path / "cut.safetensors", NoProgress()) == report
     for one, other in zip(whole._parameters, rest._parameters, strict=True):
         assert one.detach().numpy().tobytes() == other.detach().numpy().tobytes()
 
@@ -260,7 +260,7 @@ def test_the_dual_pooled_form_takes_the_place_of_the_teacher(cross_encoder: Path
     run_cross_encoder(context(inputs, tmp_path, recipe))
     output = tmp_path / "output"
     assert not (output / "lists.npy").exists() and (output / DUAL_TEACHER / "model.safetensors").is_file()
-    found = chosen_teacher(context(inputs, tmp_path / "later", recipe, cross_encoder=output))
+    found = selected_teacher(context(inputs, tmp_path / "later", recipe, cross_encoder=output))
     assert found.model == str(output / DUAL_TEACHER)
     teacher = load_teacher(found)
     texts = [*small_models.sentences(6), ""]
@@ -270,7 +270,7 @@ def test_the_dual_pooled_form_takes_the_place_of_the_teacher(cross_encoder: Path
         assert np.allclose(teacher.encode(texts), pooled.alone(texts).numpy(), atol=1e-5)
     assert teacher.files.licences == {"weights": "unknown"} and teacher.pooling == "mean"
     without = context(inputs, tmp_path / "plain", dataclasses.replace(recipe, cross_encoder=CrossEncoderSettings()))
-    assert chosen_teacher(without) is without.recipe.teacher
+    assert selected_teacher(without) is without.recipe.teacher
     run_cross_encoder(without)
     assert [path.name for path in (tmp_path / "plain" / "output").iterdir()] == ["cross_encoder.json"]
 

@@ -10,16 +10,16 @@ import torch
 from builders import small_models
 from pocketrank.pipeline.fingerprint import teacher_fingerprint
 from pocketrank.pipeline.recipe import read_recipe
-from pocketrank.pipeline.settings import FurtherTeacher, Recipe, TeacherSettings
+from pocketrank.pipeline.settings import EnsembleMember, Recipe, TeacherSettings
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.teacher.bi_encoder import reading_fingerprint
 from pocketrank.pipeline.teacher.load import load_teacher
-from pocketrank.pipeline.teacher.selection import bundle_teacher
+from pocketrank.pipeline.teacher.selection import teacher_of_bundle
 from pocketrank.pipeline.teacher.source import resolve_teacher
 from pocketrank.pipeline.teacher.stage import run_teacher
 from pocketrank.pipeline.teacher.vector_shards import encode_texts
 from pocketrank.runtime.errors import InputError
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 from safetensors.torch import load_file, save_file
 
 
@@ -41,9 +41,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def settings(folders: list[Path], **changes: Any) -> TeacherSettings:
-    further = changes.pop("further", {})
+    member = changes.pop("ensemble", {})
     values: dict[str, Any] = {"model": str(folders[0]), "weight": 3.0, "dimension": 12, "workers": 1}
-    values["further"] = (FurtherTeacher(**({"model": str(folders[1])} | further)),)
+    values["ensemble"] = (EnsembleMember(**({"model": str(folders[1])} | member)),)
     return TeacherSettings(**values | changes)
 
 
@@ -67,9 +67,9 @@ def test_what_the_road_reads_of_the_first_teacher_is_the_first_teacher_s(folders
     assert (loaded.token_table() == first.token_table()).all() and loaded.first.dimension == 32
     assert set(loaded.bert_tensors()) == set(first.bert_tensors())
     assert not loaded.same_for_both_roles  # the first has a prompt for queries
-    turned = TeacherSettings(str(folders[1]), further=(FurtherTeacher(str(folders[0])),))
+    turned = TeacherSettings(str(folders[1]), ensemble=(EnsembleMember(str(folders[0])),))
     assert not load_teacher(turned).same_for_both_roles  # so it counts in whatever place
-    twins = TeacherSettings(str(folders[1]), further=(FurtherTeacher(str(folders[1])),))
+    twins = TeacherSettings(str(folders[1]), ensemble=(EnsembleMember(str(folders[1])),))
     assert load_teacher(twins).same_for_both_roles
 
 
@@ -79,7 +79,7 @@ def test_the_stage_writes_long_vectors_and_every_licence(folders: list[Path], tm
         (tmp_path / name).mkdir()
     places = {name: tmp_path / name for name in ("corpus", "queries")}
     recipe = Recipe("test", teacher=settings(folders))
-    run_teacher(StageContext(recipe, {}, places, tmp_path / "output", tmp_path / "work", Silent()))
+    run_teacher(StageContext(recipe, {}, places, tmp_path / "output", tmp_path / "work", NoProgress()))
     record = json.loads((tmp_path / "output" / "teacher.json").read_text())
     assert record["id"] == "0.75 first + 0.25 second" and record["dimension"] == 48
     assert record["licences"] == {"weights of first": "unknown", "weights of second": "mit"}
@@ -93,7 +93,7 @@ def test_the_stage_writes_long_vectors_and_every_licence(folders: list[Path], tm
 
 def test_workers_do_not_change_a_byte(folders: list[Path]) -> None:
     texts = small_models.sentences(30)
-    one, two = (encode_texts(settings(folders, workers=count, shard_texts=10), texts, Silent()) for count in (1, 2))
+    one, two = (encode_texts(settings(folders, workers=count, shard_texts=10), texts, NoProgress()) for count in (1, 2))
     assert one.tobytes() == two.tobytes()
 
 
@@ -101,35 +101,35 @@ def test_every_teacher_counts_in_keys_and_hashes(folders: list[Path]) -> None:
     base = settings(folders)
     changed = [
         settings(folders, weight=2.0),
-        settings(folders, further={"query_prompt": "lara "}),
-        settings(folders, further={"max_length": 9}),
+        settings(folders, ensemble={"query_prompt": "lara "}),
+        settings(folders, ensemble={"max_length": 9}),
     ]
     prints = {reading_fingerprint(load_teacher(one)) for one in (base, *changed)}
     assert len(prints) == 4
     found = teacher_fingerprint(Recipe("test", teacher=base))
-    assert "model.safetensors" in found and "further 0: model.safetensors" in found
-    assert found["model.safetensors"] != found["further 0: model.safetensors"]
+    assert "model.safetensors" in found and "ensemble 0: model.safetensors" in found
+    assert found["model.safetensors"] != found["ensemble 0: model.safetensors"]
 
 
 def test_a_finished_bundle_is_held_to_all_of_its_teachers(folders: list[Path]) -> None:
     recipe = Recipe("test", teacher=settings(folders))
     sha256 = load_teacher(recipe.teacher).files.sha256
-    assert bundle_teacher(recipe, "", sha256, "b") == recipe.teacher
+    assert teacher_of_bundle(recipe, "", sha256, "b") == recipe.teacher
     places = f"{folders[0]},{folders[1]}"
-    assert bundle_teacher(recipe, places, sha256, "b") == recipe.teacher
+    assert teacher_of_bundle(recipe, places, sha256, "b") == recipe.teacher
     with pytest.raises(InputError, match="name the right ones"):
-        bundle_teacher(recipe, f"{folders[1]},{folders[0]}", sha256, "b")
+        teacher_of_bundle(recipe, f"{folders[1]},{folders[0]}", sha256, "b")
     with pytest.raises(InputError, match="names 1 teachers"):
-        bundle_teacher(recipe, str(folders[0]), sha256, "b")
+        teacher_of_bundle(recipe, str(folders[0]), sha256, "b")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"weight": 0.0}, r"teacher\.weight = 0\.0"),
-        ({"further": {"weight": -1.0}}, r"teacher\.further\[0\]\.weight = -1\.0"),
-        ({"further": {"model": "./absent"}}, r"teacher\.further\[0\]\.model = '\./absent'"),
-        ({"further": {"sha256": "00"}}, r"teacher\.further\[0\]\.sha256"),
+        ({"ensemble": {"weight": -1.0}}, r"teacher\.ensemble\[0\]\.weight = -1\.0"),
+        ({"ensemble": {"model": "./absent"}}, r"teacher\.ensemble\[0\]\.model = '\./absent'"),
+        ({"ensemble": {"sha256": "00"}}, r"teacher\.ensemble\[0\]\.sha256"),
     ],
 )
 def test_mistakes_name_the_teacher_at_fault(folders: list[Path], changes: dict[str, Any], message: str) -> None:
@@ -139,11 +139,11 @@ def test_mistakes_name_the_teacher_at_fault(folders: list[Path], changes: dict[s
 
 def test_a_recipe_lists_further_teachers_by_paths_of_its_own(folders: list[Path], tmp_path: Path) -> None:
     path = folders[0].parent / "two.toml"
-    path.write_text('[teacher]\nmodel = "./first"\n[[teacher.further]]\nmodel = "./second"\nweight = 0.5\n')
+    path.write_text('[teacher]\nmodel = "./first"\n[[teacher.ensemble]]\nmodel = "./second"\nweight = 0.5\n')
     found = read_recipe(path)
-    assert found.recipe.teacher.further == (FurtherTeacher(str(folders[1].resolve()), weight=0.5),)
-    assert found.written["teacher"]["further"][0]["model"] == "./second"
-    path.write_text('[[teacher.further]]\nmodel = "./second"\nwheight = 0.5\n')
+    assert found.recipe.teacher.ensemble == (EnsembleMember(str(folders[1].resolve()), weight=0.5),)
+    assert found.resolved_toml["teacher"]["ensemble"][0]["model"] == "./second"
+    path.write_text('[[teacher.ensemble]]\nmodel = "./second"\nwheight = 0.5\n')
     with pytest.raises(InputError, match="did you mean 'weight'"):
         read_recipe(path)
     assert resolve_teacher(found.recipe.teacher).name == "first"

@@ -21,7 +21,7 @@ from pocketrank.pipeline.teacher.stage import document_texts, run_teacher
 from pocketrank.pipeline.teacher.vector_shards import VectorReader, VectorWriter, cut_shards, encode_texts
 from pocketrank.runtime.errors import InputError, UnavailableError
 from pocketrank.runtime.files import sha256_file
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -59,7 +59,7 @@ def context(inputs: Path, folder: Path, teacher: Path, **changes: Any) -> StageC
         (folder / name).mkdir(parents=True, exist_ok=True)
     places = {name: inputs / name for name in ("corpus", "queries")}
     recipe = Recipe("test", teacher=settings(teacher, **changes))
-    return StageContext(recipe, {}, places, folder / "output", folder / "work", Silent())
+    return StageContext(recipe, {}, places, folder / "output", folder / "work", NoProgress())
 
 
 @pytest.fixture(scope="module")
@@ -132,12 +132,12 @@ def test_shortening_and_prompts_are_followed(teacher: Path) -> None:
 
 def test_the_number_of_workers_does_not_change_a_byte(teacher: Path) -> None:
     texts = small_models.sentences(73)
-    one = encode_texts(settings(teacher, workers=1), texts, Silent())
-    three = encode_texts(settings(teacher, workers=3), texts, Silent())
+    one = encode_texts(settings(teacher, workers=1), texts, NoProgress())
+    three = encode_texts(settings(teacher, workers=3), texts, NoProgress())
     assert one.shape == (73, 32) and one.tobytes() == three.tobytes()
     assert np.allclose(one, load_teacher(settings(teacher)).encode(texts), atol=1e-5)
-    assert encode_texts(settings(teacher), [], Silent()).shape == (0, 32)
-    half = encode_texts(settings(teacher, workers=1), texts, Silent(), precision="bf16")
+    assert encode_texts(settings(teacher), [], NoProgress()).shape == (0, 32)
+    half = encode_texts(settings(teacher, workers=1), texts, NoProgress(), precision="bf16")
     assert not np.array_equal(half, one) and (half * one).sum(1).min() > 0.999
 
 
@@ -169,13 +169,14 @@ from pathlib import Path
 from pocketrank.pipeline.settings import Recipe, TeacherSettings
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.teacher.stage import run_teacher
-from pocketrank.runtime.progress import Silent
+from pocketrank.runtime.progress import NoProgress
 inputs, folder = map(Path, sys.argv[1:3])
 settings = TeacherSettings(model=sys.argv[3], dimension=8, shard_texts=10, batch_tokens=128, workers=2)
 for name in ("output", "work"):
     (folder / name).mkdir(parents=True, exist_ok=True)
 places = {name: inputs / name for name in ("corpus", "queries")}
-run_teacher(StageContext(Recipe("test", teacher=settings), {}, places, folder / "output", folder / "work", Silent()))
+recipe = Recipe("test", teacher=settings)
+run_teacher(StageContext(recipe, {}, places, folder / "output", folder / "work", NoProgress()))
 """
 
 

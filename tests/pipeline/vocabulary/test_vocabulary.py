@@ -152,7 +152,7 @@ def test_candidates_that_the_corpus_cannot_fill_collapse():
 
 
 def reference_merges(counts: dict[str, int], rounds: int) -> list[str]:
-    """Return pieces by counting all pairs anew before every merge: slow, and plainly right."""
+    """Return pieces by counting all pairs again before every merge: slow, and plainly right."""
     words = {word: [word[0], *("##" + letter for letter in word[1:])] for word in counts}
     pieces = []
     for _ in range(rounds):
