@@ -11,10 +11,12 @@ from ..benchmarks.records.report import Report, read_report, write_report
 from ..benchmarks.render.page import html_page
 from ..benchmarks.render.tables import markdown
 from ..export.size.shares import shipped_shares
-from ..runtime.files import read_json, write_bytes
+from ..runtime.files import write_bytes
 from ..runtime.manifest import TOKENIZER_NAME
-from .retrieval.dataset import read_retrieval_set
+from .corpus.output import CorpusOutput
+from .packaging.output import BundleOutput, EvaluateOutput, ExportOutput
 from .stage import StageContext
+from .teacher.output import TeacherOutput
 
 
 def run_benchmark(context: StageContext) -> None:
@@ -41,20 +43,20 @@ def run_gate(context: StageContext) -> None:
             confirm=lambda: _measure(context),
         )
     write_verdict(context.output / "verdict.json", verdict)
-    parts = shipped_shares(context.inputs["bundle"] / "bundle")
+    parts = shipped_shares(BundleOutput.of(context).bundle)
     write_bytes(context.output / "report.html", html_page(report, verdict, parts))
     write_junit(context.output / "junit.xml", verdict)
 
 
 def _measure(context: StageContext) -> Report:
     settings = context.recipe.benchmark
-    bundle = context.inputs["bundle"] / "bundle"
+    bundle = BundleOutput.of(context).bundle
     models = [find_model(bundle)]
     if settings.compare_teacher:
-        teacher = context.inputs["export"] / "teacher"
-        length = int(read_json(context.inputs["teacher"] / "teacher.json").get("max_length", 256))
+        teacher = ExportOutput.of(context).teacher
+        length = int(TeacherOutput.of(context).record().get("max_length", 256))
         models.append(ModelFiles("teacher", teacher / "model.onnx", teacher / TOKENIZER_NAME, length))
-    corpus = read_retrieval_set(context.inputs["corpus"])
+    corpus = CorpusOutput.of(context).retrieval_set()
     queries = corpus.split_queries("test") or corpus.queries
     return measure(
         models,
@@ -69,5 +71,5 @@ def _measure(context: StageContext) -> Report:
         context.progress,
         text_source="held-out queries of the corpus",
         bundle=bundle_measurements(bundle),
-        quality=quality_measurements(bundle, context.inputs["evaluate"] / "evaluation.json"),
+        quality=quality_measurements(bundle, EvaluateOutput.of(context).evaluation_file),
     )

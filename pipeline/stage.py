@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from ..runtime.progress import Progress
 from .settings import Recipe
@@ -25,3 +25,16 @@ class StageContext:
     output: Path
     scratch: Path
     progress: Progress
+
+
+@dataclass(frozen=True)
+class StageOutput:
+    """The folder that a stage leaves; a subclass in its wing names the files and reads them, for both ends alike."""
+
+    folder: Path
+    stage: ClassVar[str]
+
+    @classmethod
+    def of(cls, context: StageContext) -> Self:
+        """Return the finished output of this class's stage, which is an input of the stage that runs."""
+        return cls(context.inputs[cls.stage])

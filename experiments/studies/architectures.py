@@ -27,7 +27,6 @@ from pocketrank.export.graph.static import fold_token_weights
 from pocketrank.export.graph.weights import read_weights
 from pocketrank.export.graph.writer import write_graph
 from pocketrank.export.quantization.calibrate import encode_ids
-from pocketrank.pipeline.distill.stage import reduced_targets
 from pocketrank.pipeline.distill.trainer import Trainer
 from pocketrank.pipeline.evaluate.noise_robustness import noisy_queries
 from pocketrank.pipeline.quantize.plan_choice import Tokens, training_subset
@@ -46,6 +45,7 @@ from pocketrank.pipeline.student.initialization import (
 from pocketrank.pipeline.student.model import FlatParameters, save_student, shape_of
 from pocketrank.pipeline.student.static_initialization import lone_piece_vectors, static_weights
 from pocketrank.pipeline.teacher.load import load_teacher
+from pocketrank.pipeline.teacher.output import TeacherOutput
 from pocketrank.pipeline.teacher.pca import read_reduction
 from pocketrank.pipeline.vocabulary.stage import make_vocabulary
 from pocketrank.runtime.progress import NoProgress
@@ -113,7 +113,7 @@ class _Measured:
     def __init__(self, stages: Path, documents: int, seed: int) -> None:
         self.stages, self.seed = stages, seed
         self.training = read_training_texts(stages / "queries" / "training.jsonl")
-        self.targets = reduced_targets(stages / "teacher", len(self.training))
+        self.targets = TeacherOutput(stages / "teacher").training_targets(len(self.training))
         self.teacher = load_teacher(TeacherSettings())
         self.reduction = read_reduction(stages / "teacher" / "projection.safetensors")
         whole = read_retrieval_set(stages / "corpus")

@@ -17,7 +17,6 @@ from pocketrank.export.graph.schemes import FP32, Plan, make_plan
 from pocketrank.export.graph.weights import TransformerWeights, read_weights
 from pocketrank.export.graph.writer import write_graph
 from pocketrank.export.quantization.calibrate import encode_ids
-from pocketrank.pipeline.distill.stage import reduced_targets
 from pocketrank.pipeline.distill.trainer import Trainer
 from pocketrank.pipeline.distill.validation import held_back
 from pocketrank.pipeline.quantize.plan_choice import Tokens
@@ -26,6 +25,7 @@ from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
 from pocketrank.pipeline.retrieval.metrics import evaluate_scores, scored_queries
 from pocketrank.pipeline.settings import DistillSettings
 from pocketrank.pipeline.student.model import FlatParameters, load_student, save_student
+from pocketrank.pipeline.teacher.output import TeacherOutput
 from pocketrank.pipeline.training.checkpoint import TrainingState
 from pocketrank.runtime.progress import NoProgress
 from pocketrank.runtime.projection import read_projection
@@ -49,7 +49,7 @@ def main() -> None:
     plan = make_plan(arguments.table, arguments.linear)
     tokenizer = stages / "vocabulary" / "tokenizer.json"
     texts = tokenize(stages / "queries" / "training.jsonl", tokenizer, student.shape.positions)
-    targets = reduced_targets(stages / "teacher", len(texts))
+    targets = TeacherOutput(stages / "teacher").training_targets(len(texts))
     validation, _ = held_back(len(texts), np.empty(0, np.int64), arguments.seed, DistillSettings())
     held_ids = [texts.padded(np.array([row]))[0][0].tolist() for row in validation]
     corpus = read_retrieval_set(stages / "corpus")

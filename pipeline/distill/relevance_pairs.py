@@ -11,10 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ...runtime.files import read_json_lines
-from ..retrieval.dataset import RetrievalSet, read_retrieval_set
+from ..retrieval.dataset import RetrievalSet
 from ..teacher.score_lists import ScoreLists
-
-HELD_BACK_NAME = "held_back.json"  # texts of the judged training queries that the student never saw
 
 
 @dataclass(frozen=True)
@@ -40,10 +38,9 @@ class KnownPairs:
 NO_PAIRS = KnownPairs(np.empty((0, 2), np.int32), np.empty((0, 2), np.int32))
 
 
-def known_pairs(corpus: Path, training: Path) -> KnownPairs:
-    """Return the pairs of a corpus folder whose two texts are in `training` (a `training.jsonl`)."""
+def known_pairs(retrieval_set: RetrievalSet, training: Path) -> KnownPairs:
+    """Return the pairs of `retrieval_set` whose two texts are in `training` (a `training.jsonl`)."""
     rows = {(value["role"], value["text"]): row for row, (_, value) in enumerate(read_json_lines(training))}
-    retrieval_set = read_retrieval_set(corpus)
     judged = _rows(_judged(retrieval_set), rows)
     known = set(map(tuple, judged.tolist()))
     titled = [pair for pair in _rows(_titled(retrieval_set), rows).tolist() if tuple(pair) not in known]

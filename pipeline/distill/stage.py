@@ -1,25 +1,24 @@
 """Stage distill: initialise the student, train it, keep its best weights."""
 
-from pathlib import Path
-
 import numpy as np
 
-from ...runtime.errors import InputError
 from ...runtime.files import read_json_lines, write_json
+from ..corpus.output import CorpusOutput
 from ..losses.weighted import WeightedLosses
 from ..quantize.recipe_plan import trained_plan
+from ..queries.output import QueriesOutput
 from ..queries.tokenized_texts import TokenizedTexts, tokenize
 from ..stage import StageContext
 from ..student.initialization import fit_projection, random_weights, read_pieces, teacher_weights
 from ..student.model import FlatParameters, Student, save_student, shape_of
 from ..student.pretrained import general_folder, general_weights, read_general
 from ..student.static_initialization import start_static
-from ..teacher.pca import read_reduction
-from ..teacher.score_lists import read_lists
+from ..teacher.output import CrossEncoderOutput, TeacherOutput
 from ..teacher.selection import selected_teacher
-from ..teacher.vector_shards import VectorReader
 from ..training.checkpoint import read_checkpoint
-from .relevance_pairs import HELD_BACK_NAME, known_pairs
+from ..vocabulary.output import VocabularyOutput
+from .output import DistillOutput
+from .relevance_pairs import known_pairs
 from .trainer import Trainer
 
 
@@ -40,15 +39,17 @@ def run_distill(context: StageContext) -> None:
 
 
 def _distill(context: StageContext) -> None:
-    recipe, inputs = context.recipe, context.inputs
-    tokenizer_file = inputs["vocabulary"] / "tokenizer.json"
-    texts = tokenize(inputs["queries"] / "training.jsonl", tokenizer_file, recipe.student.max_length)
-    targets = reduced_targets(inputs["teacher"], len(texts))
+    recipe, output = context.recipe, DistillOutput(context.output)
+    tokenizer_file, training_file = VocabularyOutput.of(context).tokenizer_file, QueriesOutput.of(context).training_file
+    texts = tokenize(training_file, tokenizer_file, recipe.student.max_length)
+    targets = TeacherOutput.of(context).training_targets(len(texts))
     pieces = read_pieces(tokenizer_file)
     parameters = FlatParameters(shape_of(recipe.student, len(pieces), targets.shape[1]))
     plan = trained_plan(recipe.quantize) if recipe.distill.quantize_aware_steps else None
-    known = known_pairs(inputs["corpus"], inputs["queries"] / "training.jsonl")
-    lists = read_lists(inputs["cross_encoder"], len(texts)) if "cross_encoder" in inputs else None
+    known = known_pairs(CorpusOutput.of(context).retrieval_set(), training_file)
+    lists = (
+        CrossEncoderOutput.of(context).score_lists(len(texts)) if CrossEncoderOutput.stage in context.inputs else None
+    )
     losses = WeightedLosses(recipe.distill.losses)
     if lists is None and losses.read_lists and not losses.read_scores:
         lists = known.lists()
@@ -63,13 +64,13 @@ def _distill(context: StageContext) -> None:
         _initialise(context, trainer.student, pieces, texts, trainer.trained)
         fit_projection(trainer.student, texts, targets, trainer.trained)
     trainer.train(context)
-    save_student(context.output / "student", parameters.shape, trainer.student.tensors)
+    save_student(output.student, parameters.shape, trainer.student.tensors)
     write_json(context.output / "log.json", {"texts": len(texts), "steps": trainer.steps, "points": trainer.log})
     write_json(context.output / "speed.json", trainer.speed())
     asked = set(trainer.validation.queries.tolist())
-    lines = read_json_lines(inputs["queries"] / "training.jsonl")
+    lines = read_json_lines(training_file)
     held = [value["text"] for row, (_, value) in enumerate(lines) if row in asked]
-    write_json(context.output / HELD_BACK_NAME, {"queries": held})
+    write_json(output.held_back_file, {"queries": held})
 
 
 def _initialise(
@@ -89,12 +90,3 @@ def _initialise(
         context.progress.note("  composing the first weights from the teacher")
         teacher = load_teacher(selected_teacher(context))
         teacher_weights(student.tensors, student.shape, teacher, pieces, recipe.seed, texts, rows)
-
-
-def reduced_targets(teacher: Path, count: int) -> np.ndarray:
-    """Return the reduced teacher vectors of all training texts, float32 [count, dimension]."""
-    reduction = read_reduction(teacher / "projection.safetensors")
-    reader = VectorReader(teacher / "training.npy")
-    if reader.rows != count:
-        raise InputError(f"{reader.path} has {reader.rows} vectors for {count} training texts; run stage teacher again")
-    return np.concatenate([reduction.apply(block) for block in reader.blocks()]).astype(np.float32)

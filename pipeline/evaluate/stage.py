@@ -7,15 +7,15 @@ brought into the bundle's space by its projection (asymmetric).
 from dataclasses import replace
 
 from ...runtime.encoder import Encoder
-from ...runtime.files import read_json, write_json
-from ...runtime.projection import read_projection
+from ...runtime.files import write_json
 from ...runtime.schema import to_mapping
-from ..distill.relevance_pairs import HELD_BACK_NAME
-from ..retrieval.dataset import read_retrieval_set
+from ..corpus.output import CorpusOutput
+from ..distill.output import DistillOutput
+from ..packaging.output import EvaluateOutput, ExportOutput, IndexOutput
 from ..retrieval.metrics import evaluate_scores, scored_rows
 from ..stage import StageContext
+from ..teacher.output import TeacherOutput
 from ..teacher.selection import selected_teacher
-from ..teacher.vector_shards import read_vectors
 from .baselines import measure_baselines
 from .bm25_weight import Bm25Weight, choose_bm25_weights
 from .record import METHODS, per_query, summarize
@@ -28,17 +28,16 @@ def run_evaluate(context: StageContext) -> None:
     Raises `InputError` when the teacher's vectors do not belong to the corpus.
     """
     settings = context.recipe.evaluate
-    retrieval_set = read_retrieval_set(context.inputs["corpus"])
-    teacher, bundle = context.inputs["teacher"], context.inputs["export"] / "bundle"
-    teacher_documents = read_vectors(teacher / "documents.npy", len(retrieval_set.documents))
-    teacher_queries = scored_rows(
-        read_vectors(teacher / "queries.npy", len(retrieval_set.queries)), retrieval_set, "test"
-    )
-    projection = read_projection(teacher / "projection.safetensors")
+    retrieval_set = CorpusOutput.of(context).retrieval_set()
+    teacher, bundle, index = TeacherOutput.of(context), ExportOutput.of(context).bundle, IndexOutput.of(context).index
+    output = EvaluateOutput(context.output)
+    teacher_documents = teacher.documents(len(retrieval_set.documents))
+    teacher_queries = scored_rows(teacher.queries(len(retrieval_set.queries)), retrieval_set, "test")
+    projection = teacher.projection()
     scores = teacher_scores(teacher_queries, teacher_documents)
     for variant, suffix in ((SHIPPED, ""), (REFERENCE, "_fp32"))[: 2 if settings.reference else 1]:
         encoder = Encoder.open(bundle, variant)
-        own = indexed_documents(context.inputs["index"] / "index", encoder) if variant == SHIPPED else None
+        own = indexed_documents(index, encoder) if variant == SHIPPED else None
         stored = settings.stored_vectors and variant == SHIPPED
         found = bundle_scores(
             encoder, retrieval_set, "test", context.progress, projection, teacher_documents, own=own, stored=stored
@@ -48,10 +47,10 @@ def run_evaluate(context: StageContext) -> None:
     if "hybrid" in settings.baselines:
         encoder = Encoder.open(bundle)
         documents = {
-            "bundle": indexed_documents(context.inputs["index"] / "index", encoder),
+            "bundle": indexed_documents(index, encoder),
             "teacher": projection.apply(teacher_documents),
         }
-        held_back = read_json(context.inputs["distill"] / HELD_BACK_NAME)["queries"]
+        held_back = DistillOutput.of(context).held_back_queries()
         weights = choose_bm25_weights(retrieval_set, held_back, encoder, documents)
         for name, chosen in weights.items():
             context.progress.note(
@@ -75,7 +74,7 @@ def run_evaluate(context: StageContext) -> None:
         figures, "test", len(retrieval_set.documents), settings.bootstrap, context.recipe.seed, baselines
     )
     evaluation = replace(evaluation, bm25_weight=weights)
-    write_json(context.output / "evaluation.json", to_mapping(evaluation))
-    write_json(context.output / "per_query.json", per_query(figures | {one.name: one.figures() for one in baselines}))
+    write_json(output.evaluation_file, to_mapping(evaluation))
+    write_json(output.per_query_file, per_query(figures | {one.name: one.figures() for one in baselines}))
     for entry in (*evaluation.ndcg10.values(), *(one.ndcg10 for one in evaluation.baselines.values())):
         context.progress.note(f"  nDCG@10 {entry.value:.4f} [{entry.low:.4f}, {entry.high:.4f}]  {entry.method}")

@@ -10,19 +10,21 @@ from ...runtime.files import read_json, write_json
 from ...runtime.manifest import Figure, Prompts, TeacherEntry
 from ..recipe import recipe_toml
 from ..stage import StageContext
-from .variant_comparison import VARIANTS_NAME, card_notes, fact_line, fact_rows, read_facts, with_quality
+from ..teacher.output import TeacherOutput
+from .output import BundleOutput, EvaluateOutput, ExportOutput
+from .variant_comparison import card_notes, fact_line, fact_rows, read_facts, with_quality
 
 
 def run_bundle(context: StageContext) -> None:
     """Write the final `bundle/`: the candidate, the resolved recipe, the card and the manifest."""
-    teacher = read_json(context.inputs["teacher"] / "teacher.json")
-    export = context.inputs["export"]
-    evaluation = context.inputs["evaluate"] / "evaluation.json"
-    candidate = export / "bundle"
-    quantization = {REFERENCE: describe(FP32), DEFAULT: read_json(export / "plan.json")["description"]}
+    teacher = TeacherOutput.of(context).record()
+    export, output = ExportOutput.of(context), BundleOutput(context.output)
+    evaluation = read_json(EvaluateOutput.of(context).evaluation_file)
+    candidate = export.bundle
+    quantization = {REFERENCE: describe(FP32), DEFAULT: export.quantization()}
     if "ort" in context.recipe.export.formats:
         quantization[MOBILE] = f"{quantization[DEFAULT]}, in ORT format"
-    variants = with_quality(read_facts(read_json(export / VARIANTS_NAME)), read_json(evaluation), DEFAULT)
+    variants = with_quality(read_facts(read_json(export.variants_file)), evaluation, DEFAULT)
     facts = BundleFacts(
         name=context.recipe.name,
         seed=context.recipe.seed,
@@ -30,16 +32,16 @@ def run_bundle(context: StageContext) -> None:
         max_length=read_json(candidate / "tokenizer_config.json")["model_max_length"],
         quantization=quantization,
         licences=teacher["licences"],
-        quality=quality_figures(read_json(evaluation)),
-        parity=parity_figures(read_json(export / "parity.json")),
+        quality=quality_figures(evaluation),
+        parity=parity_figures(export.parity()),
         prompts=Prompts(),
-        bm25_weight={name: one["weight"] for name, one in read_json(evaluation)["bm25_weight"].items()},
+        bm25_weight={name: one["weight"] for name, one in evaluation["bm25_weight"].items()},
         notes=card_notes(variants),
     )
-    write_json(context.output / VARIANTS_NAME, fact_rows(variants))
+    write_json(output.variants_file, fact_rows(variants))
     for variant in variants:
         context.progress.note(fact_line(variant))
-    finish_bundle(candidate, context.output / "bundle", facts, recipe_toml(context.resolved_toml))
+    finish_bundle(candidate, output.bundle, facts, recipe_toml(context.resolved_toml))
 
 
 def quality_figures(evaluation: Mapping[str, Any]) -> dict[str, Figure]:

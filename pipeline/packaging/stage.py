@@ -7,7 +7,6 @@ import numpy as np
 
 from ...export.bundle.assemble import (
     DEFAULT,
-    PROJECTION_NAME,
     REFERENCE,
     assemble_candidate,
     opener_files,
@@ -20,39 +19,42 @@ from ...export.graph.static import fold_token_weights
 from ...export.graph.weights import TransformerWeights, read_weights
 from ...export.quantization.sensitivity import SENSITIVITY_NAME, write_sensitivity
 from ...runtime.encoder import Encoder
-from ...runtime.errors import InputError
 from ...runtime.files import read_bytes, write_json
 from ...runtime.manifest import Prompts
+from ..corpus.output import CorpusOutput
+from ..distill.output import DistillOutput
 from ..quantize.plan_choice import choose_plan
-from ..retrieval.dataset import RetrievalSet, read_retrieval_set
+from ..retrieval.dataset import RetrievalSet
 from ..stage import StageContext
 from ..teacher.load import load_teacher
 from ..teacher.onnx_graph import write_teacher
+from ..teacher.output import TeacherOutput
 from ..teacher.selection import selected_teacher
+from ..vocabulary.output import VocabularyOutput
+from .output import ExportOutput
 from .variant_comparison import (
-    VARIANTS_NAME,
     fact_line,
     fact_rows,
     measure_variants,
 )
 
-STUDENT = "student"
 PARITY_TEXTS = 256
 TEACHER_TEXTS = 8
 
 
 def run_export(context: StageContext) -> None:
     """Write the candidate `bundle/`, and beside it `student/` for PyTorch, the graph of the teacher, `parity.json`."""
-    student = context.inputs["distill"] / "student"
+    student = DistillOutput.of(context).student
     weights = fold_token_weights(read_weights(student))
-    projection = context.inputs["teacher"] / PROJECTION_NAME
-    tokenizer, length = read_bytes(context.inputs["vocabulary"] / "tokenizer.json"), max_length(context, weights)
-    corpus = read_retrieval_set(context.inputs["corpus"])
+    projection = TeacherOutput.of(context).projection_file
+    output = ExportOutput(context.output)
+    tokenizer, length = read_bytes(VocabularyOutput.of(context).tokenizer_file), max_length(context, weights)
+    corpus = CorpusOutput.of(context).retrieval_set()
     texts = parity_texts(corpus)
-    bundle = context.output / "bundle"
+    bundle = output.bundle
     chosen = choose_plan(context, weights)
     chosen.write_reports(context.output)
-    write_json(context.output / "plan.json", {"description": chosen.describe()})
+    write_json(output.plan_file, {"description": chosen.describe()})
     context.progress.note("  writing graphs, tokenizer and golden vectors")
     assemble_candidate(
         bundle,
@@ -66,17 +68,17 @@ def run_export(context: StageContext) -> None:
         graphs=engine_graphs(context, weights, tokenizer, chosen.plan),
     )
     files = opener_files(weights, compact_tokenizer(tokenizer), length)
-    write_torch_folder(context.output / STUDENT, weights, tokenizer, files)
+    write_torch_folder(output.student, weights, tokenizer, files)
     if chosen.sensitivity is not None:  # travels along, so that `pocketrank inspect` can name measured costs
         write_sensitivity(bundle / SENSITIVITY_NAME, chosen.sensitivity)
     comparisons = compare_variants(bundle, student, texts, context)
     facts = measure_variants(bundle, texts)
     for fact in facts:
         context.progress.note(fact_line(fact))
-    write_json(context.output / VARIANTS_NAME, fact_rows(facts))
+    write_json(output.variants_file, fact_rows(facts))
     context.progress.note("  writing the teacher's graph")
     comparisons.append(export_teacher(context, corpus))
-    write_json(context.output / "parity.json", [dataclasses.asdict(parity) for parity in comparisons])
+    write_json(output.parity_file, [dataclasses.asdict(parity) for parity in comparisons])
 
 
 def engine_graphs(
@@ -138,17 +140,15 @@ def export_teacher(context: StageContext, corpus: RetrievalSet) -> Parity:
     if teacher.parts:
         context.progress.note(f"  of several teachers, the graph is that of the first: {teacher.first.files.name}")
     teacher = teacher.first
-    folder = context.output / "teacher"
+    folder = ExportOutput(context.output).teacher
     writer = write_teacher(teacher, folder)
     limit = teacher.max_length or 512
     # `model_max_length` here is what the benchmark and other openers of this folder cut texts at.
     write_json(folder / "tokenizer_config.json", {"model_max_length": limit})
     prompts = Prompts(query=teacher.prompts["query"], document=teacher.prompts["document"])
     encoder = Encoder(folder, "model", folder / "model.onnx", limit, prompts, threads=1)
-    vectors = np.load(context.inputs["teacher"] / "documents.npy", mmap_mode="r", allow_pickle=False)
     texts = list(corpus.documents.values())
-    if len(vectors) != len(texts):
-        raise InputError(f"{len(vectors)} teacher vectors for {len(texts)} documents; run the teacher stage again")
+    vectors = TeacherOutput.of(context).documents(len(texts))
     rows = [index * len(texts) // TEACHER_TEXTS for index in range(min(TEACHER_TEXTS, len(texts)))]
     found = encoder.encode_documents([texts[row] for row in rows])
     own = np.asarray(vectors[rows])[:, : teacher.dimension]

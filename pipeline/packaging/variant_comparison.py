@@ -12,7 +12,6 @@ from ...export.check.parity import Parity, compare, spread_texts
 from ...runtime.encoder import Encoder
 from ...runtime.manifest import Prompts
 
-VARIANTS_NAME = "variants.json"
 TIMED_TEXTS = 24
 SLOWER = 1.02  # a ratio above this counts as slower; turns on one machine repeat within 2 %
 

@@ -25,13 +25,15 @@ from ...export.quantization.sensitivity import (
 from ...runtime.encoder import open_tokenizer
 from ...runtime.errors import InputError
 from ...runtime.files import read_bytes, write_bytes
-from ...runtime.projection import read_projection
 from ...runtime.units import parse_quantity
-from ..retrieval.dataset import RetrievalSet, read_retrieval_set
+from ..corpus.output import CorpusOutput
+from ..queries.output import QueriesOutput
+from ..retrieval.dataset import RetrievalSet
 from ..retrieval.metrics import evaluate_scores, scored_queries
 from ..settings import QuantizeSettings
 from ..stage import StageContext
-from ..teacher.vector_shards import read_vectors
+from ..teacher.output import TeacherOutput
+from ..vocabulary.output import VocabularyOutput
 from .recipe_plan import linear_scheme, recipe_plan
 
 COSINE_TEXTS = 256
@@ -85,9 +87,9 @@ def choose_plan(context: StageContext, weights: TransformerWeights) -> ChosenPla
     plan = recipe_plan(settings)
     if not (settings.sensitivity or settings.target_bytes or STATIC in plan.schemes):
         return ChosenPlan(plan)
-    tokenizer_file = context.inputs["vocabulary"] / "tokenizer.json"
+    tokenizer_file = VocabularyOutput.of(context).tokenizer_file
     limit = min(context.recipe.student.max_length, weights.longest)
-    texts = _training_texts(context.inputs["queries"] / "training.jsonl")
+    texts = _training_texts(QueriesOutput.of(context).training_file)
     tokens = Tokens(tokenizer_file, limit)
     calibration = tokens.ids(spread_texts(texts, max(settings.calibration_texts, 1)))
     if not (settings.sensitivity or settings.target_bytes):
@@ -150,19 +152,17 @@ def training_ranking(context: StageContext, tokens: Tokens) -> tuple[Ranking | N
 
     `None` where the corpus has no judged training queries.
     """
-    corpus = read_retrieval_set(context.inputs["corpus"])
+    corpus = CorpusOutput.of(context).retrieval_set()
     if not corpus.qrels.get("train"):
         return None, ""
     queries = spread_texts(scored_queries(corpus, "train"), RANKED_QUERIES)
     subset = training_subset(corpus, queries, RANKED_DOCUMENTS)
     query_ids = tokens.ids([subset.queries[name] for name in scored_queries(subset, "train")])
     document_ids = tokens.ids(list(subset.documents.values()))
-    teacher = context.inputs["teacher"]
-    vectors = read_vectors(teacher / "documents.npy", len(corpus.documents))
+    teacher = TeacherOutput.of(context)
+    vectors = teacher.documents(len(corpus.documents))
     places = {name: place for place, name in enumerate(corpus.documents)}
-    projected = read_projection(teacher / "projection.safetensors").apply(
-        vectors[[places[name] for name in subset.documents]]
-    )
+    projected = teacher.projection().apply(vectors[[places[name] for name in subset.documents]])
 
     def ranking(graph: bytes) -> Mapping[str, float]:
         found = encode_ids(graph, query_ids)

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...runtime.files import write_bytes, write_json
-from ..retrieval.dataset import RetrievalSet, json_lines, read_retrieval_set
+from ..corpus.output import CorpusOutput
+from ..retrieval.dataset import RetrievalSet, json_lines
 from ..settings import QueriesSettings
 from ..stage import StageContext
 from .generators import _crops, _keywords, _lines, _sample, _sentences, _templated
 from .held_out import HeldOut
+from .output import QueriesOutput
 from .training_texts import TrainingText
 from .typing_noise import noisy
 
@@ -29,9 +31,9 @@ _REAL = ("query", "file")  # texts that people wrote are taken as they are
 
 def run_queries(context: StageContext) -> None:
     """Write `training.jsonl` and `report.json`: counts by kind, and what was left out because it repeats a test."""
-    retrieval_set = read_retrieval_set(context.inputs["corpus"])
+    retrieval_set = CorpusOutput.of(context).retrieval_set()
     texts, report = training_texts(retrieval_set, context.recipe.queries, context.recipe.seed)
-    write_bytes(context.output / "training.jsonl", json_lines(text.record() for text in texts))
+    write_bytes(QueriesOutput(context.output).training_file, json_lines(text.record() for text in texts))
     write_json(context.output / "report.json", report)
     counts = ", ".join(f"{count:,} {kind}" for kind, count in report["texts"].items())
     context.progress.note(f"  {len(texts):,} training texts: {counts}")

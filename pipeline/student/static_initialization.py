@@ -17,7 +17,8 @@ from ..queries.tokenized_texts import TokenizedTexts
 from ..stage import StageContext
 from ..teacher.bi_encoder import LoadedTeacher
 from ..teacher.load import load_teacher
-from ..teacher.pca import Reduction, fit_reduction, read_reduction
+from ..teacher.output import TeacherOutput
+from ..teacher.pca import Reduction, fit_reduction
 from ..teacher.selection import selected_teacher
 from ..vocabulary.token_mapping import piece_texts
 
@@ -43,7 +44,7 @@ def start_static(
         vectors = random_piece_vectors(len(pieces), targets.shape[1], context.recipe.seed)
     else:
         context.progress.note("  putting every piece through the teacher")
-        reduction = read_reduction(context.inputs["teacher"] / "projection.safetensors")
+        reduction = TeacherOutput.of(context).reduction()
         vectors = lone_piece_vectors(load_teacher(selected_teacher(context)), pieces, reduction)
     static_weights(tensors, vectors, texts, targets, rows)
 

@@ -11,15 +11,16 @@ import numpy as np
 
 from ...runtime.errors import InputError
 from ...runtime.files import write_json
-from ..queries.training_texts import TrainingText, read_training_texts
+from ..queries.output import QueriesOutput
+from ..queries.training_texts import TrainingText
 from ..retrieval.bm25 import bm25_rows
 from ..retrieval.metrics import top_documents
 from ..settings import CrossEncoderSettings
 from ..stage import StageContext
 from .cross_encoder import SEPARATOR, LoadedCrossEncoder, load_cross_encoder
 from .dual_pooling import DualPooled, DualPoolingTrainer
+from .output import CrossEncoderOutput
 from .score_lists import ABSENT, ScoreLists, write_lists
-from .selection import DUAL_TEACHER
 from .vector_shards import Encoded, Shard, cut_shards, encode_shards
 
 _SHARD_PAIRS = 512
@@ -27,14 +28,14 @@ _SHARD_PAIRS = 512
 
 def run_cross_encoder(context: StageContext) -> None:
     """Write `lists.npy`, `scores.npy`, `cross_encoder.json`, `speed.json` and, if asked for, `dual-teacher/`."""
-    settings = context.recipe.cross_encoder
+    settings, output = context.recipe.cross_encoder, CrossEncoderOutput(context.output)
     if not settings.model:
-        write_json(context.output / "cross_encoder.json", {"use": []})
+        write_json(output.record_file, {"use": []})
         return
     _check(settings)
     context.progress.note("  loading the cross-encoder")
     model = load_cross_encoder(settings)
-    texts = read_training_texts(context.inputs["queries"] / "training.jsonl")
+    texts = QueriesOutput.of(context).training_texts()
     rows = candidate_lists(texts, settings, context.recipe.seed)
     scores, encoded = score_lists(model, texts, rows, settings, context)
     lists = ScoreLists(rows, scores)
@@ -56,8 +57,8 @@ def run_cross_encoder(context: StageContext) -> None:
         pooled = DualPooled(model)
         trainer = DualPoolingTrainer(pooled, [text.text for text in texts], lists, settings, context.recipe.seed)
         record["dual_pooling"] = trainer.train(context.scratch / "dual-pooling.safetensors", context.progress)
-        pooled.save(context.output / DUAL_TEACHER, _card(model))
-    write_json(context.output / "cross_encoder.json", record)
+        pooled.save(output.dual_teacher, _card(model))
+    write_json(output.record_file, record)
     seconds = max(encoded.seconds, 1e-9)
     write_json(
         context.output / "speed.json",

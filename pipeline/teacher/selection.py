@@ -6,8 +6,7 @@ from ...runtime.errors import InputError
 from ..settings import Recipe, TeacherSettings
 from ..stage import StageContext
 from .ensemble import combined_sha256, resolve_several
-
-DUAL_TEACHER = "dual-teacher"  # folder in the output of the stage `cross_encoder`
+from .output import DUAL_TEACHER, CrossEncoderOutput
 
 
 def selected_teacher(context: StageContext) -> TeacherSettings:
@@ -15,7 +14,7 @@ def selected_teacher(context: StageContext) -> TeacherSettings:
     settings, cross_encoder = context.recipe.teacher, context.recipe.cross_encoder
     if not cross_encoder.model or "embeddings" not in cross_encoder.use:
         return settings
-    folder = context.inputs["cross_encoder"] / DUAL_TEACHER
+    folder = CrossEncoderOutput.of(context).dual_teacher
     return dataclasses.replace(
         settings, model=str(folder), revision="", sha256="", query_prompt="", document_prompt="", max_length=0
     )

@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from ...runtime.errors import InputError
-from ...runtime.files import read_json, write_json
+from ...runtime.files import write_json
+from ..corpus.output import CorpusOutput
+from ..queries.output import QueriesOutput
 from ..stage import StageContext
 from .bi_encoder import LoadedTeacher, Precision, Role, reading_fingerprint
 from .load import load_teacher
+from .output import CrossEncoderOutput, TeacherOutput
 from .pca import fit_reduction, write_reduction
 from .selection import selected_teacher
 from .source import TeacherFiles
@@ -26,9 +29,9 @@ def run_teacher(context: StageContext) -> None:
     settings = selected_teacher(context)
     context.progress.note("  loading the teacher")
     teacher = load_teacher(settings)
-    corpus, queries = context.inputs["corpus"], context.inputs["queries"]
-    known = _KnownDocuments(corpus / "corpus.jsonl")
-    places = _Places(queries / "training.jsonl", known, teacher.same_for_both_roles)
+    corpus, queries, output = CorpusOutput.of(context), QueriesOutput.of(context), TeacherOutput(context.output)
+    known = _KnownDocuments(corpus.documents_file)
+    places = _Places(queries.training_file, known, teacher.same_for_both_roles)
     fingerprint = reading_fingerprint(teacher)
     shards = shards_folder(context.scratch)
     shards.mkdir(parents=True, exist_ok=True)
@@ -41,31 +44,29 @@ def run_teacher(context: StageContext) -> None:
     paths, encoded = encode_shards(
         teacher,
         [
-            lambda: cut(document_texts(corpus / "corpus.jsonl"), "document", whole),
+            lambda: cut(document_texts(corpus.documents_file), "document", whole),
             lambda: cut(places.texts("document"), "document", generated),
             lambda: cut(places.texts("query"), "query", generated),
-            lambda: cut(_query_texts(corpus / "queries.jsonl"), "query", whole),
+            lambda: cut(_query_texts(corpus.queries_file), "query", whole),
         ],
         settings.workers,
         context.progress,
     )
-    _join(paths[0], context.output / "documents.npy", known.count, teacher.dimension)
-    query_count = sum(1 for _ in _query_texts(corpus / "queries.jsonl"))
-    _join(paths[3], context.output / "queries.npy", query_count, teacher.dimension)
+    _join(paths[0], output.documents_file, known.count, teacher.dimension)
+    query_count = sum(1 for _ in _query_texts(corpus.queries_file))
+    _join(paths[3], output.queries_file, query_count, teacher.dimension)
     _join(paths[1], context.scratch / "own-documents.npy", places.counts["document"], teacher.dimension)
     _join(paths[2], context.scratch / "own-queries.npy", places.counts["query"], teacher.dimension)
     places.assemble(
-        context.output / "training.npy",
+        output.training_file,
         {
             "document": VectorReader(context.scratch / "own-documents.npy"),
             "query": VectorReader(context.scratch / "own-queries.npy"),
-            "known": VectorReader(context.output / "documents.npy"),
+            "known": VectorReader(output.documents_file),
         },
     )
-    reduction = fit_reduction(
-        VectorReader(context.output / "training.npy").blocks(), settings.dimension, settings.centre
-    )
-    write_reduction(context.output / "projection.safetensors", reduction)
+    reduction = fit_reduction(VectorReader(output.training_file).blocks(), settings.dimension, settings.centre)
+    write_reduction(output.projection_file, reduction)
     _write_records(context, teacher, reduction.explained, reduction.matrix.shape[1], fingerprint, places, encoded)
 
 
@@ -184,9 +185,10 @@ def _join(shards: list[Path], path: Path, rows: int, dimension: int) -> None:
 
 def _licences(context: StageContext, files: TeacherFiles) -> dict[str, str]:
     """Return the licences of all that the student learns from: the teacher's, and a cross-encoder's."""
-    found, place = dict(files.licences), context.inputs.get("cross_encoder")
-    record = read_json(place / "cross_encoder.json") if place else {}
-    return found | {f"{name} of {record['id']}": licence for name, licence in record.get("licences", {}).items()}
+    record = CrossEncoderOutput.of(context).record() if CrossEncoderOutput.stage in context.inputs else {}
+    return dict(files.licences) | {
+        f"{name} of {record['id']}": licence for name, licence in record.get("licences", {}).items()
+    }
 
 
 def _write_records(
@@ -200,7 +202,7 @@ def _write_records(
 ) -> None:
     files = teacher.files
     write_json(
-        context.output / "teacher.json",
+        TeacherOutput(context.output).record_file,
         {
             "id": files.name,
             "revision": files.revision,

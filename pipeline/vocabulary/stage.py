@@ -12,11 +12,13 @@ from typing import Any
 from ...runtime.errors import InputError
 from ...runtime.files import read_json, write_bytes, write_json
 from ...runtime.schema import to_mapping
-from ..queries.training_texts import TrainingText, read_training_texts
-from ..retrieval.dataset import read_retrieval_set
+from ..corpus.output import CorpusOutput
+from ..queries.output import QueriesOutput
+from ..queries.training_texts import TrainingText
 from ..settings import VocabularySettings
 from ..stage import StageContext
 from ..teacher.source import resolve_teacher
+from .output import VocabularyOutput
 from .size_choice import SPLIT_WEIGHT, TABLE_WEIGHT, UNKNOWN_WEIGHT, Candidate, _measure, _Texts, choose
 from .tokenizer_file import MAX_WORD_CHARACTERS, SPECIAL_TOKENS, WordCounter, unigram_tokenizer, wordpiece_tokenizer
 from .unigram import learn_unigram
@@ -30,8 +32,8 @@ def run_vocabulary(context: StageContext) -> None:
     Raises `InputError` when no candidate fits the byte budget, or is smaller than its own alphabet.
     """
     settings = context.recipe.vocabulary
-    documents = list(read_retrieval_set(context.inputs["corpus"]).documents.values())
-    training = read_training_texts(context.inputs["queries"] / "training.jsonl")
+    documents = list(CorpusOutput.of(context).retrieval_set().documents.values())
+    training = QueriesOutput.of(context).training_texts()
     width = context.recipe.student.table_rank or context.recipe.student.hidden
     pieces: Collection[str] = ()
     if settings.kind == "teacher":
@@ -42,7 +44,7 @@ def run_vocabulary(context: StageContext) -> None:
             )
         pieces = teacher_pieces(resolve_teacher(context.recipe.teacher).folder / "tokenizer.json", settings)
     tokenizer, report = make_vocabulary(documents, training, settings, width, pieces)
-    write_bytes(context.output / "tokenizer.json", tokenizer)
+    write_bytes(VocabularyOutput(context.output).tokenizer_file, tokenizer)
     write_json(context.output / "report.json", report)
     write_bytes(context.output / "report.svg", vocabulary_plot({report["kind"]: report["candidates"]}))
     chosen = next(candidate for candidate in report["candidates"] if candidate["chosen"])

@@ -221,7 +221,7 @@ def test_report_is_written_read_and_refused(measured, tmp_path):
     assert report.read_report(path) == measured
     mapping = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**mapping, "version": 99}), encoding="utf-8")
-    with pytest.raises(InputError, match="report version 99, this pocketrank reads version 1; measure again"):
+    with pytest.raises(InputError, match="report version 99, this pocketrank reads version 2; measure again"):
         report.read_report(path)
     path.write_text("{}", encoding="utf-8")
     with pytest.raises(InputError, match="not a benchmark report"):

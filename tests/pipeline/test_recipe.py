@@ -95,7 +95,7 @@ def test_the_last_override_wins_and_is_recorded(tmp_path: Path) -> None:
     assert resolved.resolved_toml["distill"]["losses"] == {"cosine": 1.0, "similarity_matrix": 0.5}
     assert resolved.resolved_toml["queries"]["kinds"] == ["title"]
     whole = read_recipe(path, ["distill.losses={batch_kl=1}"])
-    assert whole.recipe.distill.losses == {"scores": 1.0}
+    assert whole.recipe.distill.losses == {"batch_kl": 1.0}
 
 
 def test_a_mistaken_override_ends_the_run_before_it_starts(

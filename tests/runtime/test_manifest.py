@@ -54,7 +54,7 @@ def test_other_schema_version_is_named(bundle, tmp_path):
     mapping = json.loads((bundle / "manifest.json").read_text())
     mapping |= {"schema_version": 9, "new_key": True}
     (tmp_path / "manifest.json").write_text(json.dumps(mapping))
-    with pytest.raises(InputError, match="schema version 9, this pocketrank reads 1"):
+    with pytest.raises(InputError, match="schema version 9, this pocketrank reads 2"):
         read_manifest(tmp_path)
 
 

@@ -221,7 +221,7 @@ def test_vectors_of_other_texts_are_refused(inputs: Path, tmp_path: Path) -> Non
     (other / "projection.safetensors").write_bytes((inputs / "teacher" / "projection.safetensors").read_bytes())
     with pytest.raises(InputError, match="7 vectors for 400 training texts"):
         run_distill(StageContext(broken.recipe, {}, {**broken.inputs, "teacher": other}, *(
-            broken.output, broken.work, broken.progress)))  # fmt: skip
+            broken.output, broken.scratch, broken.progress)))  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pocketrank.pipeline.distill.relevance_pairs import known_pairs
 from pocketrank.pipeline.losses.batch import PAIR_LOSSES, ListBatch
 from pocketrank.pipeline.losses.weighted import WeightedLosses
 from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts
-from pocketrank.pipeline.retrieval.dataset import RetrievalSet, json_lines, write_retrieval_set
+from pocketrank.pipeline.retrieval.dataset import RetrievalSet, json_lines, read_retrieval_set, write_retrieval_set
 from pocketrank.runtime.files import write_bytes
 
 
@@ -38,14 +38,14 @@ def test_pairs_come_from_judgements_and_titles(tmp_path: Path) -> None:
     texts += [("query", "what grows"), ("query", "Fence"), ("query", "Moss")]
     records = ({"text": text, "role": role, "kind": role} for role, text in texts)
     write_bytes(tmp_path / "training.jsonl", json_lines(records))
-    known = known_pairs(tmp_path / "corpus", tmp_path / "training.jsonl")
+    known = known_pairs(read_retrieval_set(tmp_path / "corpus"), tmp_path / "training.jsonl")
     assert known.judged.tolist() == [[2, 0], [3, 1]] and known.titled.tolist() == [[4, 0]]
     found = known.lists()
     assert found is not None
     assert found.rows.tolist() == [[2, 0], [3, 1], [4, 0]]  # Moss has no document among the training texts
     assert found.without(np.array([1])).rows.tolist() == [[2, 0], [4, 0]]
     write_bytes(tmp_path / "none.jsonl", json_lines(iter([{"text": "x", "role": "query", "kind": "crop"}])))
-    assert known_pairs(tmp_path / "corpus", tmp_path / "none.jsonl").lists() is None
+    assert known_pairs(read_retrieval_set(tmp_path / "corpus"), tmp_path / "none.jsonl").lists() is None
 
 
 @pytest.mark.parametrize("name", sorted(PAIR_LOSSES))

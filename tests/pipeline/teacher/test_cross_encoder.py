@@ -24,8 +24,9 @@ from pocketrank.pipeline.teacher.cross_encoder import SEPARATOR, load_cross_enco
 from pocketrank.pipeline.teacher.cross_encoder_stage import candidate_lists, run_cross_encoder
 from pocketrank.pipeline.teacher.dual_pooling import DualPooled, DualPoolingTrainer
 from pocketrank.pipeline.teacher.load import load_teacher
+from pocketrank.pipeline.teacher.output import DUAL_TEACHER
 from pocketrank.pipeline.teacher.score_lists import ABSENT, ScoreLists, read_lists
-from pocketrank.pipeline.teacher.selection import DUAL_TEACHER, selected_teacher
+from pocketrank.pipeline.teacher.selection import selected_teacher
 from pocketrank.pipeline.teacher.stage import run_teacher
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.progress import NoProgress
@@ -93,7 +94,7 @@ def test_lists_hold_the_best_of_bm25_and_drawn_documents(inputs: Path, scored: P
 def test_asked_queries_come_first_and_few_documents_leave_gaps(cross_encoder: Path, inputs: Path) -> None:
     texts = read_training_texts(inputs / "queries" / "training.jsonl")
     few = [*texts[:3], *texts[-20:]]
-    few[9] = dataclasses.replace(few[9], form="query")
+    few[9] = dataclasses.replace(few[9], kind="query")
     lists = candidate_lists(few, settings(cross_encoder, queries=4), seed=1)
     assert lists[0, 0] == 9 and (lists[:, 4:] == ABSENT).all() and set(lists[0, 1:4]) == {0, 1, 2}
     with pytest.raises(InputError, match="too few"):
