@@ -134,7 +134,7 @@ def test_code_version_follows_imports_but_not_plumbing(tmp_path: Path, monkeypat
         Path(runner.__file__).with_name("packaging") / "index_stage.py", "pocketrank.pipeline.packaging.index_stage"
     )
     assert "pocketrank.runtime.index" in names
-    assert "pocketrank.pipeline.retrieval.dataset" in names
+    assert "pocketrank.pipeline.corpus.output" in names
     hashed: list[str] = []
 
     def record(path: Path) -> str:
