@@ -37,7 +37,15 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Encoder:
-    """A student with its tokenizer, ready to run. Make one with `Encoder.open`."""
+    """A bundle's model with its tokenizer: text in, unit vectors out. Make one with `Encoder.open`.
+
+    >>> encoder = Encoder.open("bundle")
+    >>> vectors = encoder.encode_documents(["merge two sorted lists", "close the file"])
+    >>> vectors.shape, vectors.dtype.name
+    ((2, 24), 'float32')
+    >>> int((vectors @ encoder.encode_query("merge sorted lists")).argmax())
+    0
+    """
 
     def __init__(
         self, bundle: Path, variant: str, model_path: Path, max_length: int, prompts: Prompts, threads: int
@@ -53,7 +61,7 @@ class Encoder:
         self.dimension = _dimension(self._session, model_path)
 
     @classmethod
-    def open(cls, bundle: Path, variant: str = "", threads: int = 1) -> "Encoder":
+    def open(cls, bundle: str | Path, variant: str = "", threads: int = 1) -> "Encoder":
         """Open the folder `bundle`.
 
         `variant` names an ONNX file of the bundle; the default is the manifest's, else `model_quantized`. A folder
@@ -61,6 +69,7 @@ class Encoder:
         Hashes are not checked here (`verify_bundle` does that). Raises `InputError` for a folder that is no bundle and
         `VerificationError` for files that do not open.
         """
+        bundle = Path(bundle)
         if (bundle / MANIFEST_NAME).exists():
             manifest = read_manifest(bundle)
             name = variant or manifest.default_variant

@@ -55,7 +55,13 @@ def named_rows(by_vector: np.ndarray, words: np.ndarray, depth: int) -> np.ndarr
 
 
 class HybridIndex:
-    """An index with a BM25 part, searched by both."""
+    """An index with a BM25 part, searched by vectors and words together.
+
+    >>> index = HybridIndex(DocumentIndex.open("index"))
+    >>> query = "close the file"
+    >>> index.search(Encoder.open("bundle").encode_query(query), query, k=1)[0].id
+    'file'
+    """
 
     def __init__(self, index: DocumentIndex, bm25_weight: float = BM25_WEIGHT) -> None:
         """Open the BM25 part of `index`; its scores count `bm25_weight` times.

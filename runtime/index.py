@@ -132,7 +132,12 @@ def build_index(
 
 
 class DocumentIndex:
-    """A saved index, its vectors mapped from disk. Open one with `DocumentIndex.open`."""
+    """A saved index, its vectors mapped from disk. Open one with `DocumentIndex.open`.
+
+    >>> index = DocumentIndex.open("index")
+    >>> len(index), index.manifest.dimension, index.manifest.vectors
+    (4, 24, 'float32')
+    """
 
     def __init__(self, folder: Path, manifest: IndexManifest) -> None:
         """Map the files of `folder`; `DocumentIndex.open` is the door."""
@@ -142,8 +147,9 @@ class DocumentIndex:
         self._arrays = {name: self._load(name, *_layout(name, manifest)) for name in _ARRAYS[manifest.vectors]}
 
     @classmethod
-    def open(cls, folder: Path) -> "DocumentIndex":
+    def open(cls, folder: str | Path) -> "DocumentIndex":
         """Open the index in `folder`; raise `InputError` when it is none, or not whole."""
+        folder = Path(folder)
         if not (folder / INDEX_NAME).is_file():
             raise InputError(f"{folder} is no index: it has no {INDEX_NAME}; make one with `pocketrank index`")
         manifest = from_mapping(IndexManifest, read_json(folder / INDEX_NAME), str(folder / INDEX_NAME))

@@ -29,11 +29,16 @@ class Check:
     detail: str
 
 
-def verify_bundle(bundle: Path) -> list[Check]:
-    """Check the folder `bundle` and return every check, failed ones included.
+def verify_bundle(bundle: str | Path) -> list[Check]:
+    """Check the folder `bundle` and return every check, failed ones included: hashes, names, operators, golden vectors.
 
     Raises `InputError` only when `bundle` is no bundle at all: no folder, or none of the files that make one.
+
+    >>> checks = verify_bundle("bundle")
+    >>> [check.name for check in checks if not check.passed]
+    []
     """
+    bundle = Path(bundle)
     if not bundle.is_dir():
         raise InputError(f"{bundle} is no folder; name the bundle that `pocketrank run` made")
     if not any((bundle / name).exists() for name in (MANIFEST_NAME, TOKENIZER_NAME, "onnx")):
