@@ -16,7 +16,7 @@ other.
 import importlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -165,8 +165,7 @@ class Encoder:
 
 def open_session(path: Path, threads: int = 1) -> Any:
     """Open an ONNX (or .ort) file in onnxruntime; raise `VerificationError` in one line when it does not open."""
-    import onnxruntime
-
+    onnxruntime: Any = importlib.import_module("onnxruntime")  # it has no types
     if not path.is_file():
         raise InputError(f"{path} does not exist; name a bundle that has it, or another variant")
     options = onnxruntime.SessionOptions()
@@ -196,7 +195,7 @@ def open_tokenizer(path: Path) -> Any:
 
 
 @contextmanager
-def tokenizer_errors(path: Path) -> Iterator[None]:
+def tokenizer_errors(path: Path) -> Generator[None, None, None]:
     """Turn what goes wrong inside `tokenizers` into a `VerificationError` of one line that names `path`.
 
     The library raises `Exception` itself, and panics (a `BaseException`) on files that contradict themselves.
@@ -264,7 +263,7 @@ def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
     window: list[str] = []
     characters = 0
     for text in texts:
-        if not isinstance(text, str):
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers without types
             raise InputError(f"{type(text).__name__} was given where a text is needed; give strings")
         window.append(text)
         characters += len(text)

@@ -8,10 +8,10 @@ import os
 import shutil
 import tomllib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeGuard
 
 from .errors import InputError
 
@@ -57,6 +57,16 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: JSON nested too deeply; fix the file") from None
 
 
+def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Tell whether a value read from JSON or TOML is an object: keys and values."""
+    return isinstance(value, dict)
+
+
+def is_list(value: Any) -> TypeGuard[list[Any]]:
+    """Tell whether a value read from JSON or TOML is a list."""
+    return isinstance(value, list)
+
+
 def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number, object) for every non-empty line of a JSON Lines file."""
     for number, line in enumerate(read_text(path).split("\n"), start=1):
@@ -66,7 +76,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             value = json.loads(line)
         except json.JSONDecodeError as error:
             raise InputError(f"{path}, line {number}: not valid JSON ({error.msg}); fix the line") from None
-        if not isinstance(value, dict):
+        if not is_object(value):
             raise InputError(f"{path}, line {number}: a JSON object is needed; fix the line")
         yield number, value
 
@@ -99,7 +109,7 @@ def json_bytes(value: Any) -> bytes:
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Generator[None, None, None]:
     """Turn a full disk or a forbidden folder into an `InputError` that names `path`."""
     try:
         yield
@@ -132,7 +142,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Generator[Path, None, None]:
     """Yield an empty temporary folder that becomes `path` when the block ends without an error.
 
     What stood at `path` before is replaced only at that moment. On an error the temporary folder is removed.

@@ -168,7 +168,8 @@ def _graph_value(view: memoryview) -> GraphValue:
 
 
 def _tensor_type(view: memoryview) -> tuple[str, tuple[int | str | None, ...]]:
-    element, shape = "unknown", []
+    element: str = "unknown"
+    shape: list[int | str | None] = []
     for number, value in _fields(view):
         if number == _TENSOR_ELEMENT:
             element = _ELEMENTS.get(_integer(value), f"type {_integer(value)}")

@@ -9,13 +9,12 @@ against accidents, not against forgery: whoever can rewrite the bundle can rewri
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .errors import InputError, VerificationError
-from .files import json_bytes, read_bytes, sha256_bytes, sha256_file
+from .files import is_object, json_bytes, read_bytes, sha256_bytes, sha256_file
 from .schema import from_mapping, to_mapping
 
 SCHEMA_VERSION = 2
@@ -186,7 +185,7 @@ def parse_manifest(data: bytes, path: Path) -> Manifest:
         mapping = json.loads(data.decode("utf-8"), object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:
         raise VerificationError(f"{path} is damaged: {error}; fetch or build the bundle again") from None
-    version = mapping.get("schema_version") if isinstance(mapping, Mapping) else None
+    version = mapping.get("schema_version") if is_object(mapping) else None
     if isinstance(version, int) and version != SCHEMA_VERSION:
         raise InputError(
             f"{path} has schema version {version}, this pocketrank reads {SCHEMA_VERSION}; "
@@ -216,4 +215,5 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = [key for key, _ in pairs]
     if len(set(keys)) != len(keys):
         raise ValueError("a key occurs twice")
-    return dict(pairs)
+    unique: dict[str, Any] = dict(pairs)
+    return unique

@@ -4,7 +4,7 @@ Work below the command line never prints. It reports to a `Progress`, which the 
 terminal or as quiet lines in a log, and which tests leave silent.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -25,7 +25,7 @@ class Progress(Protocol):
         ...
 
     @contextmanager
-    def task(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[Task]:
+    def task(self, name: str, total: int, unit: str, done: int = 0) -> Generator[Task, None, None]:
         """Open a piece of work of `total` units, `done` of which were finished by an earlier run."""
         ...
 
@@ -42,6 +42,6 @@ class NoProgress:
         """Ignore it."""
 
     @contextmanager
-    def task(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[Task]:
+    def task(self, name: str, total: int, unit: str, done: int = 0) -> Generator[Task, None, None]:
         """Yield a task that shows nothing."""
         yield _SilentTask()

@@ -5,15 +5,14 @@ tensors only, and no further package for that; a hostile header is refused befor
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from .errors import InputError
-from .files import inside, read_bytes
+from .files import inside, is_list, is_object, read_bytes
 from .manifest import MANIFEST_NAME, read_manifest
 
 MAX_HEADER_BYTES = 1_000_000
@@ -89,10 +88,10 @@ def _parse(data: bytes) -> dict[str, np.ndarray]:
         header = json.loads(data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_unique_names)
     except RecursionError:
         raise ValueError("its header is nested too deeply") from None
-    if not isinstance(header, Mapping):
+    if not is_object(header):
         raise ValueError("its header is no object")
     body = memoryview(data)[8 + length :]
-    spans = []
+    spans: list[tuple[int, int, str, tuple[int, ...]]] = []
     for name, entry in header.items():
         if name != "__metadata__":
             start, end, shape = _span(name, entry)
@@ -110,7 +109,7 @@ def _parse(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _span(name: str, entry: Any) -> tuple[int, int, tuple[int, ...]]:
-    if not isinstance(entry, Mapping) or set(entry) != {"dtype", "shape", "data_offsets"}:
+    if not is_object(entry) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"the entry of {name!r} needs dtype, shape and data_offsets")
     if entry["dtype"] != "F32":
         raise ValueError(f"tensor {name!r} has the type {entry['dtype']!r}")
@@ -125,8 +124,8 @@ def _span(name: str, entry: Any) -> tuple[int, int, tuple[int, ...]]:
     return offsets[0], offsets[1], tuple(shape)
 
 
-def _whole_numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+def _whole_numbers(value: Any) -> TypeGuard[list[int]]:
+    return is_list(value) and all(type(item) is int and item >= 0 for item in value)
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ SUFFIX = ".required_operators.config"
 
 def required_operators(content: str) -> list[str]:
     """Return the operators of such a list as the manifest writes them: "Add", "com.microsoft:BiasGelu"."""
-    found = []
+    operators: list[str] = []
     for line in content.splitlines():
         if line.startswith("#"):
             continue
@@ -18,6 +18,6 @@ def required_operators(content: str) -> list[str]:
             if character != ",":
                 name += character
             elif name:
-                found.append(name if domain == "ai.onnx" else f"{domain}:{name}")
+                operators.append(name if domain == "ai.onnx" else f"{domain}:{name}")
                 name = ""
-    return sorted(set(found))
+    return sorted(set(operators))

@@ -3,10 +3,12 @@
 A file whose hash is wrong is not run: the checks that would need it fail with that reason.
 """
 
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -133,8 +135,7 @@ def _needing(good: set[str], files: list[str], name: str, check: Callable[[], st
 
 def check_runtime(manifest: Manifest) -> str:
     """Return installed and declared versions; raise `VerificationError` when the bundle is for other versions."""
-    import onnxruntime
-
+    onnxruntime: Any = importlib.import_module("onnxruntime")  # it has no types
     declared = manifest.runtime
     found = _version(onnxruntime.__version__)
     text = f"onnxruntime {onnxruntime.__version__}, declared {declared.onnxruntime_min} to "
@@ -147,7 +148,7 @@ def check_runtime(manifest: Manifest) -> str:
 
 
 def _version(text: str) -> tuple[int, ...]:
-    parts = []
+    parts: list[int] = []
     for part in text.split("."):
         digits = part[: len(part) - len(part.lstrip("0123456789"))]
         if not digits:
