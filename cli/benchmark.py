@@ -171,8 +171,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _page(model: Path, report: "Report") -> bytes:
     from ..benchmarks.render.page import html_page
-    from ..export.size.shares import shipped_shares
+    from ..export.size.explain import size_breakdown
     from ..runtime.manifest import MANIFEST_NAME
 
-    parts = shipped_shares(model) if model.is_file() or (model / MANIFEST_NAME).is_file() else []
+    parts = size_breakdown(model) if model.is_file() or (model / MANIFEST_NAME).is_file() else []
     return html_page(report, parts=parts)

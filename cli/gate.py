@@ -70,7 +70,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from ..benchmarks.records.report import read_report, write_report
     from ..benchmarks.render.page import html_page
     from ..benchmarks.render.tables import verdict_table
-    from ..export.size.shares import shipped_shares
+    from ..export.size.explain import size_breakdown
     from ..runtime.files import write_bytes
     from ..runtime.schema import to_mapping
 
@@ -99,7 +99,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.report_out:
         write_report(arguments.report_out, report)
     if arguments.html:
-        write_bytes(arguments.html, html_page(report, verdict, shipped_shares(arguments.bundle)))
+        write_bytes(arguments.html, html_page(report, verdict, size_breakdown(arguments.bundle)))
     if arguments.github:
         _tell_github(verdict, annotate=not arguments.json)
     if arguments.json:

@@ -21,7 +21,7 @@ def execute(arguments: argparse.Namespace) -> int:
     import dataclasses
 
     from ..export.size.explain import explain_path
-    from ..export.size.savings import BASIS, MEASURED_BASIS
+    from ..export.size.size_reductions import BASIS, MEASURED_BASIS
     from .output import print_json, print_line, print_table
 
     explained = explain_path(arguments.path)
@@ -72,10 +72,10 @@ def execute(arguments: argparse.Namespace) -> int:
         files.append(("total = the folder", f"{explained.total:,}"))
         shipped = f"shipped to a device: {graph.total + tokenizer.total:,} bytes (ONNX Runtime itself not counted)"
         print_table("files", ("file", "bytes"), files, shipped)
-    if explained.savings:
-        savings = [(item.what, f"{item.bytes:,}", item.cost) for item in explained.savings]
+    if explained.size_reductions:
+        size_reductions = [(item.action, f"{item.bytes:,}", item.cost) for item in explained.size_reductions]
         basis = MEASURED_BASIS if explained.costs_measured else BASIS
-        print_table("what would save more, the best first", ("change", "bytes saved", "cost"), savings, basis)
+        print_table("what would save more, the best first", ("change", "bytes saved", "cost"), size_reductions, basis)
     else:
         print_line("Nothing is left to save by storing tensors in fewer bits.")
     return 0

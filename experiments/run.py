@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketrank.cli.output import Lines
-from pocketrank.export.size.shares import shipped_shares
+from pocketrank.export.size.explain import size_breakdown
 from pocketrank.pipeline.evaluate.noise_robustness import measure_robustness
 from pocketrank.pipeline.evaluate.record import Entry, read_evaluation
 from pocketrank.pipeline.recipe import read_recipe
@@ -89,7 +89,7 @@ def report(experiment: Experiment, results: Mapping[str, StageResult]) -> Experi
     teacher = read_json(folders["teacher"] / "teacher.json")
     speed, log = (read_json(folders["distill"] / name) for name in ("speed.json", "log.json"))
     labelling = read_json(folders["teacher"] / "speed.json")
-    shares = [(f"{share.file}: {share.name}", share.bytes) for share in shipped_shares(bundle)]
+    shares = [(f"{share.file}: {share.name}", share.bytes) for share in size_breakdown(bundle)]
     rest = sum(size for _, size in shares[LARGEST_PARTS:])
     kept = {system for system in KEPT_PER_QUERY if system in queries["ndcg10"]}
     kept |= {system for system in queries["ndcg10"] if system not in evaluation.ndcg10}  # baselines

@@ -10,7 +10,7 @@ from ..benchmarks.measure.run import MeasureSettings, ModelFiles, measure
 from ..benchmarks.records.report import Report, read_report, write_report
 from ..benchmarks.render.page import html_page
 from ..benchmarks.render.tables import markdown
-from ..export.size.shares import shipped_shares
+from ..export.size.explain import size_breakdown
 from ..runtime.files import write_bytes
 from ..runtime.manifest import TOKENIZER_NAME
 from .corpus.output import CorpusOutput
@@ -43,7 +43,7 @@ def run_gate(context: StageContext) -> None:
             confirm=lambda: _measure(context),
         )
     write_verdict(context.output / "verdict.json", verdict)
-    parts = shipped_shares(BundleOutput.of(context).bundle)
+    parts = size_breakdown(BundleOutput.of(context).bundle)
     write_bytes(context.output / "report.html", html_page(report, verdict, parts))
     write_junit(context.output / "junit.xml", verdict)
 

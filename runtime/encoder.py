@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError, VerificationError
-from .files import inside, read_json, read_text, sha256_file
+from .files import read_json, read_text, safe_join, sha256_file
 from .manifest import MANIFEST_NAME, TOKENIZER_NAME, Manifest, Prompts, read_manifest
 from .progress import NoProgress, Progress
 
@@ -52,7 +52,7 @@ class Encoder:
     ) -> None:
         """Open tokenizer and graph; `Encoder.open` is the door."""
         self.bundle, self.variant, self.model_path = bundle, variant, model_path
-        self.tokenizer_path = inside(bundle, TOKENIZER_NAME)
+        self.tokenizer_path = safe_join(bundle, TOKENIZER_NAME)
         self.max_length, self.prompts = max_length, prompts
         self._tokenizer = open_tokenizer(self.tokenizer_path)
         self._tokenizer.no_padding()
@@ -73,12 +73,12 @@ class Encoder:
         if (bundle / MANIFEST_NAME).exists():
             manifest = read_manifest(bundle)
             name = variant or manifest.default_variant
-            model_path = inside(bundle, _variant_file(manifest, name, bundle))
+            model_path = safe_join(bundle, _variant_file(manifest, name, bundle))
             return cls(bundle, name, model_path, manifest.max_length, manifest.prompts, threads)
         name = variant or "model_quantized"
-        model_path = inside(bundle, f"onnx/{name}.onnx")
+        model_path = safe_join(bundle, f"onnx/{name}.onnx")
         if not model_path.is_file() and model_path.with_suffix(".ort").is_file():
-            model_path = inside(bundle, f"onnx/{name}.ort")
+            model_path = safe_join(bundle, f"onnx/{name}.ort")
         return cls(bundle, name, model_path, _bare_max_length(bundle, model_path), Prompts(), threads)
 
     @property

@@ -168,7 +168,7 @@ def replace_folder(source: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def inside(folder: Path, name: str) -> Path:
+def safe_join(folder: Path, name: str) -> Path:
     """Return `folder / name`; raise `InputError` when `name` could leave the folder.
 
     Names in our files are relative POSIX paths; absolute paths, `..`, back slashes, drive letters and links that

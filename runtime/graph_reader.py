@@ -27,7 +27,7 @@ _TENSOR_NAME, _TENSOR_EXTERNAL, _ENTRY_KEY, _ENTRY_VALUE = 8, 13, 1, 2
 _VALUE_NAME, _VALUE_TYPE, _TYPE_TENSOR, _TENSOR_ELEMENT, _TENSOR_SHAPE = 1, 2, 1, 1, 2
 _SHAPE_DIMENSION, _DIMENSION_VALUE, _DIMENSION_NAME = 1, 1, 2
 
-_ELEMENTS = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 8: "string", 9: "bool", 10: "float16"}
+ELEMENT_TYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 8: "string", 9: "bool", 10: "float16"}
 
 
 @dataclass(frozen=True)
@@ -65,20 +65,20 @@ def _read_model(view: memoryview) -> GraphFacts:
     inputs: tuple[GraphValue, ...] = ()
     outputs: tuple[GraphValue, ...] = ()
     graphs = 0
-    for number, value in _fields(view):
+    for number, value in message_fields(view):
         if number == _MODEL_IR_VERSION:
             ir_version = _integer(value)
         elif number == _MODEL_OPSET:
-            walker.opset(_message(value))
+            walker.opset(message_value(value))
         elif number == _MODEL_GRAPH:
             graphs += 1
-            inputs, outputs = walker.graph(_message(value), 0)
+            inputs, outputs = walker.graph(message_value(value), 0)
         elif number == _MODEL_FUNCTION:
-            for inner, item in _fields(_message(value)):
+            for inner, item in message_fields(message_value(value)):
                 if inner == _FUNCTION_NODE:
-                    walker.node(_message(item), 1)
+                    walker.node(message_value(item), 1)
                 elif inner == _FUNCTION_OPSET:
-                    walker.opset(_message(item))
+                    walker.opset(message_value(item))
     if graphs != 1:
         raise ValueError(f"{graphs} graphs instead of one")
     return GraphFacts(
@@ -101,9 +101,9 @@ class _Walker:
 
     def opset(self, view: memoryview) -> None:
         domain, version = "", 0
-        for number, value in _fields(view):
+        for number, value in message_fields(view):
             if number == _OPSET_DOMAIN:
-                domain = _domain(value)
+                domain = domain_value(value)
             elif number == _OPSET_VERSION:
                 version = _integer(value)
         self.opsets[domain] = max(version, self.opsets.get(domain, 0))
@@ -114,42 +114,42 @@ class _Walker:
         inputs: list[GraphValue] = []
         outputs: list[GraphValue] = []
         initializers: set[str] = set()
-        for number, value in _fields(view):
+        for number, value in message_fields(view):
             if number == _GRAPH_NODE:
-                self.node(_message(value), depth)
+                self.node(message_value(value), depth)
             elif number == _GRAPH_INITIALIZER:
-                initializers.add(self.tensor(_message(value)))
+                initializers.add(self.tensor(message_value(value)))
             elif number == _GRAPH_INPUT:
-                inputs.append(_graph_value(_message(value)))
+                inputs.append(_graph_value(message_value(value)))
             elif number == _GRAPH_OUTPUT:
-                outputs.append(_graph_value(_message(value)))
+                outputs.append(_graph_value(message_value(value)))
         return tuple(value for value in inputs if value.name not in initializers), tuple(outputs)
 
     def node(self, view: memoryview, depth: int) -> None:
         operator, domain = "", ""
-        for number, value in _fields(view):
+        for number, value in message_fields(view):
             if number == _NODE_OPERATOR:
-                operator = _text(value)
+                operator = text_value(value)
             elif number == _NODE_DOMAIN:
-                domain = _domain(value)
+                domain = domain_value(value)
             elif number == _NODE_ATTRIBUTE:
-                self.attribute(_message(value), depth)
+                self.attribute(message_value(value), depth)
         self.operators[f"{domain}:{operator}" if domain else operator] += 1
 
     def attribute(self, view: memoryview, depth: int) -> None:
-        for number, value in _fields(view):
+        for number, value in message_fields(view):
             if number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
-                self.graph(_message(value), depth + 1)
+                self.graph(message_value(value), depth + 1)
             elif number in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS):
-                self.tensor(_message(value))
+                self.tensor(message_value(value))
 
     def tensor(self, view: memoryview) -> str:
         name = ""
-        for number, value in _fields(view):
+        for number, value in message_fields(view):
             if number == _TENSOR_NAME:
-                name = _text(value)
+                name = text_value(value)
             elif number == _TENSOR_EXTERNAL:
-                entry = {inner: _text(item) for inner, item in _fields(_message(value))}
+                entry = {inner: text_value(item) for inner, item in message_fields(message_value(value))}
                 if entry.get(_ENTRY_KEY) == "location":
                     self.external_files.add(entry.get(_ENTRY_VALUE, ""))
         return name
@@ -157,41 +157,41 @@ class _Walker:
 
 def _graph_value(view: memoryview) -> GraphValue:
     name, element, shape = "", "unknown", ()
-    for number, value in _fields(view):
+    for number, value in message_fields(view):
         if number == _VALUE_NAME:
-            name = _text(value)
+            name = text_value(value)
         elif number == _VALUE_TYPE:
-            for inner, item in _fields(_message(value)):
+            for inner, item in message_fields(message_value(value)):
                 if inner == _TYPE_TENSOR:
-                    element, shape = _tensor_type(_message(item))
+                    element, shape = _tensor_type(message_value(item))
     return GraphValue(name, element, shape)
 
 
 def _tensor_type(view: memoryview) -> tuple[str, tuple[int | str | None, ...]]:
     element: str = "unknown"
     shape: list[int | str | None] = []
-    for number, value in _fields(view):
+    for number, value in message_fields(view):
         if number == _TENSOR_ELEMENT:
-            element = _ELEMENTS.get(_integer(value), f"type {_integer(value)}")
+            element = ELEMENT_TYPES.get(_integer(value), f"type {_integer(value)}")
         elif number == _TENSOR_SHAPE:
-            for inner, item in _fields(_message(value)):
+            for inner, item in message_fields(message_value(value)):
                 if inner == _SHAPE_DIMENSION:
-                    shape.append(_dimension(_message(item)))
+                    shape.append(_dimension(message_value(item)))
     return element, tuple(shape)
 
 
 def _dimension(view: memoryview) -> int | str | None:
     extent: int | str | None = None
-    for number, value in _fields(view):
+    for number, value in message_fields(view):
         if number == _DIMENSION_VALUE:
             extent = _integer(value)
         elif number == _DIMENSION_NAME:
-            extent = _text(value)
+            extent = text_value(value)
     return extent
 
 
-def _fields(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Yield (field number, integer or bytes) of one message."""
+def message_fields(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Yield (field number, integer or bytes) of one protobuf message; raise `ValueError` where it is not whole."""
     position, size = 0, len(view)
     while position < size:
         key, position = _varint(view, position)
@@ -233,21 +233,19 @@ def _integer(value: int | memoryview) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-def _message(value: int | memoryview) -> memoryview:
+def message_value(value: int | memoryview) -> memoryview:
+    """Return the value of a field as a message; raise `ValueError` when it is a number."""
     if isinstance(value, int):
         raise ValueError("a number stands where a message is needed")
     return value
 
 
-def _text(value: int | memoryview) -> str:
-    return bytes(_message(value)).decode("utf-8")  # UnicodeDecodeError is a ValueError
+def text_value(value: int | memoryview) -> str:
+    """Return the value of a field as text; raise `ValueError` when it is none."""
+    return bytes(message_value(value)).decode("utf-8")  # UnicodeDecodeError is a ValueError
 
 
-def _domain(value: int | memoryview) -> str:
-    name = _text(value)
+def domain_value(value: int | memoryview) -> str:
+    """Return the domain of an operator, empty for that of ONNX itself."""
+    name = text_value(value)
     return "" if name == "ai.onnx" else name
-
-
-def message_fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Yield (field number, integer or bytes) of any protobuf message; raise `ValueError` where it is not whole."""
-    yield from _fields(message)

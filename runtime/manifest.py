@@ -201,7 +201,7 @@ def parse_manifest(data: bytes, path: Path) -> Manifest:
 
 def list_files(bundle: Path) -> dict[str, FileEntry]:
     """Return size and hash of every file below `bundle` except the manifest, in order of names; links are refused."""
-    entries = {}
+    entries: dict[str, FileEntry] = {}
     for path in sorted(bundle.rglob("*"), key=lambda path: path.relative_to(bundle).as_posix()):
         name = path.relative_to(bundle).as_posix()
         if path.is_symlink():
@@ -215,5 +215,4 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = [key for key, _ in pairs]
     if len(set(keys)) != len(keys):
         raise ValueError("a key occurs twice")
-    unique: dict[str, Any] = dict(pairs)
-    return unique
+    return dict(pairs)

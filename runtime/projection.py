@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from .errors import InputError
-from .files import inside, is_list, is_object, read_bytes
+from .files import is_list, is_object, read_bytes, safe_join
 from .manifest import MANIFEST_NAME, read_manifest
 
 MAX_HEADER_BYTES = 1_000_000
@@ -62,7 +62,7 @@ def bundle_projection(bundle: Path) -> Projection:
         name = read_manifest(bundle).pairing.projection
     if not name or not (bundle / name).is_file():
         raise InputError(f"{bundle} has no projection for teacher vectors; encode the documents with the bundle itself")
-    return read_projection(inside(bundle, name))
+    return read_projection(safe_join(bundle, name))
 
 
 def read_float_tensors(path: Path) -> dict[str, np.ndarray]:

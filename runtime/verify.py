@@ -14,7 +14,7 @@ import numpy as np
 
 from .encoder import EMBEDDING_OUTPUT, Encoder, open_tokenizer
 from .errors import InputError, PocketrankError, VerificationError
-from .files import inside, read_bytes, read_text, sha256_file
+from .files import read_bytes, read_text, safe_join, sha256_file
 from .golden import Golden, largest_difference, read_golden
 from .graph_reader import read_graph
 from .manifest import GOLDEN_NAME, MANIFEST_NAME, TOKENIZER_NAME, Manifest, read_manifest
@@ -100,7 +100,7 @@ def _check_names(manifest: Manifest, present: set[str], strange: list[str]) -> I
 
 def _intact(bundle: Path, manifest: Manifest, name: str) -> bool:
     try:
-        path = inside(bundle, name)
+        path = safe_join(bundle, name)
         entry = manifest.files[name]
         return path.stat().st_size == entry.bytes and sha256_file(path) == entry.sha256
     except (InputError, OSError):
@@ -112,7 +112,7 @@ def _check_file(bundle: Path, manifest: Manifest, name: str, good: set[str]) -> 
     if name in good:
         return Check(name, True, f"{entry.bytes:,} bytes")
     try:
-        size = inside(bundle, name).stat().st_size
+        size = safe_join(bundle, name).stat().st_size
     except (InputError, OSError) as error:
         return Check(name, False, str(error))
     what = "same size, other content" if size == entry.bytes else f"{size:,} bytes instead of {entry.bytes:,}"
@@ -158,7 +158,7 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 def _check_graph(bundle: Path, manifest: Manifest, name: str) -> str:
-    path = inside(bundle, manifest.variants[name].file)
+    path = safe_join(bundle, manifest.variants[name].file)
     facts = read_graph(path)
     inputs = {value.name: value.element for value in facts.inputs}
     outputs = {value.name: value for value in facts.outputs}
@@ -188,9 +188,9 @@ def _check_graph(bundle: Path, manifest: Manifest, name: str) -> str:
 
 
 def _check_mobile(bundle: Path, manifest: Manifest, model: str, operators: str) -> str:
-    if read_bytes(inside(bundle, model))[4:8] != b"ORTM":
+    if read_bytes(safe_join(bundle, model))[4:8] != b"ORTM":
         raise VerificationError(f"{model} is not in ORT format; export again")
-    required = required_operators(read_text(inside(bundle, operators)))
+    required = required_operators(read_text(safe_join(bundle, operators)))
     undeclared = sorted(set(required) - set(manifest.runtime.operators))
     if undeclared:
         raise VerificationError(f"{operators} lists what the manifest does not declare: {', '.join(undeclared)}")
@@ -198,7 +198,7 @@ def _check_mobile(bundle: Path, manifest: Manifest, model: str, operators: str) 
 
 
 def _check_projection(bundle: Path, manifest: Manifest) -> str:
-    projection = read_projection(inside(bundle, manifest.pairing.projection))
+    projection = read_projection(safe_join(bundle, manifest.pairing.projection))
     wanted = (manifest.teacher.dimension, manifest.dimension)
     if projection.matrix.shape != wanted:
         raise VerificationError(f"takes {projection.matrix.shape} dimensions, the manifest says {wanted}")

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.errors import InputError, UnavailableError, VerificationError
-from ...runtime.files import inside, read_json, sha256_file
+from ...runtime.files import read_json, safe_join, sha256_file
 from ...runtime.manifest import GOLDEN_NAME, MANIFEST_NAME, TOKENIZER_NAME, read_manifest
 from ...runtime.progress import Progress
 from ..records.metrics import Measurement
@@ -89,11 +89,11 @@ def _from_manifest(bundle: Path, name: str, variant: str) -> ModelFiles:
         raise InputError(f"{bundle} has no variant {chosen!r}; choose one of {', '.join(sorted(manifest.variants))}")
     return ModelFiles(
         name or manifest.name,
-        inside(bundle, manifest.variants[chosen].file),
-        inside(bundle, TOKENIZER_NAME),
+        safe_join(bundle, manifest.variants[chosen].file),
+        safe_join(bundle, TOKENIZER_NAME),
         manifest.max_length,
         prompt=manifest.prompts.query,
-        golden=inside(bundle, GOLDEN_NAME),
+        golden=safe_join(bundle, GOLDEN_NAME),
         variant=chosen,
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pocketrank.export.bundle.assemble import DEFAULT, REFERENCE, assemble_candidate, describe, finish_bundle
+from pocketrank.export.bundle.assemble import DEFAULT, REFERENCE, Candidate, assemble_candidate, describe, finish_bundle
 from pocketrank.export.bundle.facts import BundleFacts
 from pocketrank.export.graph.schemes import FP32, make_plan
 from pocketrank.export.graph.weights import (
@@ -111,7 +111,7 @@ def make_bundle(folder: Path, name: str, shape: Shape, pieces: list[str]) -> Pat
     filled = [*pieces, *(f"[unused{number}]" for number in range(shape.rows - len(SPECIAL_TOKENS) - len(pieces)))]
     tokenizer = wordpiece_tokenizer(filled, lowercase=True)
     candidate = folder / f"{name}.candidate"
-    assemble_candidate(candidate, random_weights(shape), PLAN, tokenizer, None, MAX_LENGTH, TEXTS)
+    assemble_candidate(candidate, Candidate(random_weights(shape), PLAN, tokenizer, MAX_LENGTH), TEXTS)
     facts = BundleFacts(
         name=name,
         seed=1,

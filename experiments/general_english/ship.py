@@ -11,7 +11,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from pocketrank.export.bundle.slim import drop_reference_variant
+from pocketrank.export.bundle.drop_reference import drop_reference_variant
 from pocketrank.runtime.files import read_json, write_bytes
 from pocketrank.runtime.manifest import MANIFEST_NAME, manifest_bytes, shipped_bytes
 from pocketrank.runtime.packaged import GENERAL, MODELS

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from ...runtime.manifest import (
     manifest_bytes,
 )
 from ...runtime.required_operators import SUFFIX, required_operators
-from ..graph.ort_format import to_mobile
+from ..graph.ort_format import to_ort_format
 from ..graph.schemes import FP32, Plan
 from ..graph.weights import TransformerWeights
 from ..graph.writer import write_graph
@@ -44,38 +45,41 @@ def describe(plan: Plan) -> str:
     return f"{text}, {len(plan.tensors)} tensors otherwise" if plan.tensors else text
 
 
-def assemble_candidate(
-    folder: Path,
-    weights: TransformerWeights,
-    plan: Plan,
-    tokenizer: bytes,
-    projection: Path | None,
-    max_length: int,
-    texts: Sequence[str],
-    mobile: bool = False,
-    graphs: Mapping[str, bytes] | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Candidate:
+    """What the files of a bundle are made from."""
+
+    weights: TransformerWeights
+    plan: Plan  # of the default variant
+    tokenizer: bytes  # tokenizer.json
+    max_length: int  # tokens
+    projection: Path | None = None  # the file that takes teacher vectors into the student's space
+    ort_format: bool = False  # the default variant in ORT format too
+    graphs: Mapping[str, bytes] | None = None  # ONNX files made by another engine, by variant
+
+
+def assemble_candidate(folder: Path, candidate: Candidate, texts: Sequence[str]) -> None:
     """Write everything of a bundle but what depends on its evaluation into the new folder `folder`.
 
-    `projection` is the file that takes teacher vectors into the student's space, `texts` real texts of the corpus for
-    the golden vectors. `mobile` adds the default variant in ORT format; `graphs` are ONNX files made by another
-    engine, by variant. Raises `InputError` when tokenizer and weights do not belong together.
+    `texts` are real texts of the corpus, for the golden vectors. Raises `InputError` when tokenizer and weights do not
+    belong together.
     """
-    compact = compact_tokenizer(tokenizer)
+    weights, graphs = candidate.weights, candidate.graphs
+    compact = compact_tokenizer(candidate.tokenizer)
     _check_vocabulary(compact, weights)
-    plans = {REFERENCE: FP32, DEFAULT: plan}
-    for name, variant in plans.items():
-        write_bytes(folder / "onnx" / f"{name}.onnx", graphs[name] if graphs else write_graph(weights, variant))
-    if mobile:
-        files = to_mobile(read_bytes(folder / "onnx" / f"{DEFAULT}.onnx"))
+    plans = {REFERENCE: FP32, DEFAULT: candidate.plan}
+    for name, plan in plans.items():
+        write_bytes(folder / "onnx" / f"{name}.onnx", graphs[name] if graphs else write_graph(weights, plan))
+    if candidate.ort_format:
+        files = to_ort_format(read_bytes(folder / "onnx" / f"{DEFAULT}.onnx"))
         write_bytes(folder / "onnx" / f"{MOBILE}.ort", files.model)
         write_bytes(folder / "onnx" / f"{MOBILE}{SUFFIX}", files.operators)
-        plans[MOBILE] = plan
+        plans[MOBILE] = candidate.plan
     write_bytes(folder / TOKENIZER_NAME, compact)
-    for name, content in opener_files(weights, compact, max_length).items():
+    for name, content in opener_files(weights, compact, candidate.max_length).items():
         write_bytes(folder / name, json_bytes(content))
-    if projection is not None:
-        write_bytes(folder / PROJECTION_NAME, read_bytes(projection))
+    if candidate.projection is not None:
+        write_bytes(folder / PROJECTION_NAME, read_bytes(candidate.projection))
     write_golden(folder, plans, DEFAULT, texts)
 
 

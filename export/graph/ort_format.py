@@ -78,14 +78,14 @@ Values = dict[int, Any]
 
 
 @dataclass(frozen=True)
-class MobileFiles:
-    """What `to_mobile` makes of one graph."""
+class OrtFormatFiles:
+    """What `to_ort_format` makes of one graph."""
 
     model: bytes
     operators: bytes  # the file of required operators, with the types each of them is used with
 
 
-def to_mobile(graph: bytes) -> MobileFiles:
+def to_ort_format(graph: bytes) -> OrtFormatFiles:
     """Return the ORT-format file of an ONNX graph and the list of operators that it needs; always the same bytes."""
     import onnx
     import onnxruntime
@@ -111,7 +111,7 @@ def to_mobile(graph: bytes) -> MobileFiles:
         lines = (folder / "operators").read_text(encoding="utf-8").splitlines()
     # The library's comments name the folder it worked in.
     kept = [line for line in lines if line and not line.startswith("#")]
-    return MobileFiles(model, ("\n".join(kept) + "\n").encode("utf-8"))
+    return OrtFormatFiles(model, ("\n".join(kept) + "\n").encode("utf-8"))
 
 
 def canonical(data: bytes) -> bytes:

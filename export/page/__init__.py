@@ -14,7 +14,7 @@ import numpy as np
 from ...runtime.corpus import Documents
 from ...runtime.encoder import Encoder
 from ...runtime.errors import UnavailableError, VerificationError
-from ...runtime.files import inside, json_bytes, read_bytes, read_text, sha256_bytes
+from ...runtime.files import json_bytes, read_bytes, read_text, safe_join, sha256_bytes
 from ...runtime.golden import read_golden
 from ...runtime.manifest import GOLDEN_NAME, TOKENIZER_NAME, Manifest, read_manifest
 from ...runtime.progress import NoProgress, Progress
@@ -81,7 +81,7 @@ def make_page(
     blocks = {
         "facts": json_bytes(_facts(manifest, examples)),
         "tokenizer": read_bytes(bundle / TOKENIZER_NAME),
-        "model": read_bytes(inside(bundle, manifest.variants[manifest.default_variant].file)),
+        "model": read_bytes(safe_join(bundle, manifest.variants[manifest.default_variant].file)),
         "golden": json_bytes(_golden(bundle, manifest.default_variant)),
         "vectors": codes.tobytes(),
         "scales": scales.astype("<f4").tobytes(),

@@ -12,7 +12,7 @@ START: Scheme = "fp16"  # half the bytes of fp32, and next to nothing lost
 
 
 @dataclass(frozen=True)
-class Step:
+class SchemeChange:
     """One tensor moved to another scheme; bytes of the ONNX file and the sum of the tensors' cosine losses after it."""
 
     tensor: str
@@ -23,14 +23,14 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Choice:
+class SchemePlan:
     """The chosen schemes and the way there."""
 
     target: int  # bytes of the ONNX file, at most
     bytes: int
     tensors: dict[str, Scheme]
     predicted_cosine_loss: float  # sum of what the tensors lose alone
-    steps: tuple[Step, ...]
+    steps: tuple[SchemeChange, ...]
 
     @property
     def plan(self) -> Plan:
@@ -44,16 +44,21 @@ def chosen_plan(tensors: Mapping[str, Scheme]) -> Plan:
 
 
 def choose_schemes(
-    sensitivity: Sensitivity, target: int, size: Callable[[Plan], int], pinned: Mapping[str, Scheme], eight: Scheme
-) -> Choice:
+    sensitivity: Sensitivity,
+    target: int,
+    size: Callable[[Plan], int],
+    pinned: Mapping[str, Scheme],
+    eight_bit_scheme: Scheme,
+) -> SchemePlan:
     """Return the mix that fits `target` bytes of the ONNX file.
 
     Everything starts in half precision. The move that loses the least cosine for each byte that it saves is made, and
     so on until the file fits; then tensors are moved back, the costliest first, where the room that is left allows
-    it. `size` returns the true bytes of a plan's file, `pinned` are tensors whose scheme the recipe names, `eight` is
-    the 8-bit scheme of linear layers. Raises `InputError` for a target that no mix meets, naming the smallest.
+    it. `size` returns the true bytes of a plan's file, `pinned` are tensors whose scheme the recipe names,
+    `eight_bit_scheme` is that of linear layers. Raises `InputError` for a target that no mix meets, naming the
+    smallest.
     """
-    rows = _candidates(sensitivity, pinned, eight)
+    rows = _candidates(sensitivity, pinned, eight_bit_scheme)
     now: dict[str, Scheme] = {tensor: next(iter(schemes)) for tensor, schemes in rows.items()}
     smallest: dict[str, Scheme] = {
         tensor: min(schemes, key=lambda scheme: schemes[scheme].bytes) for tensor, schemes in rows.items()
@@ -64,12 +69,12 @@ def choose_schemes(
             f"quantize.target_bytes leaves {target:,} bytes for the ONNX file, the smallest mix of schemes has "
             f"{least:,}; allow {least - target:,} bytes more, or shrink the vocabulary or the student"
         )
-    steps: list[Step] = []
+    steps: list[SchemeChange] = []
 
     def move(tensor: str, scheme: Scheme) -> int:
         before, now[tensor] = now[tensor], scheme
         length = size(chosen_plan(now))
-        steps.append(Step(tensor, before, scheme, length, _loss(rows, now)))
+        steps.append(SchemeChange(tensor, before, scheme, length, _loss(rows, now)))
         return length
 
     length = size(chosen_plan(now))
@@ -90,11 +95,11 @@ def choose_schemes(
             if size(chosen_plan({**now, tensor: scheme})) <= target:
                 length = move(tensor, scheme)
                 break
-    return Choice(target, length, dict(now), _loss(rows, now), tuple(steps))
+    return SchemePlan(target, length, dict(now), _loss(rows, now), tuple(steps))
 
 
 def _candidates(
-    sensitivity: Sensitivity, pinned: Mapping[str, Scheme], eight: Scheme
+    sensitivity: Sensitivity, pinned: Mapping[str, Scheme], eight_bit_scheme: Scheme
 ) -> dict[str, dict[Scheme, TensorLoss]]:
     """Return the schemes that each tensor may have, half precision first; a pinned tensor has one."""
     rows: dict[str, dict[Scheme, TensorLoss]] = {}
@@ -109,7 +114,7 @@ def _candidates(
                 schemes[pinned[tensor]] = dataclasses.replace(schemes[START], scheme=pinned[tensor])
             rows[tensor] = {pinned[tensor]: schemes[pinned[tensor]]}
         else:
-            eight_bits: Scheme = "int8" if tensor in ("table", "positions") else eight
+            eight_bits: Scheme = "int8" if tensor in ("table", "positions") else eight_bit_scheme
             kept: tuple[Scheme, ...] = (START, eight_bits, "int4")
             rows[tensor] = {scheme: schemes[scheme] for scheme in kept if scheme in schemes}
     return rows
@@ -119,7 +124,7 @@ def _loss(rows: Mapping[str, Mapping[Scheme, TensorLoss]], now: Mapping[str, Sch
     return float(f"{sum(rows[tensor][scheme].cosine_loss for tensor, scheme in now.items()):.6g}")
 
 
-def choice_table(choice: Choice, sensitivity: Sensitivity) -> str:
+def scheme_table(choice: SchemePlan, sensitivity: Sensitivity) -> str:
     """Return the chosen schemes and every step towards them as Markdown."""
     lines = ["| tensor | scheme | bytes | cosine lost alone |", "| --- | --- | ---: | ---: |"]
     for tensor, scheme in choice.tensors.items():

@@ -9,27 +9,18 @@ from typing import Any
 
 from ...runtime.errors import InputError
 from ...runtime.files import read_bytes
-from ...runtime.graph_reader import message_fields
-from .records import BundleBytes, GraphBytes, OperatorBytes, TensorBytes, TokenizerBytes
+from ...runtime.graph_reader import ELEMENT_TYPES, domain_value, message_fields, message_value, text_value
+from .records import BundleBytes, GraphBytes, OperatorBytes, SizeItem, TensorBytes, TokenizerBytes
 
 # Field numbers of onnx.proto.
 _GRAPH, _NODE, _INITIALIZER = 7, 1, 5
 _NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_DOMAIN = 1, 2, 4, 7
 _TENSOR_DIMENSION, _TENSOR_TYPE, _TENSOR_NAME = 1, 2, 8
 _TENSOR_VALUES = (4, 5, 6, 7, 9, 10, 11)
-_TYPES = {
-    1: "float32",
-    2: "uint8",
-    3: "int8",
-    6: "int32",
-    7: "int64",
-    9: "bool",
-    10: "float16",
-    21: "uint4",
-    22: "int4",
-}
+_TYPES = ELEMENT_TYPES | {21: "uint4", 22: "int4"}
 _PASSING = ("Cast", "DequantizeLinear", "Identity", "Sub", "Mul", "Transpose", "Reshape", "QuantizeLinear")
 _LOOKUPS = {"Gather": (0, 1), "GatherBlockQuantized": (0, 1), "EmbedLayerNormalization": (2, 0)}
+_SMALL = 0.01  # of the file: parts below it are summed in a breakdown
 _LOOKUPS["QEmbedLayerNormalization"] = _LOOKUPS["EmbedLayerNormalization"]
 
 
@@ -50,16 +41,16 @@ class _Node:
 
 
 def _explain(view: memoryview) -> GraphBytes:
-    graphs = [value for number, value in message_fields(view) if number == _GRAPH and isinstance(value, memoryview)]
+    graphs = [message_value(value) for number, value in message_fields(view) if number == _GRAPH]
     if len(graphs) != 1:
         raise ValueError(f"{len(graphs)} graphs instead of one")
     nodes: list[_Node] = []
     raw: list[tuple[str, str, tuple[int, ...], int, int]] = []
     for number, value in message_fields(graphs[0]):
-        if number == _NODE and isinstance(value, memoryview):
-            nodes.append(_read_node(value))
-        elif number == _INITIALIZER and isinstance(value, memoryview):
-            raw.append(_read_tensor(value))
+        if number == _NODE:
+            nodes.append(_read_node(message_value(value)))
+        elif number == _INITIALIZER:
+            raw.append(_read_tensor(message_value(value)))
     readers = {name: node for node in reversed(nodes) for name in node.inputs}
     per_token = _per_token(nodes)
     tensors = [
@@ -92,14 +83,14 @@ def _read_node(view: memoryview) -> _Node:
     domain = ""
     for number, value in message_fields(view):
         if number == _NODE_INPUT:
-            node.inputs.append(_text(value))
+            node.inputs.append(text_value(value))
         elif number == _NODE_OUTPUT:
-            node.outputs.append(_text(value))
+            node.outputs.append(text_value(value))
         elif number == _NODE_OPERATOR:
-            node.operator = _text(value)
+            node.operator = text_value(value)
         elif number == _NODE_DOMAIN:
-            domain = _text(value)
-    node.operator = f"{domain}:{node.operator}" if domain not in ("", "ai.onnx") else node.operator
+            domain = domain_value(value)
+    node.operator = f"{domain}:{node.operator}" if domain else node.operator
     return node
 
 
@@ -108,7 +99,7 @@ def _read_tensor(view: memoryview) -> tuple[str, str, tuple[int, ...], int, int]
     shape: list[int] = []
     for number, value in message_fields(view):
         if number == _TENSOR_NAME:
-            name = _text(value)
+            name = text_value(value)
         elif number == _TENSOR_TYPE and isinstance(value, int):
             kind = _TYPES.get(value, f"type {value}")
         elif number == _TENSOR_DIMENSION:
@@ -131,12 +122,6 @@ def _packed(view: memoryview) -> Iterator[int]:
 def _framed(length: int) -> int:
     """Return the bytes of a message of `length` together with its key and its length."""
     return length + 1 + max(1, math.ceil(length.bit_length() / 7))
-
-
-def _text(value: int | memoryview) -> str:
-    if isinstance(value, int):
-        raise ValueError("a number stands where a name is needed")
-    return bytes(value).decode("utf-8")
 
 
 def _reader(name: str, readers: Mapping[str, _Node]) -> str:
@@ -200,11 +185,13 @@ def _json_size(value: Any) -> int:
 def explain_path(path: Path) -> BundleBytes:
     """Explain a bundle folder (its default graph, its tokenizer, all files) or a single ONNX file."""
     from ..quantization.sensitivity import SENSITIVITY_NAME, read_sensitivity
-    from .savings import find_savings
+    from .size_reductions import find_size_reductions
 
     if path.is_file():
         graph = explain_graph(read_bytes(path), str(path))
-        return BundleBytes({path.name: graph.total}, graph, None, find_savings(graph, None), path.name, graph.total)
+        return BundleBytes(
+            {path.name: graph.total}, graph, None, find_size_reductions(graph, None), path.name, graph.total
+        )
     if not path.is_dir():
         raise InputError(f"{path} does not exist; name a bundle or an ONNX file")
     files = {
@@ -215,8 +202,31 @@ def explain_path(path: Path) -> BundleBytes:
     text = read_bytes(path / "tokenizer.json") if "tokenizer.json" in files else None
     tokenizer = explain_tokenizer(text, str(path / "tokenizer.json")) if text is not None else None
     sensitivity = read_sensitivity(path / SENSITIVITY_NAME) if SENSITIVITY_NAME in files else None
-    savings = find_savings(graph, text, sensitivity)
-    return BundleBytes(files, graph, tokenizer, savings, name, sum(files.values()), sensitivity is not None)
+    size_reductions = find_size_reductions(graph, text, sensitivity)
+    return BundleBytes(files, graph, tokenizer, size_reductions, name, sum(files.values()), sensitivity is not None)
+
+
+def size_breakdown(path: Path) -> list[SizeItem]:
+    """Return the parts of a bundle's default graph and tokenizer, the largest first; they add up to both files."""
+    explained = explain_path(path)
+    graph, name = explained.graph, explained.graph_name
+    large = [tensor for tensor in graph.tensors if tensor.bytes >= _SMALL * graph.total]
+    items = [
+        SizeItem(name, tensor.name, tensor.bytes, f"{tensor.type}, {' x '.join(map(str, tensor.shape)) or 'a number'}")
+        for tensor in large
+    ]
+    small = sum(tensor.bytes for tensor in graph.tensors) - sum(tensor.bytes for tensor in large)
+    nodes = sum(operator.bytes for operator in graph.operators)
+    items.append(SizeItem(name, f"{len(graph.tensors) - len(large)} smaller tensors", small))
+    items.append(SizeItem(name, "nodes", nodes, "what is computed, in which order"))
+    items.append(SizeItem(name, "inputs, outputs, framing", graph.rest))
+    if explained.tokenizer is not None:
+        tokenizer = explained.tokenizer
+        parts = {key: size for key, size in tokenizer.parts.items() if size >= _SMALL * tokenizer.total}
+        items += [SizeItem("tokenizer.json", key, size) for key, size in parts.items()]
+        rest = tokenizer.total - sum(parts.values())
+        items.append(SizeItem("tokenizer.json", "smaller settings and punctuation", rest))
+    return sorted((item for item in items if item.bytes), key=lambda item: -item.bytes)
 
 
 def _default_graph(folder: Path, files: Mapping[str, int]) -> str:

@@ -56,10 +56,10 @@ class TokenizerBytes:
 
 
 @dataclass(frozen=True)
-class Saving:
+class SizeReduction:
     """A way to make the shipped files smaller. Bytes are computed; the cost says whether it is measured."""
 
-    what: str
+    action: str
     bytes: int
     cost: str
     relative_loss: float  # of nDCG@10 where it is an estimate, of the cosine where it was measured
@@ -72,7 +72,17 @@ class BundleBytes:
     files: dict[str, int]
     graph: GraphBytes
     tokenizer: TokenizerBytes | None
-    savings: tuple[Saving, ...]
+    size_reductions: tuple[SizeReduction, ...]
     graph_name: str = ""
     total: int = field(default=0)
     costs_measured: bool = False  # on this very student
+
+
+@dataclass(frozen=True)
+class SizeItem:
+    """A part of a shipped file in a flat breakdown."""
+
+    file: str
+    name: str
+    bytes: int
+    detail: str = ""

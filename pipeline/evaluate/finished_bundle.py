@@ -6,7 +6,7 @@ import numpy as np
 
 from ...runtime.encoder import Encoder
 from ...runtime.errors import InputError, UnavailableError
-from ...runtime.files import inside, read_toml
+from ...runtime.files import read_toml, safe_join
 from ...runtime.manifest import read_manifest
 from ...runtime.progress import Progress
 from ...runtime.projection import read_projection
@@ -53,7 +53,7 @@ def evaluate_bundle(
     if with_teacher:
         if not manifest.pairing.projection:
             raise InputError(f"{bundle} has no projection for teacher documents; use the documents of the student")
-        projection = read_projection(inside(bundle, manifest.pairing.projection))
+        projection = read_projection(safe_join(bundle, manifest.pairing.projection))
         large = teacher_settings(bundle, teacher, manifest.teacher.sha256)
         queries = [retrieval_set.queries[name] for name in names]
         documents = cached_vectors(large, list(retrieval_set.documents.values()), "document", cache, progress)
@@ -86,5 +86,5 @@ def evaluate_bundle(
 
 def teacher_settings(bundle: Path, model: str, sha256: str) -> TeacherSettings:
     """Return the teacher section of the bundle's recipe, held to the weights that the manifest names."""
-    recipe = from_mapping(Recipe, read_toml(inside(bundle, "recipe.toml")), str(bundle / "recipe.toml"))
+    recipe = from_mapping(Recipe, read_toml(safe_join(bundle, "recipe.toml")), str(bundle / "recipe.toml"))
     return teacher_of_bundle(recipe, model, sha256, str(bundle))

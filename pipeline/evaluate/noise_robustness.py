@@ -9,7 +9,7 @@ import numpy as np
 
 from ...runtime.encoder import Encoder
 from ...runtime.errors import InputError, UnavailableError
-from ...runtime.files import inside
+from ...runtime.files import safe_join
 from ...runtime.manifest import read_manifest
 from ...runtime.progress import Progress
 from ...runtime.projection import read_projection
@@ -90,7 +90,7 @@ def measure_robustness(
     if with_teacher:
         if not manifest.pairing.projection:
             raise InputError(f"{bundle} has no projection for teacher documents; use the documents of the student")
-        projection = read_projection(inside(bundle, manifest.pairing.projection))
+        projection = read_projection(safe_join(bundle, manifest.pairing.projection))
         large = teacher_settings(bundle, teacher, manifest.teacher.sha256)
         vectors = cached_vectors(large, documents, "document", cache, progress)
 

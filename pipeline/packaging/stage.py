@@ -8,6 +8,7 @@ import numpy as np
 from ...export.bundle.assemble import (
     DEFAULT,
     REFERENCE,
+    Candidate,
     assemble_candidate,
     opener_files,
 )
@@ -56,17 +57,16 @@ def run_export(context: StageContext) -> None:
     chosen.write_reports(context.output)
     write_json(output.plan_file, {"description": chosen.describe()})
     context.progress.note("  writing graphs, tokenizer and golden vectors")
-    assemble_candidate(
-        bundle,
+    candidate = Candidate(
         weights,
         chosen.plan,
         tokenizer,
-        projection if projection.exists() else None,
         length,
-        texts,
-        mobile="ort" in context.recipe.export.formats,
+        projection if projection.exists() else None,
+        ort_format="ort" in context.recipe.export.formats,
         graphs=engine_graphs(context, weights, tokenizer, chosen.plan),
     )
+    assemble_candidate(bundle, candidate, texts)
     files = opener_files(weights, compact_tokenizer(tokenizer), length)
     write_torch_folder(output.student, weights, tokenizer, files)
     if chosen.sensitivity is not None:  # travels along, so that `pocketrank inspect` can name measured costs

@@ -14,7 +14,7 @@ from ...export.graph.schemes import DYNAMIC, STATIC, Plan
 from ...export.graph.weights import TransformerWeights
 from ...export.graph.writer import write_graph
 from ...export.quantization.calibrate import calibrate, encode_ids
-from ...export.quantization.scheme_search import Choice, choice_table, choose_schemes
+from ...export.quantization.scheme_search import SchemePlan, choose_schemes, scheme_table
 from ...export.quantization.sensitivity import (
     Ranking,
     Sensitivity,
@@ -47,7 +47,7 @@ class ChosenPlan:
 
     plan: Plan
     sensitivity: Sensitivity | None = None
-    choice: Choice | None = None
+    choice: SchemePlan | None = None
 
     def describe(self) -> str:
         """Say in words how the file is quantized."""
@@ -73,7 +73,7 @@ class ChosenPlan:
                 "From half precision on, always the step that loses the least cosine per byte saved, until the file "
                 "fits; then back, the costliest tensor first, where there is room. Losses of single tensors are added "
                 f"up: {self.choice.predicted_cosine_loss:.6f} in all, {self.choice.bytes:,} bytes.\n",
-                choice_table(self.choice, self.sensitivity),
+                scheme_table(self.choice, self.sensitivity),
             ]
         write_bytes(folder / "quantization.md", "\n".join(parts).encode("utf-8"))
 
@@ -94,8 +94,8 @@ def choose_plan(context: StageContext, weights: TransformerWeights) -> ChosenPla
     calibration = tokens.ids(spread_texts(texts, max(settings.calibration_texts, 1)))
     if not (settings.sensitivity or settings.target_bytes):
         return ChosenPlan(calibrate(plan, weights, calibration))
-    eight = linear_scheme(settings)
-    eight = eight if eight in (*DYNAMIC, STATIC) else "int7"
+    eight_bit_scheme = linear_scheme(settings)
+    eight_bit_scheme = eight_bit_scheme if eight_bit_scheme in (*DYNAMIC, STATIC) else "int7"
     ranking, words = training_ranking(context, tokens)
     sensitivity = measure_sensitivity(
         weights,
@@ -104,7 +104,7 @@ def choose_plan(context: StageContext, weights: TransformerWeights) -> ChosenPla
         context.progress,
         ranking,
         words,
-        extra=(eight, *settings.tensors.values()),
+        extra=(eight_bit_scheme, *settings.tensors.values()),
     )
     if not settings.target_bytes:
         return ChosenPlan(calibrate(plan, weights, calibration), sensitivity)
@@ -118,7 +118,7 @@ def choose_plan(context: StageContext, weights: TransformerWeights) -> ChosenPla
     def size(plan: Plan) -> int:
         return len(write_graph(weights, calibrated(plan)))
 
-    choice = choose_schemes(sensitivity, target, size, settings.tensors, eight)
+    choice = choose_schemes(sensitivity, target, size, settings.tensors, eight_bit_scheme)
     context.progress.note(
         f"  schemes chosen for {target:,} bytes (and {tokenizer_bytes:,} of the tokenizer): {choice.bytes:,} bytes, "
         + ", ".join(f"{tensor} {scheme}" for tensor, scheme in choice.tensors.items())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...runtime.errors import InputError, UnavailableError
-from ...runtime.files import inside, read_json, sha256_bytes, sha256_file
+from ...runtime.files import read_json, safe_join, sha256_bytes, sha256_file
 from ..settings import TeacherSettings
 
 # Packaged teachers: the hash of model.safetensors, and the licences of package and weights.
@@ -159,7 +159,7 @@ def _check_folder(folder: Path) -> list[Path]:
     if (folder / "modules.json").is_file():
         for module in read_json(folder / "modules.json"):
             if module.get("path"):
-                inside(folder, str(module["path"]))
+                safe_join(folder, str(module["path"]))
             if not str(module.get("type", "")).startswith("sentence_transformers."):
                 raise InputError(
                     f"{folder / 'modules.json'}: the module type {module.get('type')!r} is not part of "

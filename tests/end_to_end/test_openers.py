@@ -103,12 +103,12 @@ def test_optimum(tiny_bundle, golden, variant):
 
 
 def test_onnxruntime_mobile(tiny_bundle, golden, tmp_path):
-    from pocketrank.export.graph.ort_format import to_mobile
+    from pocketrank.export.graph.ort_format import to_ort_format
 
     shutil.copytree(tiny_bundle, tmp_path / "bundle")
     for variant in VARIANTS:
         graph = tmp_path / "bundle" / "onnx" / f"{variant}.onnx"
-        graph.with_suffix(".ort").write_bytes(to_mobile(graph.read_bytes()).model)
+        graph.with_suffix(".ort").write_bytes(to_ort_format(graph.read_bytes()).model)
         command = [sys.executable, OPENERS / "onnxruntime_opener.py", tmp_path / "bundle", f"onnx/{variant}.ort"]
         agree(golden, variant, run(command, golden.texts)["sentence_embedding"])
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from builders.small_student import small_model, small_tokenizer
-from pocketrank.export.bundle.assemble import assemble_candidate, describe, finish_bundle
+from pocketrank.export.bundle.assemble import Candidate, assemble_candidate, describe, finish_bundle
 from pocketrank.export.bundle.facts import BundleFacts
 from pocketrank.export.graph.schemes import FP32, make_plan
 from pocketrank.export.graph.weights import read_weights
@@ -33,7 +33,7 @@ def make(folder):
     tensors = {"mean": np.zeros(40, np.float32), "matrix": random.normal(size=(40, 24)).astype(np.float32)}
     save_file(tensors, projection)
     tokenizer = small_tokenizer().to_str(pretty=True).encode()
-    assemble_candidate(folder / "candidate", read_weights(student), PLAN, tokenizer, projection, 64, TEXTS)
+    assemble_candidate(folder / "candidate", Candidate(read_weights(student), PLAN, tokenizer, 64, projection), TEXTS)
     facts = BundleFacts(
         name="small",
         seed=3,
@@ -147,5 +147,5 @@ def test_a_tokenizer_with_more_tokens_than_the_table_has_rows_is_refused(tmp_pat
     tokenizer.add_special_tokens(["[EXTRA]"])
     with pytest.raises(InputError, match="200 rows"):
         assemble_candidate(
-            tmp_path / "bundle", read_weights(tmp_path), PLAN, tokenizer.to_str().encode(), None, 64, TEXTS
+            tmp_path / "bundle", Candidate(read_weights(tmp_path), PLAN, tokenizer.to_str().encode(), 64), TEXTS
         )

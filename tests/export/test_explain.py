@@ -1,4 +1,4 @@
-"""Every listing of bytes adds up to the file, and the savings that are offered are real."""
+"""Every listing of bytes adds up to the file, and the reductions that are offered are real."""
 
 import json
 
@@ -61,14 +61,16 @@ def test_the_savings_on_offer_are_what_the_writer_then_saves(tmp_path):
     weights = read_weights(tmp_path)
     now = write_graph(weights, make_plan("int8", "int7"))
     (tmp_path / "now.onnx").write_bytes(now)
-    savings = {saving.what: saving.bytes for saving in explain_path(tmp_path / "now.onnx").savings}
+    size_reductions = {
+        reduction.action: reduction.bytes for reduction in explain_path(tmp_path / "now.onnx").size_reductions
+    }
     table = len(now) - len(write_graph(weights, make_plan("int4", "int7")))
     both = len(now) - len(write_graph(weights, make_plan("int4", "int4")))
-    assert savings["token table in 4 bits"] == pytest.approx(table, rel=0.05)
-    assert savings["linear layers in 4 bits"] == pytest.approx(both - table, rel=0.05)
+    assert size_reductions["token table in 4 bits"] == pytest.approx(table, rel=0.05)
+    assert size_reductions["linear layers in 4 bits"] == pytest.approx(both - table, rel=0.05)
     smallest = tmp_path / "small.onnx"
     smallest.write_bytes(write_graph(weights, make_plan("int4", "int4")))
-    assert explain_path(smallest).savings == ()
+    assert explain_path(smallest).size_reductions == ()
 
 
 @pytest.mark.parametrize("data", [b"", b"\x08", b"not an ONNX file at all", b"\x3a\x05abc"])

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from builders.small_student import small_model
-from pocketrank.export.graph.ort_format import canonical, to_mobile
+from pocketrank.export.graph.ort_format import canonical, to_ort_format
 from pocketrank.export.graph.schemes import FP32, make_plan
 from pocketrank.export.graph.weights import read_weights
 from pocketrank.export.graph.writer import write_graph
@@ -25,8 +25,8 @@ PLANS = {
 AGAIN = """
 import sys
 from pathlib import Path
-from pocketrank.export.graph.ort_format import to_mobile
-Path(sys.argv[2]).write_bytes(to_mobile(Path(sys.argv[1]).read_bytes()).model)
+from pocketrank.export.graph.ort_format import to_ort_format
+Path(sys.argv[2]).write_bytes(to_ort_format(Path(sys.argv[1]).read_bytes()).model)
 """
 
 
@@ -42,7 +42,7 @@ def weights(tmp_path_factory):
 def test_the_mobile_file_gives_the_same_vectors_and_the_same_bytes(weights, name, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(write_graph(weights, PLANS[name]))
-    files = to_mobile(path.read_bytes())
+    files = to_ort_format(path.read_bytes())
     (tmp_path / "model.ort").write_bytes(files.model)
     one, two = open_session(path), open_session(tmp_path / "model.ort")
     for length in (1, 7, 64):

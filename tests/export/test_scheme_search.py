@@ -9,7 +9,7 @@ from pocketrank.export.graph.schemes import FP32, Plan, make_plan
 from pocketrank.export.graph.weights import TransformerWeights, read_weights
 from pocketrank.export.graph.writer import write_graph
 from pocketrank.export.quantization.calibrate import encode_ids
-from pocketrank.export.quantization.scheme_search import choice_table, choose_schemes, chosen_plan
+from pocketrank.export.quantization.scheme_search import choose_schemes, chosen_plan, scheme_table
 from pocketrank.export.quantization.sensitivity import (
     Sensitivity,
     choosable,
@@ -88,7 +88,7 @@ def test_a_budget_is_met_and_used(weights, sensitivity, share):
             allowed = row.scheme in ("fp16", "int4", "int8" if tensor in ("table", "positions") else "int7")
             if allowed and row.tensor == tensor and row.cosine_loss < now.cosine_loss:
                 assert len(write_graph(weights, chosen_plan({**choice.tensors, tensor: row.scheme}))) > target
-    table = choice_table(choice, sensitivity)
+    table = scheme_table(choice, sensitivity)
     assert all(f"| {tensor} | {scheme} |" in table for tensor, scheme in choice.tensors.items())
 
 
@@ -145,8 +145,8 @@ def test_inspect_names_measured_savings_of_the_true_bytes(weights, sensitivity, 
     explained = explain_path(tmp_path)
     assert explained.costs_measured
     now = len(write_graph(weights, plan))
-    for saving in explained.savings:
-        tensor, _, rest = saving.what.partition(" in ")
+    for saving in explained.size_reductions:
+        tensor, _, rest = saving.action.partition(" in ")
         scheme, _, before = rest.partition(" instead of ")
         assert before == plan.scheme(tensor, choosable(weights)[tensor])
         assert "(measured)" in saving.cost
@@ -154,5 +154,5 @@ def test_inspect_names_measured_savings_of_the_true_bytes(weights, sensitivity, 
             continue  # its ranges are not at hand here
         smaller = write_graph(weights, dataclasses.replace(plan, tensors={tensor: scheme}))
         assert now - len(smaller) == pytest.approx(saving.bytes, abs=50) and saving.bytes > 0
-    best = [saving.relative_loss / saving.bytes for saving in explained.savings[:1]]
+    best = [saving.relative_loss / saving.bytes for saving in explained.size_reductions[:1]]
     assert bool(best) is (table != "int4") and all(value < 1e-5 for value in best)

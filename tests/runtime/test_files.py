@@ -7,12 +7,12 @@ from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.files import (
     atomic_folder,
     disk_errors,
-    inside,
     json_bytes,
     read_json,
     read_json_lines,
     read_text,
     read_toml,
+    safe_join,
     sha256_bytes,
     sha256_file,
     write_bytes,
@@ -62,18 +62,18 @@ def test_disk_errors_say_what_to_do(code, message):
 )
 def test_names_cannot_leave_the_folder(tmp_path, name):
     if name in ("./a",):  # the path type drops a leading dot: the same plain name, still inside
-        assert inside(tmp_path, name) == tmp_path / "a"
+        assert safe_join(tmp_path, name) == tmp_path / "a"
         return
     with pytest.raises(InputError, match="out of the folder"):
-        inside(tmp_path, name)
+        safe_join(tmp_path, name)
 
 
 def test_links_cannot_leave_the_folder(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "link").symlink_to("/etc")
     with pytest.raises(InputError, match="a link that leads out"):
-        inside(tmp_path / "in", "link/passwd")
-    assert inside(tmp_path / "in", "onnx/model.onnx") == tmp_path / "in" / "onnx" / "model.onnx"
+        safe_join(tmp_path / "in", "link/passwd")
+    assert safe_join(tmp_path / "in", "onnx/model.onnx") == tmp_path / "in" / "onnx" / "model.onnx"
 
 
 def test_unreadable_input_is_named(tmp_path):

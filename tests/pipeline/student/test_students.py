@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from builders import small_models, small_student
-from pocketrank.export.bundle.assemble import assemble_candidate, opener_files
+from pocketrank.export.bundle.assemble import Candidate, assemble_candidate, opener_files
 from pocketrank.export.bundle.sentence_transformers_folder import write_torch_folder
 from pocketrank.export.graph.schemes import FP32, make_plan
 from pocketrank.export.graph.static import fold_token_weights
@@ -83,7 +83,7 @@ def test_bundle_and_pytorch_folder_give_the_vectors_of_the_student(kind: str, tm
     weights = fold_token_weights(read_weights(tmp_path / "trained"))
     assert weights.longest == 32 and weights.dimension == 24
     bundle = tmp_path / "bundle"
-    assemble_candidate(bundle, weights, make_plan("int4", "int7"), tokenizer(), None, 32, TEXTS[:3])
+    assemble_candidate(bundle, Candidate(weights, make_plan("int4", "int7"), tokenizer(), 32), TEXTS[:3])
     exact, shipped = Encoder.open(bundle, "model"), Encoder.open(bundle)
     expected = student_vectors(student, [exact.tokenize(text) for text in TEXTS])
     assert np.abs(np.linalg.norm(expected, axis=1) - 1).max() < 1e-5  # the empty text too
@@ -222,7 +222,7 @@ def test_rounded_training_of_a_static_table_writes_the_codes_that_it_saw(inputs:
     weights = fold_token_weights(read_weights(tmp_path / "output" / "student"))
     bundle = tmp_path / "bundle"
     vocabulary = (inputs / "vocabulary" / "tokenizer.json").read_bytes()
-    assemble_candidate(bundle, weights, make_plan("int4", "int7"), vocabulary, None, 24, TEXTS[:3])
+    assemble_candidate(bundle, Candidate(weights, make_plan("int4", "int7"), vocabulary, 24), TEXTS[:3])
     texts = small_models.sentences(20)
     exact, shipped = Encoder.open(bundle, "model").encode(texts), Encoder.open(bundle).encode(texts)
     assert (exact * shipped).sum(1).min() > 0.999999

@@ -5,7 +5,7 @@ import math
 
 from ..graph.schemes import BLOCK, Scheme
 from ..quantization.sensitivity import Sensitivity, TensorLoss
-from .records import GraphBytes, Saving, TensorBytes
+from .records import GraphBytes, SizeReduction, TensorBytes
 
 # Relative loss of nDCG@10 of a 3-layer student of 3 million parameters on SciFact whose weights were rounded without
 # fine-tuning (0.581 in fp32): what one student lost is an estimate for another.
@@ -23,17 +23,17 @@ _LINEAR = ("MatMul", "Gemm", "Attention", "DynamicQuantizeMatMul", "MatMulIntege
 _TINY = 64  # values; smaller tensors are not worth a node
 
 
-def find_savings(
+def find_size_reductions(
     graph: GraphBytes, tokenizer: bytes | None, sensitivity: Sensitivity | None = None
-) -> tuple[Saving, ...]:
-    """Return the possible savings, the best first: most bytes for each part of quality that is lost.
+) -> tuple[SizeReduction, ...]:
+    """Return the possible reductions, the best first: most bytes for each part of quality that is lost.
 
-    Savings exclude one another where they concern the same tensors. With the `sensitivity` of this student bytes and
+    Reductions exclude one another where they concern the same tensors. With the `sensitivity` of this student bytes and
     costs are measured, tensor by tensor; without it bytes are computed from the shapes and costs are estimates.
     """
-    found = _tokenizer_saving(tokenizer)
+    found = _tokenizer_reduction(tokenizer)
     if sensitivity is not None:
-        return _ordered(found + _measured_savings(graph, sensitivity))
+        return _ordered(found + _measured_reductions(graph, sensitivity))
     groups = {
         "table": [tensor for tensor in graph.tensors if tensor.per_token and len(tensor.shape) == 2],
         "linear": [
@@ -49,15 +49,17 @@ def find_savings(
             if saved > 0:
                 loss = _LOSS[kind, target]
                 cost = f"about {loss:.1%} of nDCG@10 (estimate)"
-                found.append(Saving(f"{labels[kind]} in {target}", saved, cost, loss))
+                found.append(SizeReduction(f"{labels[kind]} in {target}", saved, cost, loss))
     return _ordered(found)
 
 
-def _ordered(found: list[Saving]) -> tuple[Saving, ...]:
-    return tuple(sorted(found, key=lambda saving: (-saving.bytes / (saving.relative_loss + 1e-4), saving.what)))
+def _ordered(found: list[SizeReduction]) -> tuple[SizeReduction, ...]:
+    return tuple(
+        sorted(found, key=lambda reduction: (-reduction.bytes / (reduction.relative_loss + 1e-4), reduction.action))
+    )
 
 
-def _measured_savings(graph: GraphBytes, sensitivity: Sensitivity) -> list[Saving]:
+def _measured_reductions(graph: GraphBytes, sensitivity: Sensitivity) -> list[SizeReduction]:
     stored = {tensor.name: tensor for tensor in graph.tensors}
     found = []
     for row in sensitivity.tensors:
@@ -71,12 +73,12 @@ def _measured_savings(graph: GraphBytes, sensitivity: Sensitivity) -> list[Savin
     return found
 
 
-def _measured(row: TensorLoss, now: TensorLoss | None, saved: int, scheme: Scheme) -> Saving:
+def _measured(row: TensorLoss, now: TensorLoss | None, saved: int, scheme: Scheme) -> SizeReduction:
     loss = max(0.0, row.cosine_loss - (now.cosine_loss if now else 0.0))
     cost = f"{loss:.6f} of the cosine"
     for way, value in row.ndcg10_loss.items():
         cost += f", {value - (now.ndcg10_loss.get(way, 0.0) if now else 0.0):+.4f} lost of nDCG@10 {way}"
-    return Saving(f"{row.tensor} in {row.scheme} instead of {scheme}", saved, f"{cost} (measured)", loss)
+    return SizeReduction(f"{row.tensor} in {row.scheme} instead of {scheme}", saved, f"{cost} (measured)", loss)
 
 
 def stored_scheme(tensor: TensorBytes, has_input_scale: bool) -> Scheme:
@@ -108,7 +110,7 @@ def _stored(tensor: TensorBytes, bits: int) -> int:
     return tensor.framing + count // 2 + 2 * math.ceil(count / BLOCK)
 
 
-def _tokenizer_saving(tokenizer: bytes | None) -> list[Saving]:
+def _tokenizer_reduction(tokenizer: bytes | None) -> list[SizeReduction]:
     if tokenizer is None:
         return []
     try:
@@ -119,4 +121,8 @@ def _tokenizer_saving(tokenizer: bytes | None) -> list[Saving]:
         kept.pop(key, None)
     size = len(json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode("utf-8"))
     saved = len(tokenizer) - size
-    return [Saving("tokenizer.json without white space", saved, "none: the same tokenizer", 0.0)] if saved > 0 else []
+    return (
+        [SizeReduction("tokenizer.json without white space", saved, "none: the same tokenizer", 0.0)]
+        if saved > 0
+        else []
+    )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pocketrank.export.bundle.slim import drop_reference_variant
+from pocketrank.export.bundle.drop_reference import drop_reference_variant
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.manifest import read_manifest
 from pocketrank.runtime.verify import verify_bundle
