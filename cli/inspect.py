@@ -5,8 +5,12 @@ example:
 """
 
 import argparse
+from typing import TYPE_CHECKING
 
 from ..runtime.packaged import bundle_path
+
+if TYPE_CHECKING:
+    from ..export.size.records import BundleBytes, GraphBytes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +25,7 @@ def execute(arguments: argparse.Namespace) -> int:
     import dataclasses
 
     from ..export.size.explain import explain_path
-    from ..export.size.size_reductions import BASIS, MEASURED_BASIS
-    from .output import print_json, print_line, print_table
+    from .output import print_json
 
     explained = explain_path(arguments.path)
     if arguments.json:
@@ -30,52 +33,61 @@ def execute(arguments: argparse.Namespace) -> int:
         content["graph"]["table"] = explained.graph.table
         print_json(content)
         return 0
+    _print_graph(explained.graph_name, explained.graph, arguments.tensors)
+    _print_files(explained)
+    _print_reductions(explained)
+    return 0
 
-    graph, tokenizer = explained.graph, explained.tokenizer
 
-    def share(part: int, whole: int) -> str:
-        return f"{part / whole:.1%}" if whole else ""
+def _print_graph(name: str, graph: "GraphBytes", count: int) -> None:
+    """Print the `count` largest tensors (0: all) and what is beside them, then the operators."""
+    from .output import print_table
 
-    listed = graph.tensors[: arguments.tensors] if arguments.tensors > 0 else graph.tensors
+    listed = graph.tensors[:count] if count > 0 else graph.tensors
     others = graph.tensors[len(listed) :]
-    rows: list[tuple[object, ...]] = [
-        (
-            tensor.name,
-            tensor.type,
-            "x".join(map(str, tensor.shape)),
-            f"{tensor.bytes:,}",
-            share(tensor.bytes, graph.total),
-        )
-        for tensor in listed
-    ]
+    parts = [(tensor.name, tensor.type, "x".join(map(str, tensor.shape)), tensor.bytes) for tensor in listed]
     if others:
-        rest = sum(tensor.bytes for tensor in others)
-        rows.append((f"{len(others)} smaller tensors", "", "", f"{rest:,}", share(rest, graph.total)))
-    nodes = sum(operator.bytes for operator in graph.operators)
-    rows.append(("nodes", "", "", f"{nodes:,}", share(nodes, graph.total)))
-    rows.append(("inputs, outputs, framing", "", "", f"{graph.rest:,}", share(graph.rest, graph.total)))
-    rows.append(("total = the file", "", "", f"{graph.total:,}", "100.0%"))
-    note = f"token table: {graph.table:,} bytes, {share(graph.table, graph.total)} of the file"
-    print_table(explained.graph_name, ("tensor", "type", "shape", "bytes", "share"), rows, note)
-
+        parts.append((f"{len(others)} smaller tensors", "", "", sum(tensor.bytes for tensor in others)))
+    parts.append(("nodes", "", "", sum(operator.bytes for operator in graph.operators)))
+    parts.append(("inputs, outputs, framing", "", "", graph.rest))
+    parts.append(("total = the file", "", "", graph.total))
+    rows = [(*labels, f"{size:,}", _share(size, graph.total)) for *labels, size in parts]
+    note = f"token table: {graph.table:,} bytes, {_share(graph.table, graph.total)} of the file"
+    print_table(name, ("tensor", "type", "shape", "bytes", "share"), rows, note)
     print_table(
         "by operator",
         ("operator", "nodes", "bytes of the nodes", "bytes of their tensors"),
         [(item.operator, item.nodes, f"{item.bytes:,}", f"{item.tensors:,}") for item in graph.operators],
     )
-    if tokenizer is not None:
-        parts = [(name, f"{size:,}", share(size, tokenizer.total)) for name, size in tokenizer.parts.items()]
-        parts.append(("keys and punctuation", f"{tokenizer.rest:,}", share(tokenizer.rest, tokenizer.total)))
-        parts.append(("total = the file", f"{tokenizer.total:,}", "100.0%"))
-        print_table("tokenizer.json", ("part", "bytes", "share"), parts)
-        files = [(name, f"{size:,}") for name, size in explained.files.items()]
-        files.append(("total = the folder", f"{explained.total:,}"))
-        shipped = f"shipped to a device: {graph.total + tokenizer.total:,} bytes (ONNX Runtime itself not counted)"
-        print_table("files", ("file", "bytes"), files, shipped)
-    if explained.size_reductions:
-        size_reductions = [(item.action, f"{item.bytes:,}", item.cost) for item in explained.size_reductions]
-        basis = MEASURED_BASIS if explained.costs_measured else BASIS
-        print_table("what would save more, the best first", ("change", "bytes saved", "cost"), size_reductions, basis)
-    else:
+
+
+def _print_files(explained: "BundleBytes") -> None:
+    """Print the parts of the tokenizer and all files, where there is more than a graph."""
+    from .output import print_table
+
+    graph, tokenizer = explained.graph, explained.tokenizer
+    if tokenizer is None:
+        return
+    parts = [*tokenizer.parts.items(), ("keys and punctuation", tokenizer.rest), ("total = the file", tokenizer.total)]
+    rows = [(name, f"{size:,}", _share(size, tokenizer.total)) for name, size in parts]
+    print_table("tokenizer.json", ("part", "bytes", "share"), rows)
+    files = [(name, f"{size:,}") for name, size in (*explained.files.items(), ("total = the folder", explained.total))]
+    shipped = f"shipped to a device: {graph.total + tokenizer.total:,} bytes (ONNX Runtime itself not counted)"
+    print_table("files", ("file", "bytes"), files, shipped)
+
+
+def _print_reductions(explained: "BundleBytes") -> None:
+    """Print what would make the files smaller."""
+    from ..export.size.size_reductions import BASIS, MEASURED_BASIS
+    from .output import print_line, print_table
+
+    if not explained.size_reductions:
         print_line("Nothing is left to save by storing tensors in fewer bits.")
-    return 0
+        return
+    rows = [(item.action, f"{item.bytes:,}", item.cost) for item in explained.size_reductions]
+    basis = MEASURED_BASIS if explained.costs_measured else BASIS
+    print_table("what would save more, the best first", ("change", "bytes saved", "cost"), rows, basis)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else ""

@@ -117,69 +117,79 @@ def to_ort_format(graph: bytes) -> OrtFormatFiles:
 def canonical(data: bytes) -> bytes:
     """Return an ORT-format file with everything that has no order of its own sorted by name."""
     import flatbuffers
-    from flatbuffers import encode, number_types, packer, table
+    from flatbuffers import encode, packer
 
     if data[4:8] != IDENTIFIER:
         raise InputError("not a file in ORT format; convert the graph again")
-
-    def read(view: Any, kind: str) -> Values:
-        found: Values = {}
-        slots = (view.Pos - view.Get(number_types.SOffsetTFlags, view.Pos)) if view.Pos else 0
-        count = (encode.Get(packer.uint16, data, slots) - 4) // 2
-        known = _TABLES[kind]
-        for slot in range(count):
-            offset = view.Offset(4 + 2 * slot)
-            if not offset:
-                continue
-            if slot not in known:
-                raise InputError(f"ORT format: {kind} has an entry {slot} that is not known; use onnxruntime 1.31")
-            value = read_value(view, known[slot], view.Pos + offset, offset)
-            if (kind, slot) in _SORTED:
-                key = _SORTED[kind, slot]
-                value = sorted(value, key=lambda row: (key in row, row.get(key, 0)))
-            found[slot] = value
-        if kind == "TypeInfo" and found.get(1) != _TENSOR_TYPE:
-            raise InputError("ORT format: a value is no tensor; only graphs of tensors are written")
-        return found
-
-    def read_value(view: Any, kind: str, place: int, offset: int) -> Any:
-        if kind.startswith(">"):
-            return read(table.Table(data, view.Indirect(place)), kind[1:])
-        if kind == "text":
-            return bytes(view.String(place))
-        if not (kind.startswith("*") or kind == "texts" or kind in _WIDTHS):
-            return view.Get(getattr(number_types, f"{kind}Flags"), place)
-        start, length = view.Vector(offset), view.VectorLen(offset)
-        if kind in _WIDTHS:
-            return data[start : start + length * _WIDTHS[kind]]
-        places = range(start, start + 4 * length, 4)
-        if kind == "texts":
-            return [bytes(view.String(element)) for element in places]
-        return [read(table.Table(data, view.Indirect(element)), kind[1:]) for element in places]
-
-    root = encode.Get(packer.uoffset, data, 0)
-    tables = read(table.Table(data, root), "InferenceSession")
+    tables = _Reader(data).table(encode.Get(packer.uoffset, data, 0), "InferenceSession")
     builder = flatbuffers.Builder(len(data))
     builder.Finish(_write(builder, tables, "InferenceSession"), IDENTIFIER)
     return bytes(builder.Output())
+
+
+class _Reader:
+    """Reads the tables of a flatbuffer as plain values by slot, sorted where they have no order of their own."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def table(self, position: int, kind: str) -> Values:
+        """Return the values of the table of this kind at `position`."""
+        from flatbuffers import encode, number_types, packer, table
+
+        view = table.Table(self._data, position)
+        slots = (view.Pos - view.Get(number_types.SOffsetTFlags, view.Pos)) if view.Pos else 0
+        values: Values = {}
+        for slot in range((encode.Get(packer.uint16, self._data, slots) - 4) // 2):
+            offset = view.Offset(4 + 2 * slot)
+            if not offset:
+                continue
+            if slot not in _TABLES[kind]:
+                raise InputError(f"ORT format: {kind} has an entry {slot} that is not known; use onnxruntime 1.31")
+            value = self._value(view, _TABLES[kind][slot], offset)
+            if (kind, slot) in _SORTED:
+                key = _SORTED[kind, slot]
+                value = sorted(value, key=lambda row, key=key: (key in row, row.get(key, 0)))
+            values[slot] = value
+        if kind == "TypeInfo" and values.get(1) != _TENSOR_TYPE:
+            raise InputError("ORT format: a value is no tensor; only graphs of tensors are written")
+        return values
+
+    def _value(self, view: Any, kind: str, offset: int) -> Any:
+        from flatbuffers import number_types
+
+        position = view.Pos + offset
+        if kind.startswith(">"):
+            return self.table(view.Indirect(position), kind[1:])
+        if kind == "text":
+            return bytes(view.String(position))
+        if not (kind.startswith("*") or kind == "texts" or kind in _WIDTHS):
+            return view.Get(getattr(number_types, f"{kind}Flags"), position)
+        start, length = view.Vector(offset), view.VectorLen(offset)
+        if kind in _WIDTHS:
+            return self._data[start : start + length * _WIDTHS[kind]]
+        positions = range(start, start + 4 * length, 4)
+        if kind == "texts":
+            return [bytes(view.String(element)) for element in positions]
+        return [self.table(view.Indirect(element), kind[1:]) for element in positions]
 
 
 def _write(builder: Any, values: Mapping[int, Any], kind: str) -> int:
     """Write one table, what it refers to first, and return where it lies."""
     known = _TABLES[kind]
     scalars = {slot: value for slot, value in values.items() if isinstance(value, (int, float))}
-    places = {slot: _place(builder, values[slot], known[slot]) for slot in sorted(values) if slot not in scalars}
+    positions = {slot: _position(builder, values[slot], known[slot]) for slot in sorted(values) if slot not in scalars}
     builder.StartObject(max(known, default=-1) + 1)
     for slot in sorted(values):
-        if slot in places:
-            builder.PrependUOffsetTRelativeSlot(slot, places[slot], 0)
+        if slot in positions:
+            builder.PrependUOffsetTRelativeSlot(slot, positions[slot], 0)
         else:
             prepend: Callable[..., None] = getattr(builder, f"Prepend{known[slot]}Slot")
             prepend(slot, scalars[slot], None)
     return builder.EndObject()
 
 
-def _place(builder: Any, value: Any, kind: str) -> int:
+def _position(builder: Any, value: Any, kind: str) -> int:
     if kind.startswith(">"):
         return _write(builder, value, kind[1:])
     if kind == "text":
@@ -193,10 +203,10 @@ def _place(builder: Any, value: Any, kind: str) -> int:
         builder.Bytes[head : head + len(value)] = value
         return builder.EndVector()
     if kind == "texts":
-        places = [builder.CreateSharedString(text) for text in value]
+        positions = [builder.CreateSharedString(text) for text in value]
     else:
-        places = [_write(builder, row, kind[1:]) for row in value]
-    builder.StartVector(4, len(places), 4)
-    for place in reversed(places):
+        positions = [_write(builder, row, kind[1:]) for row in value]
+    builder.StartVector(4, len(positions), 4)
+    for place in reversed(positions):
         builder.PrependUOffsetTRelative(place)
     return builder.EndVector()
