@@ -5,8 +5,18 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from ..runtime.errors import PocketrankError
+from ..runtime.errors import InputError, PocketrankError
 from ..runtime.schema import did_you_mean
+from .streams import (
+    CLOSED_PIPE,
+    INTERNAL_ERROR,
+    INTERRUPTED,
+    close_output,
+    complain,
+    complain_of_system,
+    keep_traceback,
+    prepare_streams,
+)
 
 # name -> (module, one line of help). Modules are imported only when their command is used, so that
 # `pocketrank --help` stays fast. A command module has `configure(parser)` and `execute(arguments) -> int`.
@@ -31,7 +41,8 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
         prog="pocketrank",
         description="From a sentence-embedding teacher and a corpus to a small, verified, gated ranker.",
         epilog="Exit codes: 0 done or pass, 1 budget broken or verification failed, 2 bad input, "
-        "3 device or component not available, 4 inconclusive.",
+        "3 device or component not available, 4 inconclusive, 70 an error inside pocketrank, 130 interrupted, "
+        "141 the reader of the output went away.",
     )
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -58,31 +69,38 @@ def _version() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code: 1 means a broken budget or a failed verification, nothing else."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    command = next((word for word in words if not word.startswith("-")), None)
-    if command is not None and command not in COMMANDS:
-        _complain(f"there is no command {command!r}; {did_you_mean(command, COMMANDS)}")
-        return 2
-    parser = build_parser(command)
+    prepare_streams()
     try:
-        parsed = parser.parse_args(words)
-        return parsed.execute(parsed)
+        code = _run(words)
+        sys.stdout.flush()
+        return code
     except PocketrankError as error:
-        _complain(str(error))
+        complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        _complain("interrupted; run the same command again to go on from the last finished part")
-        return 130
+        complain("interrupted; run the same command again to go on from the last finished part")
+        return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
-        return 141
+        close_output()
+        return CLOSED_PIPE
+    except OSError as error:
+        return complain_of_system(error)
+    except Exception:  # noqa: BLE001  what nobody foresaw ends in one line too; the traceback is kept
+        complain(f"an error inside pocketrank: {keep_traceback()}")
+        return INTERNAL_ERROR
 
 
-def _complain(message: str) -> None:
-    # One line whatever the message holds: file names may contain line breaks and control characters.
-    line = " ".join(message.split())
-    sys.stderr.write(f"pocketrank: error: {line}\n")
+def _run(words: list[str]) -> int:
+    command = next((word for word in words if not word.startswith("-")), None)
+    if command is not None and command not in COMMANDS:
+        raise InputError(f"there is no command {command!r}; {did_you_mean(command, COMMANDS)}")
+    try:
+        parsed = build_parser(command).parse_args(words)
+    finally:
+        sys.stdout.flush()  # --help ends the process here, and its reader may be gone
+    return parsed.execute(parsed)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..runtime.progress import Progress, Task
+from .streams import knows_unicode
 
 
 def print_json(value: Any) -> None:
     """Print `value` as JSON on standard output, and nothing else."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    ascii_only = not knows_unicode(sys.stdout.encoding)
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=ascii_only) + "\n")
 
 
 def print_line(text: str = "") -> None:
@@ -28,9 +30,15 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=False)
+    class Output(Console):
+        """A console that leaves a closed pipe to the command's own rule."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    console = Output(file=sys.stdout, highlight=False, soft_wrap=False)
     if not console.is_terminal:
-        console = Console(file=sys.stdout, highlight=False, width=120)
+        console = Output(file=sys.stdout, highlight=False, width=120)
     table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")
     if note:
         table.caption = escape(note)
