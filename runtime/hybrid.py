@@ -16,8 +16,8 @@ from .manifest import MANIFEST_NAME, read_manifest
 
 # Documents that each side names, for each result that is asked for, and at least.
 NAMED, NAMED_MIN = 10, 100
-# Of BM25's standardised score beside the vectors'. docs/hybrid.md shows what other weights give: vectors are the better
-# ranker of most corpora, and of equal weights the worse ranker takes more away than it adds.
+# Of BM25's standardised score beside the vectors'. docs/how-to/hybrid-search.md shows what other weights give: vectors
+# are the better ranker of most corpora, and of equal weights the worse ranker takes more away than it adds.
 BM25_WEIGHT = 0.4
 
 

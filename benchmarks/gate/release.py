@@ -14,7 +14,7 @@ from ..records.report import SCHEMA, VERSION, ModelFacts, Report, TextFacts
 from .budget import Budget
 from .judge import BASELINE
 
-# Pairs that show a change of 15 % in times at least 95 % of the time on a busy machine, see docs/gate.md.
+# Pairs that show a change of 15 % in times at least 95 % of the time on a busy machine, see docs/explanation/gate.md.
 PAIRS = 40
 _PAIR_SECONDS = 0.5
 _PAIR_QUERIES = 100

@@ -3,8 +3,8 @@
 Example: python -m experiments.studies.hybrid_search runs/scifact/bundle data/scifact --split test
 
 Makes an index of each kind of vectors with a BM25 part, and asks it the judged queries of the split, with and without
-BM25 in turn for each query. Prints the Markdown tables of docs/hybrid.md. `--vectors-from` takes the teacher's
-vectors of the documents through the bundle's projection, as `pocketrank index` does.
+BM25 in turn for each query. Prints the Markdown tables of docs/how-to/hybrid-search.md. `--vectors-from` takes the
+teacher's vectors of the documents through the bundle's projection, as `pocketrank index` does.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 Example: python -m experiments.studies.quantization runs/pydocs
 
 All variants run in one process, one thread, in turn for each text, so that ratios hold on a busy machine. Prints the
-Markdown table of docs/quantization.md.
+Markdown table of docs/explanation/quantization.md.
 """
 
 import argparse

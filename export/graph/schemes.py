@@ -17,7 +17,7 @@ Signed 8-bit weights of full range saturate on x86 processors without VNNI, wher
 unsigned byte are added in 16 bits; one file would give other vectors there than on ARM. Unsigned weights (int8) take
 another path and are exact everywhere. Signed ones of at most 64 (int7) are exact too, since 2 * 255 * 64 < 2^15, and
 are the fast path on x86 with VNNI. Full range and signed (int8-signed) is for files that only meet processors which
-add without saturating. `docs/quantization.md` has the measurements.
+add without saturating. `docs/explanation/quantization.md` has the measurements.
 """
 
 from collections.abc import Mapping

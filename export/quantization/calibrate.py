@@ -16,7 +16,7 @@ def calibrate(plan: Plan, weights: TransformerWeights, ids: Sequence[Sequence[in
     """Return `plan` with the ranges of all linear layers, if it uses them; `ids` are token ids of training texts.
 
     A range reaches from the smallest to the largest value that any of the texts gave. Cutting rare large values off
-    was tried and lost more (`docs/quantization.md`).
+    was tried and lost more (`docs/explanation/quantization.md`).
     """
     if STATIC not in plan.schemes:
         return plan

@@ -10,7 +10,7 @@ from ..settings import VocabularySettings
 
 BYTES_PER_WEIGHT = 1  # the table is counted at 8 bits, whatever is shipped in the end
 
-# Exchange rates of the score, in units of "one whole query of unsplit words"; see docs/vocabulary.md.
+# Exchange rates of the score, in units of "one whole query of unsplit words"; see docs/explanation/vocabulary.md.
 TABLE_WEIGHT = 0.2  # the whole byte budget
 SPLIT_WEIGHT = 0.5  # every word of the queries split
 UNKNOWN_WEIGHT = 5.0  # every word of the queries unknown

@@ -1,6 +1,7 @@
 """The stage `vocabulary`: pieces learned from the corpus and the training queries, and how many of them to ship.
 
-The method is our own and is explained in `docs/vocabulary.md`. The same texts and settings give the same bytes.
+The method is our own and is explained in `docs/explanation/vocabulary.md`. The same texts and settings give the same
+bytes.
 """
 
 import unicodedata
