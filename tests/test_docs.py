@@ -1,12 +1,17 @@
-"""What the documentation says about files and commands is true: links, code paths, command lines, README's length."""
+"""What the documentation says of files, commands and keys is true, and the README is short."""
 
+import dataclasses
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 from builders.tiny_recipe import REPOSITORY
+from pocketrank.benchmarks.gate.budget import read_budget
 from pocketrank.cli.main import build_parser
+from pocketrank.pipeline.recipe import read_recipe
+from pocketrank.pipeline.settings import Recipe
 
 README = REPOSITORY / "README.md"
 DOCS = REPOSITORY / "docs"
@@ -29,10 +34,14 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def code_blocks(page: Path, language: str = r"\w*") -> list[str]:
+    """Return the fenced blocks of the page, of one language or of all."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
 def command_lines(page: Path) -> list[str]:
     """Return the lines of the page's code blocks that call pocketrank."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```$", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    lines = "".join(code_blocks(page)).replace("\\\n", " ").splitlines()
     return [line for line in lines if line.startswith("pocketrank ")]
 
 
@@ -70,3 +79,15 @@ def test_every_command_line_parses(page: Path) -> None:
 def test_the_guides_call_the_main_commands() -> None:
     called = {line.split()[1] for page in GUIDES for line in command_lines(page)}
     assert called >= {"run", "search", "index", "verify", "inspect", "benchmark", "gate", "evaluate", "devices"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_recipe_and_budget_is_read(page: Path, tmp_path: Path) -> None:
+    for number, block in enumerate(code_blocks(page, "toml")):
+        file = tmp_path / f"block-{number}.toml"
+        file.write_text(block, encoding="utf-8")
+        sections = set(tomllib.loads(block))
+        if sections <= {field.name for field in dataclasses.fields(Recipe)}:
+            read_recipe(file)
+        elif sections <= {"bundle", "quality", "device", "regression"}:
+            read_budget(file)
