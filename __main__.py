@@ -1,8 +1,6 @@
 """`python -m pocketrank` is the command `pocketrank`."""
 
-import sys
-
-from pocketrank.cli.main import main
+from pocketrank.cli.main import entry
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

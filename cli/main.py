@@ -4,6 +4,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from ..runtime.errors import InputError, PocketrankError
 from ..runtime.schema import did_you_mean
@@ -14,8 +15,11 @@ from .streams import (
     close_output,
     complain,
     complain_of_system,
+    end,
     keep_traceback,
     prepare_streams,
+    was_interrupted,
+    watch_interrupts,
 )
 
 # name -> (module, one line of help). Modules are imported only when their command is used, so that
@@ -68,6 +72,9 @@ def _version() -> str:
     return f"pocketrank {version('pocketrank')}"
 
 
+_INTERRUPTED = "interrupted; run the same command again to go on from the last finished part"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 1 means a broken budget or a failed verification, nothing else."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -80,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        complain("interrupted; run the same command again to go on from the last finished part")
+        complain(_INTERRUPTED)
         return INTERRUPTED
     except BrokenPipeError:
         close_output()
@@ -88,6 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return complain_of_system(error)
     except Exception:  # noqa: BLE001  what nobody foresaw ends in one line too; the traceback is kept
+        if was_interrupted():  # a library turned the interrupt into an error of its own
+            complain(_INTERRUPTED)
+            return INTERRUPTED
         complain(f"an error inside pocketrank: {keep_traceback()}")
         return INTERNAL_ERROR
 
@@ -103,5 +113,11 @@ def _run(words: list[str]) -> int:
     return parsed.execute(parsed)
 
 
+def entry() -> NoReturn:
+    """Be the process `pocketrank`: run one command and end with its exit code."""
+    watch_interrupts()
+    end(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

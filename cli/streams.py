@@ -2,10 +2,12 @@
 
 import errno
 import os
+import signal
 import sys
 import tempfile
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 from ..runtime.errors import InputError
 
@@ -16,6 +18,38 @@ CLOSED_PIPE = 141  # as a shell reports a process that SIGPIPE ended
 # What the user's own names and disks cause: bad input, like every other name that cannot be used.
 _USERS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOENT, errno.EACCES, errno.EPERM)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+_interrupts: list[int] = []
+
+
+def watch_interrupts() -> None:
+    """Remember an interrupt, because extension modules turn one that falls into their import into an ImportError."""
+
+    def remember(number: int, frame: object) -> None:
+        _interrupts.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, remember)
+
+
+def was_interrupted() -> bool:
+    """Tell whether an interrupt came."""
+    return bool(_interrupts)
+
+
+def end(code: int) -> NoReturn:
+    """End the process with `code`; an interrupt that comes now comes too late.
+
+    After an interrupt at once: `python -m` else ends itself by the signal when the interrupt fell into code that a
+    library compiled from text, such as a dataclass.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if code == INTERRUPTED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def prepare_streams() -> None:
