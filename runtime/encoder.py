@@ -213,8 +213,8 @@ def tokenizer_errors(path: Path) -> Generator[None, None, None]:
 def onnxruntime_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions of onnxruntime, which have no common base of their own."""
     state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
-    found = [getattr(state, name) for name in dir(state)]
-    own = [item for item in found if isinstance(item, type) and issubclass(item, Exception)]
+    members = [getattr(state, name) for name in dir(state)]
+    own = [item for item in members if isinstance(item, type) and issubclass(item, Exception)]
     return (*own, RuntimeError, ValueError)  # the binding itself raises the last two
 
 

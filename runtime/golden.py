@@ -76,13 +76,13 @@ def read_golden(path: Path) -> Golden:
     return from_mapping(Golden, read_json(path), str(path))
 
 
-def largest_difference(expected: Sequence[Sequence[float]], found: np.ndarray, what: str) -> float:
+def largest_difference(expected: Sequence[Sequence[float]], actual: np.ndarray, what: str) -> float:
     """Return the largest |expected - found|; raise `VerificationError` when the shapes differ."""
     try:
         wanted = np.asarray(expected, dtype=float)
     except ValueError:
         raise VerificationError(f"{what}: rows of different lengths; build the bundle again") from None
-    if wanted.shape != found.shape:
-        raise VerificationError(f"{what}: shape {wanted.shape} expected, {found.shape} found; build the bundle again")
-    difference = float(np.abs(wanted - found).max())
+    if wanted.shape != actual.shape:
+        raise VerificationError(f"{what}: shape {wanted.shape} expected, {actual.shape} found; build the bundle again")
+    difference = float(np.abs(wanted - actual).max())
     return difference if math.isfinite(difference) else math.inf

@@ -137,12 +137,12 @@ def check_runtime(manifest: Manifest) -> str:
     """Return installed and declared versions; raise `VerificationError` when the bundle is for other versions."""
     onnxruntime: Any = importlib.import_module("onnxruntime")  # it has no types
     declared = manifest.runtime
-    found = _version(onnxruntime.__version__)
+    installed = _version(onnxruntime.__version__)
     text = f"onnxruntime {onnxruntime.__version__}, declared {declared.onnxruntime_min} to "
     text += declared.onnxruntime_max or "any later"
     # A maximum of 1.31 includes 1.31.2: only as many parts count as were declared.
     maximum = _version(declared.onnxruntime_max) if declared.onnxruntime_max else ()
-    if found < _version(declared.onnxruntime_min) or found[: len(maximum)] > maximum > ():
+    if installed < _version(declared.onnxruntime_min) or installed[: len(maximum)] > maximum > ():
         raise VerificationError(f"{text}; install a version within the range")
     return text
 

@@ -70,5 +70,5 @@ def special_tokens(content: dict[str, Any]) -> dict[str, str]:
         "mask_token": ("[MASK]", "<mask>"),
     }
     known = {token["content"] for token in content.get("added_tokens") or [] if token.get("special")}
-    found = {role: next((name for name in names if name in known), None) for role, names in roles.items()}
-    return {role: name for role, name in found.items() if name is not None}
+    tokens = {role: next((name for name in names if name in known), None) for role, names in roles.items()}
+    return {role: name for role, name in tokens.items() if name is not None}

@@ -46,7 +46,7 @@ def read_runtime(folder: Path) -> dict[str, bytes]:
 
     Raises `UnavailableError` when they are not there and `VerificationError` when they are not the pinned ones.
     """
-    found = {}
+    files = {}
     for name, digest in RUNTIME_FILES.items():
         path = next((place for place in (folder / "dist" / name, folder / name) if place.is_file()), None)
         if path is None:
@@ -54,10 +54,10 @@ def read_runtime(folder: Path) -> dict[str, bytes]:
                 f"{folder} has no {name}; run `npm install --ignore-scripts {RUNTIME_PACKAGE}` "
                 "and name node_modules/onnxruntime-web by --runtime"
             )
-        found[name] = read_bytes(path)
-        if sha256_bytes(found[name]) != digest:
+        files[name] = read_bytes(path)
+        if sha256_bytes(files[name]) != digest:
             raise VerificationError(f"{path} is not the one of {RUNTIME_PACKAGE}; install exactly that version")
-    return found
+    return files
 
 
 def make_page(

@@ -16,13 +16,13 @@ CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0xD
 
 def ranges(name: str, belongs: Callable[[str], bool]) -> str:
     """Return a JavaScript regular expression of the characters that belong."""
-    found: list[list[int]] = []
+    spans: list[list[int]] = []
     for code in (ord(character) for character in CHARACTERS if belongs(character)):
-        if found and found[-1][1] == code - 1:
-            found[-1][1] = code
+        if spans and spans[-1][1] == code - 1:
+            spans[-1][1] = code
         else:
-            found.append([code, code])
-    text = "".join(f"\\u{{{one:x}}}" + (f"-\\u{{{two:x}}}" if two > one else "") for one, two in found)
+            spans.append([code, code])
+    text = "".join(f"\\u{{{first:x}}}" + (f"-\\u{{{last:x}}}" if last > first else "") for first, last in spans)
     return f"export const {name} = /[{text}]/u;\n"
 
 

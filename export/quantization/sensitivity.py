@@ -101,7 +101,7 @@ def measure_sensitivity(
         for tensor, scheme in trials:
             data = write_graph(weights, Plan(tensors={tensor: scheme}, ranges=ranges))
             cosine = float((encode_ids(data, ids) * expected).sum(axis=1).mean())
-            found = ranking(data) if ranking else {}
+            ndcg10 = ranking(data) if ranking else {}
             saved = len(reference) - len(data)
             rows.append(
                 TensorLoss(
@@ -110,7 +110,7 @@ def measure_sensitivity(
                     sizes[tensor] - saved,
                     saved,
                     _rounded(max(0.0, 1 - cosine)),
-                    {name: _rounded(base[name] - value) for name, value in found.items()},
+                    {name: _rounded(base[name] - value) for name, value in ndcg10.items()},
                 )
             )
             task.advance()

@@ -141,16 +141,16 @@ def _reader(name: str, readers: Mapping[str, _Node]) -> str:
 def _per_token(nodes: list[_Node]) -> set[str]:
     """Return the names of the tensors that are looked up by token id."""
     made_by = {output: node for node in nodes for output in node.outputs}
-    found: set[str] = set()
+    looked_up: set[str] = set()
     for node in nodes:
-        places = _LOOKUPS.get(node.operator.rpartition(":")[2])
-        if places is None or len(node.inputs) <= max(places):
+        positions = _LOOKUPS.get(node.operator.rpartition(":")[2])
+        if positions is None or len(node.inputs) <= max(positions):
             continue
-        if "input_ids" in _sources(node.inputs[places[1]], made_by):
-            found |= _sources(node.inputs[places[0]], made_by)
+        if "input_ids" in _sources(node.inputs[positions[1]], made_by):
+            looked_up |= _sources(node.inputs[positions[0]], made_by)
             if node.operator.endswith("GatherBlockQuantized"):
-                found |= {source for name in node.inputs[2:] for source in _sources(name, made_by)}
-    return found - {"input_ids"}
+                looked_up |= {source for name in node.inputs[2:] for source in _sources(name, made_by)}
+    return looked_up - {"input_ids"}
 
 
 def _sources(name: str, made_by: Mapping[str, _Node], depth: int = 0) -> set[str]:

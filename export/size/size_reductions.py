@@ -31,9 +31,9 @@ def find_size_reductions(
     Reductions exclude one another where they concern the same tensors. With the `sensitivity` of this student bytes and
     costs are measured, tensor by tensor; without it bytes are computed from the shapes and costs are estimates.
     """
-    found = _tokenizer_reduction(tokenizer)
+    reductions = _tokenizer_reduction(tokenizer)
     if sensitivity is not None:
-        return _ordered(found + _measured_reductions(graph, sensitivity))
+        return _ordered(reductions + _measured_reductions(graph, sensitivity))
     groups = {
         "table": [tensor for tensor in graph.tensors if tensor.per_token and len(tensor.shape) == 2],
         "linear": [
@@ -49,19 +49,21 @@ def find_size_reductions(
             if saved > 0:
                 loss = _LOSS[kind, target]
                 cost = f"about {loss:.1%} of nDCG@10 (estimate)"
-                found.append(SizeReduction(f"{labels[kind]} in {target}", saved, cost, loss))
-    return _ordered(found)
+                reductions.append(SizeReduction(f"{labels[kind]} in {target}", saved, cost, loss))
+    return _ordered(reductions)
 
 
-def _ordered(found: list[SizeReduction]) -> tuple[SizeReduction, ...]:
+def _ordered(reductions: list[SizeReduction]) -> tuple[SizeReduction, ...]:
     return tuple(
-        sorted(found, key=lambda reduction: (-reduction.bytes / (reduction.relative_loss + 1e-4), reduction.action))
+        sorted(
+            reductions, key=lambda reduction: (-reduction.bytes / (reduction.relative_loss + 1e-4), reduction.action)
+        )
     )
 
 
 def _measured_reductions(graph: GraphBytes, sensitivity: Sensitivity) -> list[SizeReduction]:
     stored = {tensor.name: tensor for tensor in graph.tensors}
-    found = []
+    reductions = []
     for row in sensitivity.tensors:
         if row.tensor not in stored:
             continue
@@ -69,8 +71,8 @@ def _measured_reductions(graph: GraphBytes, sensitivity: Sensitivity) -> list[Si
         now = sensitivity.find(row.tensor, scheme)
         saved = (now.bytes if now else row.bytes + row.bytes_saved) - row.bytes
         if saved > 0 and (now is not None or scheme == "fp32"):
-            found.append(_measured(row, now, saved, scheme))
-    return found
+            reductions.append(_measured(row, now, saved, scheme))
+    return reductions
 
 
 def _measured(row: TensorLoss, now: TensorLoss | None, saved: int, scheme: Scheme) -> SizeReduction:

@@ -35,7 +35,7 @@ def run_bundle(context: StageContext) -> None:
         quality=quality_figures(evaluation),
         parity=parity_figures(export.parity()),
         prompts=Prompts(),
-        bm25_weight={name: one["weight"] for name, one in evaluation["bm25_weight"].items()},
+        bm25_weight={name: chosen["weight"] for name, chosen in evaluation["bm25_weight"].items()},
         notes=card_notes(variants),
     )
     write_json(output.variants_file, fact_rows(variants))
@@ -46,7 +46,7 @@ def run_bundle(context: StageContext) -> None:
 
 def quality_figures(evaluation: Mapping[str, Any]) -> dict[str, Figure]:
     """Return every number of `evaluation.json` that says how it was measured, by its path of keys."""
-    found: dict[str, Figure] = {}
+    figures: dict[str, Figure] = {}
 
     def walk(value: Any, name: str) -> None:
         if not isinstance(value, Mapping):
@@ -54,14 +54,14 @@ def quality_figures(evaluation: Mapping[str, Any]) -> dict[str, Figure]:
         number = value.get("value")
         if isinstance(number, (int, float)) and not isinstance(number, bool):
             method, unit = str(value.get("method", "evaluation of the shipped file")), str(value.get("unit", ""))
-            found[name] = Figure(float(number), method, unit)
+            figures[name] = Figure(float(number), method, unit)
             return
         for key, item in value.items():
             if key != "baselines":  # what else could be shipped says nothing about this bundle
                 walk(item, f"{name}_{key}" if name else str(key))
 
     walk(evaluation, "")
-    return found
+    return figures
 
 
 def parity_figures(comparisons: list[dict[str, Any]]) -> dict[str, Figure]:

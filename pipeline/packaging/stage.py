@@ -114,10 +114,10 @@ def compare_variants(bundle: Path, student: Path, texts: list[str], context: Sta
     require_exact(comparisons[0])
     comparisons.append(compare(DEFAULT, shipped.encode(texts, batch_tokens=0), REFERENCE, exact))
     comparisons.append(compare(f"{DEFAULT} in batches", shipped.encode(texts, batch_tokens=1024), REFERENCE, exact))
-    found = comparisons[1]
+    parity = comparisons[1]
     context.progress.note(
-        f"  parity on {found.texts} texts: fp32 graph within {comparisons[0].max_difference:.1e} of the student, "
-        f"{DEFAULT} cosine {found.cosine_mean:.5f} on average, {found.cosine_min:.5f} at worst"
+        f"  parity on {parity.texts} texts: fp32 graph within {comparisons[0].max_difference:.1e} of the student, "
+        f"{DEFAULT} cosine {parity.cosine_mean:.5f} on average, {parity.cosine_min:.5f} at worst"
     )
     return comparisons
 
@@ -150,7 +150,7 @@ def export_teacher(context: StageContext, corpus: RetrievalSet) -> Parity:
     texts = list(corpus.documents.values())
     vectors = TeacherOutput.of(context).documents(len(texts))
     rows = [index * len(texts) // TEACHER_TEXTS for index in range(min(TEACHER_TEXTS, len(texts)))]
-    found = encoder.encode_documents([texts[row] for row in rows])
+    vectors_of_graph = encoder.encode_documents([texts[row] for row in rows])
     own = np.asarray(vectors[rows])[:, : teacher.dimension]
     own = own / np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-12)  # of several teachers, the first's part
-    return compare(f"teacher by {writer}", found, "the teacher's own vectors", own)
+    return compare(f"teacher by {writer}", vectors_of_graph, "the teacher's own vectors", own)

@@ -27,22 +27,24 @@ class VariantFacts:
     cosine_mean: float  # to the fp32 file
     cosine_min: float
     latency_ratio: float  # of queries, on this machine
-    ndcg10: dict[str, float] = dataclasses.field(default_factory=dict)  # by way of ranking, when it is evaluated
+    ndcg10: dict[str, float] = dataclasses.field(default_factory=dict)  # by mode of ranking, when it is evaluated
 
     def findings(self) -> list[str]:
         """Return what speaks against the file: no smaller or slower than the fp32 file that it replaces."""
         if self.name == REFERENCE:
             return []
-        found = [f"no smaller than {REFERENCE}: {self.bytes_ratio:.2f} of its bytes"] if self.bytes_ratio >= 1 else []
+        warnings = (
+            [f"no smaller than {REFERENCE}: {self.bytes_ratio:.2f} of its bytes"] if self.bytes_ratio >= 1 else []
+        )
         if self.latency_ratio > SLOWER:
-            found.append(f"slower than {REFERENCE}: {self.latency_ratio:.2f} of its time per query on this machine")
-        return found
+            warnings.append(f"slower than {REFERENCE}: {self.latency_ratio:.2f} of its time per query on this machine")
+        return warnings
 
 
 def graph_files(bundle: Path) -> dict[str, str]:
     """Return the graphs of a candidate folder, the fp32 file first: name -> relative path."""
-    found = sorted(path for path in (bundle / "onnx").iterdir() if path.suffix in (".onnx", ".ort"))
-    files = {path.stem: path.relative_to(bundle).as_posix() for path in found}
+    graphs = sorted(path for path in (bundle / "onnx").iterdir() if path.suffix in (".onnx", ".ort"))
+    files = {path.stem: path.relative_to(bundle).as_posix() for path in graphs}
     return {REFERENCE: files.pop(REFERENCE), **files}
 
 
@@ -77,16 +79,13 @@ def with_quality(facts: Sequence[VariantFacts], evaluation: Mapping[str, Any], s
     """Return the facts with nDCG@10 of `evaluation.json` beside each file that was evaluated."""
     figures = evaluation["ndcg10"]
     suffixes = {shipped: "", REFERENCE: "_fp32"}
-    found = []
+    evaluated = []
     for fact in facts:
-        ways = ("symmetric", "asymmetric") if fact.name in suffixes else ()
-        keys = {way: f"{way}{suffixes[fact.name]}" for way in ways}
-        found.append(
-            dataclasses.replace(
-                fact, ndcg10={way: figures[key]["value"] for way, key in keys.items() if key in figures}
-            )
-        )
-    return found
+        modes = ("symmetric", "asymmetric") if fact.name in suffixes else ()
+        keys = {mode: f"{mode}{suffixes[fact.name]}" for mode in modes}
+        values = {mode: figures[key]["value"] for mode, key in keys.items() if key in figures}
+        evaluated.append(dataclasses.replace(fact, ndcg10=values))
+    return evaluated
 
 
 def card_notes(facts: Sequence[VariantFacts]) -> dict[str, str]:
