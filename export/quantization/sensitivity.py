@@ -22,7 +22,7 @@ _OFFERED: Mapping[str, tuple[Scheme, ...]] = {
     "linear": ("fp16", "int8", "int7", STATIC, "int4"),
 }
 
-# Ranking quality of a graph, by the way of ranking ("symmetric", "asymmetric"); empty where nothing is judged.
+# Ranking quality of a graph, by the mode of ranking ("symmetric", "asymmetric"); empty where nothing is judged.
 Ranking = Callable[[bytes], Mapping[str, float]]
 
 
@@ -139,12 +139,12 @@ def read_sensitivity(path: Path) -> Sensitivity:
 
 def sensitivity_table(sensitivity: Sensitivity) -> str:
     """Return the table as Markdown, the cheapest saving first."""
-    ways = list(sensitivity.ndcg10)
-    heads = ["tensor", "scheme", "bytes", "bytes saved", "cosine lost", *(f"nDCG@10 lost, {way}" for way in ways)]
+    modes = list(sensitivity.ndcg10)
+    heads = ["tensor", "scheme", "bytes", "bytes saved", "cosine lost", *(f"nDCG@10 lost, {mode}" for mode in modes)]
     lines = [f"| {' | '.join(heads)} |", f"| --- | --- |{' ---: |' * (len(heads) - 2)}"]
     for row in sorted(sensitivity.tensors, key=lambda row: (row.per_byte(), row.tensor, row.scheme)):
         cells = [row.tensor, row.scheme, f"{row.bytes:,}", f"{row.bytes_saved:,}", f"{row.cosine_loss:.6f}"]
-        cells += [f"{row.ndcg10_loss[way]:+.4f}" for way in ways]
+        cells += [f"{row.ndcg10_loss[mode]:+.4f}" for mode in modes]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

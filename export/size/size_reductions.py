@@ -78,8 +78,8 @@ def _measured_reductions(graph: GraphBytes, sensitivity: Sensitivity) -> list[Si
 def _measured(row: TensorLoss, now: TensorLoss | None, saved: int, scheme: Scheme) -> SizeReduction:
     loss = max(0.0, row.cosine_loss - (now.cosine_loss if now else 0.0))
     cost = f"{loss:.6f} of the cosine"
-    for way, value in row.ndcg10_loss.items():
-        cost += f", {value - (now.ndcg10_loss.get(way, 0.0) if now else 0.0):+.4f} lost of nDCG@10 {way}"
+    for mode, value in row.ndcg10_loss.items():
+        cost += f", {value - (now.ndcg10_loss.get(mode, 0.0) if now else 0.0):+.4f} lost of nDCG@10 {mode}"
     return SizeReduction(f"{row.tensor} in {row.scheme} instead of {scheme}", saved, f"{cost} (measured)", loss)
 
 

@@ -93,7 +93,7 @@ def card_notes(facts: Sequence[VariantFacts]) -> dict[str, str]:
     notes = {}
     for fact in facts:
         parts = [] if fact.name == REFERENCE else [f"cosine {fact.cosine_mean:.5f} to `{REFERENCE}`"]
-        parts += [f"nDCG@10 {value:.4f} {way}" for way, value in fact.ndcg10.items()]
+        parts += [f"nDCG@10 {value:.4f} {mode}" for mode, value in fact.ndcg10.items()]
         parts += [f"**no smaller than `{REFERENCE}`**"] if fact.name != REFERENCE and fact.bytes_ratio >= 1 else []
         notes[fact.name] = ", ".join(parts)
     return notes
@@ -111,7 +111,7 @@ def read_facts(rows: Sequence[Mapping[str, Any]]) -> list[VariantFacts]:
 
 def fact_line(fact: VariantFacts) -> str:
     """Say in one line what a file is worth."""
-    quality = "".join(f", nDCG@10 {value:.4f} {way}" for way, value in fact.ndcg10.items())
+    quality = "".join(f", nDCG@10 {value:.4f} {mode}" for mode, value in fact.ndcg10.items())
     against = "".join(f"; {finding}" for finding in fact.findings())
     return (
         f"  {fact.file}: {fact.bytes:,} bytes, cosine {fact.cosine_mean:.5f}{quality}, "
