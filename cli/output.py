@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..runtime.progress import Progress, Task
+from ..runtime.progress import Lines, NoProgress, Progress, Task
 from .streams import knows_unicode
 
 
@@ -51,8 +51,6 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 
 def make_progress(quiet: bool = False) -> Progress:
     """Return bars on a terminal, a line now and then in a log, nothing when `quiet`."""
-    from ..runtime.progress import NoProgress
-
     if quiet:
         return NoProgress()
     return Bars() if sys.stderr.isatty() else Lines()
@@ -95,47 +93,3 @@ class _BarTask:
         self._count += amount
         seconds = max(time.monotonic() - self._started, 1e-3)
         self._bars.update(self._identifier, advance=amount, rate=f"{self._count / seconds:,.0f} {self._unit}/s")
-
-
-class Lines:
-    """Progress as one line every ten seconds and one at the end, for logs."""
-
-    every_seconds = 10.0
-
-    def note(self, text: str) -> None:
-        """Show one line."""
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
-
-    @contextmanager
-    def task(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[Task]:
-        """Write a line now and then until the block ends."""
-        task = _LineTask(self, name, total, unit, done)
-        yield task
-        task.finish()
-
-
-class _LineTask:
-    def __init__(self, lines: Lines, name: str, total: int, unit: str, done: int) -> None:
-        self._lines, self._name, self._total, self._unit = lines, name, total, unit
-        self._done, self._first, self._reported = done, done, -1
-        self._started = self._last = time.monotonic()
-
-    def advance(self, amount: int = 1) -> None:
-        self._done += amount
-        if time.monotonic() - self._last >= self._lines.every_seconds:
-            self.report()
-
-    def finish(self) -> None:
-        if self._reported != self._done:
-            self.report()
-
-    def report(self) -> None:
-        self._reported = self._done
-        self._last = time.monotonic()
-        seconds = max(self._last - self._started, 1e-3)
-        rate = (self._done - self._first) / seconds
-        remaining = (
-            f", {(self._total - self._done) / rate:,.0f} s left" if rate > 0 and self._done < self._total else ""
-        )
-        self._lines.note(f"  {self._name}: {self._done:,}/{self._total:,} ({rate:,.0f} {self._unit}/s{remaining})")

@@ -4,8 +4,6 @@ An experiment is a recipe with overrides and a seed. Its report holds what the t
 nDCG@10 of every query, so that any two reports on the same queries can be compared query by query.
 """
 
-import base64
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +14,9 @@ from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.files import read_json, read_toml
 from pocketrank.runtime.schema import did_you_mean, from_mapping
 
+from experiments.figures import unpack
+
 SCHEMA_VERSION = 1
-_STEPS_OF_NDCG = 10_000  # a query's nDCG@10 is kept to four digits
 
 
 @dataclass(frozen=True)
@@ -155,17 +154,6 @@ def read_experiment_reports(folder: Path) -> list[ExperimentReport]:
 def report_path(folder: Path, experiment: Experiment) -> Path:
     """Return where the report of an experiment is kept."""
     return folder / f"{experiment.name}.json"
-
-
-def pack(values: Sequence[float] | np.ndarray) -> str:
-    """Return figures between 0 and 1 as text: four digits each, compressed."""
-    steps = np.rint(np.asarray(values, np.float64) * _STEPS_OF_NDCG).astype("<u2")
-    return base64.b64encode(zlib.compress(steps.tobytes(), 9)).decode("ascii")
-
-
-def unpack(text: str) -> np.ndarray:
-    """Return what `pack` was given, rounded to four digits."""
-    return np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u2") / _STEPS_OF_NDCG
 
 
 def settings_words(report: ExperimentReport, common: Mapping[str, int] | None = None) -> str:

@@ -11,14 +11,12 @@ all experiments.
 import argparse
 import dataclasses
 import os
-import platform
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pocketrank.cli.output import Lines
 from pocketrank.export.size.explain import size_breakdown
 from pocketrank.pipeline.evaluate.noise_robustness import measure_robustness
 from pocketrank.pipeline.evaluate.record import Entry, read_evaluation
@@ -27,17 +25,18 @@ from pocketrank.pipeline.runner import StageResult, run_recipe
 from pocketrank.pipeline.settings import StudentSettings
 from pocketrank.pipeline.student.pretrained import general_fingerprint
 from pocketrank.runtime.errors import PocketrankError
-from pocketrank.runtime.files import json_bytes, read_json, sha256_bytes, write_bytes
+from pocketrank.runtime.files import read_json, sha256_bytes
 from pocketrank.runtime.manifest import read_manifest
+from pocketrank.runtime.progress import Lines
 from pocketrank.runtime.schema import to_mapping
 
+from experiments.figures import machine, pack, write_report
 from experiments.records import (
     SCHEMA_VERSION,
     Experiment,
     ExperimentReport,
     chosen,
     experiments_of,
-    pack,
     read_experiments,
     report_path,
 )
@@ -116,7 +115,7 @@ def report(experiment: Experiment, results: Mapping[str, StageResult]) -> Experi
         {"explained": teacher["explained_variance"], **{key: labelling[key] for key in ("tokens", "seconds")}},
         vocabulary(folders["vocabulary"] / "report.json"),
         {name: version(name) for name in LIBRARIES},
-        {"processor": processor(), "cores": str(os.cpu_count()), "python": platform.python_version()},
+        machine(),
         {name: chosen.weight for name, chosen in evaluation.bm25_weight.items()},
         {},
         {system: pack(queries["ndcg10"][system]) for system in sorted(kept)},
@@ -140,23 +139,6 @@ def vocabulary(path: Path) -> dict[str, Any]:
     """Return kind, table of candidates and reason of the vocabulary stage."""
     whole = read_json(path)
     return {"kind": whole["kind"], "candidates": whole["candidates"], "rule": whole["rule"]}
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def save(path: Path, one: ExperimentReport) -> None:
-    """Write a report, numbers of one list on one line."""
-    import re
-
-    text = json_bytes(to_mapping(one)).decode()
-    text = re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda found: "[" + re.sub(r"\s*\n\s*", " ", found[1]) + "]", text)
-    write_bytes(path, text.encode())
 
 
 def main() -> None:
@@ -190,7 +172,7 @@ def main() -> None:
             found = run(experiment, arguments, Path(file.recipes))
         except PocketrankError as error:
             raise SystemExit(f"{experiment.name}: {error}") from None
-        save(path, found)
+        write_report(path, to_mapping(found))
         figures = {name: found.retention[name][0] for name in ("asymmetric", "symmetric") if name in found.retention}
         words = ", ".join(f"{name} {value:.1%}" for name, value in figures.items())
         print(f"  {found.bytes['shipped']:,} bytes; {words}; {time.monotonic() - started:.0f} s", flush=True)

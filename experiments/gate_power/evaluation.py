@@ -196,8 +196,8 @@ def describe_values(values: Values) -> dict[str, dict[str, float]]:
     for metric in METRICS:
         plain, same, slower = (np.log(values[name][metric]) for name in (PLAIN, SAME, SLOWER))
         equal = same - plain
-        change = paired_change(np.exp(slower), np.exp(plain))
-        unchanged = paired_change(np.exp(same), np.exp(plain))
+        change = paired_change(values[SLOWER][metric], values[PLAIN][metric])
+        unchanged = paired_change(values[SAME][metric], values[PLAIN][metric])
         assert change is not None
         assert unchanged is not None
         found[metric] = {

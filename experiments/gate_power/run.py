@@ -1,7 +1,7 @@
 """How often does the gate raise a false alarm, and how often does it catch what really is slower or larger?
 
-    python -m experiments.gate_power.run --folder gate_power
-    python -m experiments.gate_power.run --recorded experiments/reports/gate_power_samples.json
+Examples: python -m experiments.gate_power.run --folder gate_power
+          python -m experiments.gate_power.run --recorded experiments/reports/gate_power_samples.json
 
 The first command makes real bundles (`bundles.py`): a plain one, a copy of it and one that is truly slower in
 its queries and its start; records them in turns, a fresh process each (`recording.py`); plays the gate on the
@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 from pocketrank.benchmarks.records.report import Report
-from pocketrank.cli.output import Lines
 from pocketrank.runtime.files import read_json, write_bytes, write_json
+from pocketrank.runtime.progress import Lines
 
 from experiments.gate_power.evaluation import Player, Values, cells, compact, describe_values, played
 from experiments.gate_power.growth import gate_growths
@@ -143,12 +143,12 @@ def main() -> None:
     parser.add_argument("--gates-each", type=int, default=50, help="gates played on each of them")
     parser.add_argument("--jobs", type=int, default=1, help="processes that play")
     arguments = parser.parse_args()
+    folder: Path = arguments.folder
     results: dict[str, Any] = {}
-    kept = None if arguments.recorded else arguments.folder / "gates.json"
+    kept = None if arguments.recorded else folder / "gates.json"
     if arguments.recorded:
         values = read_json(arguments.recorded)
     else:
-        folder = arguments.folder
         bundles = make_bundles(folder / "bundles")
         record(bundles, folder / "recording", arguments.repetitions, arguments.seconds, Lines())
         reports = read_recording(folder / "recording")

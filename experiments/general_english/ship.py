@@ -1,6 +1,6 @@
 """Put a finished run of recipes/general-english.toml into the package.
 
-    python -m experiments.general_english.ship runs/general-english data/general-english/sources.json
+Example: python -m experiments.general_english.ship runs/general-english data/general-english/sources.json
 
 Writes `models/general-english/`: `bundle` (without the fp32 reference), `student` (for PyTorch, half precision: it is
 where later students start), `sources.json` and a README with the licences of the texts.
@@ -31,9 +31,9 @@ def readme(sources: Path, shipped: int) -> str:
     """Return what the folder's README says."""
     files = read_json(sources)["files"]
     rows = "".join(
-        f"| {one['file'].removesuffix('.txt.gz')} | {one['used_as']} | {one['texts']:,} "
-        f"| {one['licence']} | {one['source']} |\n"
-        for one in files
+        f"| {file['file'].removesuffix('.txt.gz')} | {file['used_as']} | {file['texts']:,} "
+        f"| {file['licence']} | {file['source']} |\n"
+        for file in files
     )
     return f"""# general-english
 

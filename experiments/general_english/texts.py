@@ -1,6 +1,6 @@
 """Choose the texts that the general English student is trained on.
 
-    python -m experiments.general_english.texts data/unlabelled OUT --sets data
+Example: python -m experiments.general_english.texts data/unlabelled OUT --sets data
 
 Reads the files of one text a line whose licence allows that what is learnt from them is given away (`SOURCES`: file,
 what it is used as, how many of its texts at most), and the Python functions of the running installation (the standard
@@ -103,15 +103,14 @@ class HeldOut:
 
 
 def drawn(lines: list[str], most: int) -> list[str]:
-    """Return at most `most` different lines by a fixed lot, in their order."""
+    """Return at most `most` different lines in their order, chosen by their hashes: always the same."""
     unique = list(dict.fromkeys(" ".join(line.split()) for line in lines))
-    lot = sorted(unique, key=lambda line: hashlib.sha256(line.encode()).digest())[:most]
-    chosen = set(lot)
+    chosen = set(sorted(unique, key=lambda line: hashlib.sha256(line.encode()).digest())[:most])
     return [line for line in unique if line and line in chosen]
 
 
 def joined(lines: list[str], most: int) -> list[str]:
-    """Return neighbouring lines joined until they are as long as an abstract; at most `most` of them, at random."""
+    """Return neighbouring lines joined until they are as long as an abstract; `most` at most, by their hashes."""
     texts, now = [], ""
     for line in lines:
         now = f"{now} {line}".strip()
@@ -165,18 +164,19 @@ def python_functions() -> Iterator[PythonFunction]:
 
 def package_origin() -> dict[str, Any]:
     """Return versions and licences of what functions are read from."""
-    found = {"python": f"{platform.python_version()}, PSF-2.0"}
+    versions = {"python": f"{platform.python_version()}, PSF-2.0"}
     names = metadata.packages_distributions()
     for package in CorpusSettings().packages:
         about = metadata.metadata(names[package][0])
-        licence = about.get("License-Expression") or (about.get("License") or "").partition("\n")[0]
+        named = about.get_all("License-Expression") or about.get_all("License") or [""]
+        licence = named[0].partition("\n")[0]
         licences = [line.rpartition(" :: ")[2] for line in about.get_all("Classifier") or () if "License ::" in line]
-        found[package] = f"{about['Version']}, {licence or '; '.join(licences) or 'see the package'}"
+        versions[package] = f"{about['Version']}, {licence or '; '.join(licences) or 'see the package'}"
     return {
         "file": "Python functions",
         "licence": "PSF-2.0, BSD, Apache-2.0, MIT: sources.json names each package's",
         "source": "Python's standard library and installed packages",
-        "packages": found,
+        "packages": versions,
     }
 
 
@@ -214,10 +214,11 @@ def main() -> None:
             add(kind, joined(lines, JOINED[name]), origin, "joined")
         if name == GLOSSES:
             add("short", terms(lines, TERMS), origin, "terms")
-    functions = [one for one in python_functions() if len(one.source) in FUNCTION_CHARACTERS]
+    functions = [function for function in python_functions() if len(function.source) in FUNCTION_CHARACTERS]
     origin = package_origin()
-    add("passages", drawn([one.source for one in functions], FUNCTIONS), origin, "source")
-    add("short", drawn([one.summary for one in functions if one.summary], SUMMARIES), origin, "summaries")
+    add("passages", drawn([function.source for function in functions], FUNCTIONS), origin, "source")
+    summaries = [function.summary for function in functions if function.summary]
+    add("short", drawn(summaries, SUMMARIES), origin, "summaries")
     arguments.out.mkdir(parents=True, exist_ok=True)
     passages = "".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in kinds["passages"])
     write_bytes(arguments.out / "passages.jsonl", passages.encode())

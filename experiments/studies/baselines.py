@@ -1,4 +1,4 @@
-"""What a bundle for a retrieval set is held against: teacher, BM25, their fusion, teacher in int8, model2vec.
+"""Baselines of a bundle on a retrieval set: teacher, BM25, their fusion, teacher in int8, model2vec.
 
 Example: python -m experiments.studies.baselines data/scifact --split test --out scifact.json
 
@@ -11,15 +11,15 @@ import argparse
 import dataclasses
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pocketrank.pipeline.evaluate.baselines import measure_baselines
 from pocketrank.pipeline.evaluate.vector_storage import stored_scores
 from pocketrank.pipeline.retrieval.bm25 import bm25_scores, fuse
-from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
+from pocketrank.pipeline.retrieval.dataset import RetrievalSet, read_retrieval_set
 from pocketrank.pipeline.retrieval.fusion import fuse_as_device, fuse_by_rank
 from pocketrank.pipeline.retrieval.metrics import (
-    METRICS,
     QualityFigures,
     bootstrap_ratio,
     evaluate_scores,
@@ -29,15 +29,16 @@ from pocketrank.pipeline.retrieval.metrics import (
 from pocketrank.pipeline.settings import Model2vecSettings, TeacherSettings
 from pocketrank.pipeline.teacher.source import resolve_teacher
 from pocketrank.pipeline.teacher.vector_shards import cached_vectors, read_vectors
-from pocketrank.runtime.files import json_bytes, write_bytes
-from pocketrank.runtime.progress import NoProgress
+from pocketrank.runtime.progress import Lines, Progress
+
+from experiments.figures import rounded, write_report
 
 LIBRARIES = ("bm25s", "model2vec", "numpy", "onnxruntime", "sentence-transformers", "tokenizers", "torch")
 METHODS = {
     "teacher": "teacher in fp32, queries and documents",
-    "teacher_int8_vectors": "teacher in fp32, document vectors kept in int8",
-    "teacher_binary_vectors": "teacher in fp32, document vectors kept in bits, the best 500 ranked again in int8",
-    "teacher_binary_unrescored_vectors": "teacher in fp32, document vectors kept in bits alone",
+    "teacher_int8_vectors": "teacher in fp32, document vectors stored in int8",
+    "teacher_binary_vectors": "teacher in fp32, document vectors stored in bits, the best 500 rescored in int8",
+    "teacher_binary_unrescored_vectors": "teacher in fp32, document vectors stored in bits alone",
     "bm25": "BM25, English stop words",
     "fusion_teacher": "teacher and BM25, sum of z-scores per query",
     "hybrid_teacher": "teacher and BM25 as `pocketrank search --hybrid` fuses them",
@@ -45,32 +46,76 @@ METHODS = {
 }
 
 
-class Notes(NoProgress):
-    """Prints what is being done, a line each."""
-
-    def note(self, text: str) -> None:
-        """Print `text`."""
-        print(text, flush=True)
-
-
 def row(method: str, size: int | None, figures: QualityFigures, teacher: QualityFigures, resamples: int) -> dict:
     """Return one system: every figure as [value, low, high], the interval being 95 % over queries."""
-    found = {"method": method} | ({"bytes": size} if size else {})
-    for name, one in figures.summary(resamples).items():
-        found[name] = [round(number, 4) for number in (one.mean, one.low, one.high)]
-    kept = bootstrap_ratio(figures.ndcg10, teacher.ndcg10, resamples)
-    return found | {"ndcg10_retention": [round(number, 4) for number in (kept.mean, kept.low, kept.high)]}
+    system: dict[str, Any] = {"method": method} | ({"bytes": size} if size else {})
+    system |= {metric: rounded(interval) for metric, interval in figures.summary(resamples).items()}
+    return system | {"ndcg10_retention": rounded(bootstrap_ratio(figures.ndcg10, teacher.ndcg10, resamples))}
 
 
-def compact(value: dict) -> bytes:
-    """Return JSON with a line for each system."""
-    text = json_bytes(value).decode()
-    for metric in (*METRICS, "ndcg10_retention"):
-        head, *rest = text.split(f'"{metric}": [')
-        text = head + "".join(
-            f'"{metric}": [' + " ".join(part.partition("]")[0].split()) + "]" + part.partition("]")[2] for part in rest
-        )
-    return text.encode()
+def teacher_vectors(
+    arguments: argparse.Namespace, retrieval_set: RetrievalSet, settings: TeacherSettings, progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the teacher's vectors of the scored queries and of all documents: of a run, or encoded."""
+    documents = list(retrieval_set.documents.values())
+    if arguments.vectors:
+        every = read_vectors(arguments.vectors / "queries.npy", len(retrieval_set.queries))
+        vectors = read_vectors(arguments.vectors / "documents.npy", len(documents))
+        return scored_rows(every, retrieval_set, arguments.split), vectors
+    queries = [retrieval_set.queries[name] for name in scored_queries(retrieval_set, arguments.split)]
+    encoded = cached_vectors(settings, documents, "document", arguments.cache, progress)
+    return cached_vectors(settings, queries, "query", arguments.cache, progress), encoded
+
+
+def teacher_figures(
+    queries: np.ndarray, documents: np.ndarray, retrieval_set: RetrievalSet, split: str
+) -> dict[str, QualityFigures]:
+    """Return the figures of the teacher by how its vectors are stored, of BM25, and of their fusions."""
+    vectors, words = queries @ documents.T, bm25_scores(retrieval_set, split)
+    stored = stored_scores(queries, documents)
+    scores = {
+        "teacher": vectors,
+        **{f"teacher_{name}_vectors": matrix for name, matrix in stored.items()},
+        "bm25": words,
+        "fusion_teacher": fuse(vectors, words),
+        "hybrid_teacher": fuse_as_device(vectors, words),
+        "ranks_teacher": fuse_by_rank(vectors, words),
+    }
+    return {name: evaluate_scores(matrix, retrieval_set, split) for name, matrix in scores.items()}
+
+
+def measure(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    """Return the report of one set."""
+    split, resamples = arguments.split, arguments.bootstrap
+    retrieval_set = read_retrieval_set(arguments.data)
+    files = resolve_teacher(TeacherSettings())
+    settings = TeacherSettings(sha256=files.sha256)
+    counts = {"documents": len(retrieval_set.documents), "queries": len(scored_queries(retrieval_set, split))}
+    words = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    progress.note(f"{arguments.data.name}: {words}; the teacher's vectors")
+    figures = teacher_figures(
+        *teacher_vectors(arguments, retrieval_set, settings, progress), retrieval_set=retrieval_set, split=split
+    )
+    teacher = figures["teacher"]
+    weights = sum((files.folder / name).stat().st_size for name in ("model.safetensors", "tokenizer.json"))
+    systems = {}
+    for name, of_system in figures.items():
+        method = METHODS[name].replace("fp32", arguments.precision)
+        systems[name] = row(method, weights if name == "teacher" else None, of_system, teacher, resamples)
+    kinds = [name for name in ("teacher-int8", "model2vec") if name not in arguments.leave_out]
+    options = dataclasses.replace(Model2vecSettings(), clusters=tuple(arguments.clusters))
+    for baseline in measure_baselines(kinds, options, settings, retrieval_set, split, arguments.cache, progress):
+        systems[baseline.name] = row(baseline.method, baseline.bytes, baseline.figures(), teacher, resamples)
+    return {
+        "set": arguments.data.name,
+        "split": split,
+        **counts,
+        "teacher": {"id": files.name, "sha256": files.sha256},
+        "versions": {name: version(name) for name in LIBRARIES},
+        "figures": "[value, low, high]: 95 % bootstrap interval over queries; retention is relative to the teacher",
+        "systems": systems,
+        "left_out": dict.fromkeys(arguments.leave_out, arguments.why),
+    }
 
 
 def main() -> None:
@@ -89,64 +134,11 @@ def main() -> None:
     parser.add_argument("--why", default="asked for", help="why something is left out, for the file")
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples for the intervals (default: 1000)")
     arguments = parser.parse_args()
-    progress, split = Notes(), arguments.split
-    retrieval_set = read_retrieval_set(arguments.data)
-    files = resolve_teacher(TeacherSettings())
-    settings = TeacherSettings(sha256=files.sha256)
-    documents = list(retrieval_set.documents.values())
-    queries = [retrieval_set.queries[name] for name in scored_queries(retrieval_set, split)]
-    progress.note(
-        f"{arguments.data.name}: {len(documents):,} documents, {len(queries):,} queries; the teacher's vectors"
-    )
-    if arguments.vectors:
-        document_vectors = read_vectors(arguments.vectors / "documents.npy", len(documents))
-        every = read_vectors(arguments.vectors / "queries.npy", len(retrieval_set.queries))
-        query_vectors = scored_rows(every, retrieval_set, split)
-    else:
-        document_vectors = cached_vectors(settings, documents, "document", arguments.cache, progress)
-        query_vectors = cached_vectors(settings, queries, "query", arguments.cache, progress)
-
-    vectors, words = query_vectors @ document_vectors.T, bm25_scores(retrieval_set, split)
-    stored = stored_scores(query_vectors, document_vectors)
-    scores = {
-        "teacher": vectors,
-        **{f"teacher_{name}_vectors": matrix for name, matrix in stored.items()},
-        "bm25": words,
-        "fusion_teacher": fuse(vectors, words),
-        "hybrid_teacher": fuse_as_device(vectors, words),
-        "ranks_teacher": fuse_by_rank(vectors, words),
-    }
-    figures = {name: evaluate_scores(matrix, retrieval_set, split) for name, matrix in scores.items()}
-    teacher = figures["teacher"]
-    weights = sum((files.folder / name).stat().st_size for name in ("model.safetensors", "tokenizer.json"))
-    systems = {
-        name: row(
-            METHODS[name].replace("fp32", arguments.precision),
-            weights if name == "teacher" else None,
-            one,
-            teacher,
-            arguments.bootstrap,
-        )
-        for name, one in figures.items()
-    }
-    kinds = [name for name in ("teacher-int8", "model2vec") if name not in arguments.leave_out]
-    options = dataclasses.replace(Model2vecSettings(), clusters=tuple(arguments.clusters))
-    for one in measure_baselines(kinds, options, settings, retrieval_set, split, arguments.cache, progress):
-        systems[one.name] = row(one.method, one.bytes, one.figures(), teacher, arguments.bootstrap)
-    report = {
-        "set": arguments.data.name,
-        "split": split,
-        "documents": len(documents),
-        "queries": len(queries),
-        "teacher": {"id": files.name, "sha256": files.sha256},
-        "versions": {name: version(name) for name in LIBRARIES},
-        "figures": "[value, low, high]: 95 % bootstrap interval over queries; retention is relative to the teacher",
-        "systems": systems,
-        "left_out": dict.fromkeys(arguments.leave_out, arguments.why),
-    }
-    write_bytes(arguments.out, compact(report))
-    for name, one in systems.items():
-        print(f"{name:36s} {one.get('bytes', 0):>12,} {np.array(one['ndcg10'])} {one['ndcg10_retention'][0]:.1%}")
+    report = measure(arguments, Lines())
+    write_report(arguments.out, report)
+    for name, system in report["systems"].items():
+        size, retention = system.get("bytes", 0), system["ndcg10_retention"][0]
+        print(f"{name:36s} {size:>12,} {np.array(system['ndcg10'])} {retention:.1%}")
 
 
 if __name__ == "__main__":

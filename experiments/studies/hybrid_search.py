@@ -2,8 +2,8 @@
 
 Example: python -m experiments.studies.hybrid_search runs/scifact/bundle data/scifact --split test
 
-Makes an index of each kind of vectors with a BM25 part, and asks it the judged queries of the split, with and without
-BM25 in turn for each query. Prints the Markdown tables of docs/how-to/hybrid-search.md. `--vectors-from` takes the
+Makes an index of each kind of vectors with a BM25 part, and asks it the judged queries of the split, without and with
+BM25 interleaved query by query. Prints the Markdown tables of docs/how-to/hybrid-search.md. `--vectors-from` takes the
 teacher's vectors of the documents through the bundle's projection, as `pocketrank index` does.
 """
 
@@ -11,6 +11,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,18 +30,21 @@ RESULTS = 11  # ten, and one more for sets in which a query is itself a document
 def measured(
     index: DocumentIndex, bm25_weight: float, vectors: np.ndarray, queries: list[str]
 ) -> dict[str, tuple[np.ndarray, float]]:
-    """Return rankings [queries, results] and the median milliseconds of a search, by way of searching."""
-    both = HybridIndex(index, bm25_weight)
-    ways = {"vectors": lambda vector, query: index.top(vector, RESULTS), "hybrid": lambda *q: both.top(*q, RESULTS)}
-    rows: dict[str, list[np.ndarray]] = {way: [] for way in ways}
-    times: dict[str, list[float]] = {way: [] for way in ways}
+    """Return rankings [queries, results] and the median milliseconds of a search, by mode of search."""
+    hybrid = HybridIndex(index, bm25_weight)
+    modes: dict[str, Callable[[np.ndarray, str], tuple[np.ndarray, np.ndarray]]] = {
+        "vectors": lambda vector, query: index.top(vector, RESULTS),
+        "hybrid": lambda vector, query: hybrid.top(vector, query, RESULTS),
+    }
+    rows: dict[str, list[np.ndarray]] = {mode: [] for mode in modes}
+    times: dict[str, list[float]] = {mode: [] for mode in modes}
     for vector, query in zip(vectors, queries, strict=True):
-        for way, search in ways.items():
+        for mode, search in modes.items():
             started = time.perf_counter()
-            found, _ = search(vector, query)
-            times[way].append(time.perf_counter() - started)
-            rows[way].append(found)
-    return {way: (np.stack(rows[way]), 1e3 * statistics.median(times[way])) for way in ways}
+            positions, _ = search(vector, query)
+            times[mode].append(time.perf_counter() - started)
+            rows[mode].append(positions)
+    return {mode: (np.stack(rows[mode]), 1e3 * statistics.median(times[mode])) for mode in modes}
 
 
 def main() -> None:
@@ -56,12 +60,11 @@ def main() -> None:
     encoder = Encoder.open(arguments.bundle)
     vectors = encoder.encode_queries(queries)
     corpus = Corpus(arguments.data)
-    imported = arguments.vectors_from is not None
-    if imported:
-        own, projection = open_array(arguments.vectors_from), bundle_projection(arguments.bundle)
-    else:  # encoded once for the three indexes, and taken over as they are
+    if arguments.vectors_from:
+        document_vectors, projection = open_array(arguments.vectors_from), bundle_projection(arguments.bundle)
+    else:  # encoded once for the three indexes, and imported as they are
         texts = (encoder.prompts.document + document.full_text for document in corpus)
-        own = np.concatenate(list(encoder.encode_stream(texts)))
+        document_vectors = np.concatenate(list(encoder.encode_stream(texts)))
         size = encoder.dimension
         projection = Projection(np.zeros(size, np.float32), np.eye(size, dtype=np.float32))
     print(f"{arguments.data.name}, {arguments.split}: {len(corpus):,} documents, {len(queries):,} queries\n")
@@ -69,12 +72,12 @@ def main() -> None:
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
         for kind in KINDS:
-            made = build_index(encoder, corpus, Path(folder) / kind, kind, own, projection, hybrid=True)
-            index = DocumentIndex.open(made)
+            path = build_index(encoder, corpus, Path(folder) / kind, kind, document_vectors, projection, hybrid=True)
+            index = DocumentIndex.open(path)
             weight = hybrid_weight(arguments.bundle, index.manifest.documents_by)
-            found = measured(index, weight, vectors, queries)
+            modes = measured(index, weight, vectors, queries)
             alone, both = (
-                evaluate_rankings(found[way][0], retrieval_set, arguments.split).ndcg10 for way in ("vectors", "hybrid")
+                evaluate_rankings(rankings, retrieval_set, arguments.split).ndcg10 for rankings, _ in modes.values()
             )
             gain = bootstrap_ratio(both, alone)
             sizes = index.manifest.files
@@ -82,7 +85,7 @@ def main() -> None:
             print(
                 f"| {kind} | {sum(sizes.values()):,} | {words:,} | {alone.mean():.4f} | {both.mean():.4f} | "
                 f"{gain.mean - 1:+.1%} [{gain.low - 1:+.1%}, {gain.high - 1:+.1%}] | "
-                f"{found['vectors'][1]:.2f} | {found['hybrid'][1]:.2f} |"
+                f"{modes['vectors'][1]:.2f} | {modes['hybrid'][1]:.2f} |"
             )
 
 

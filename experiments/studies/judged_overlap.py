@@ -1,6 +1,6 @@
-"""What students keep of the teacher on test queries that none of the documents judged in training answers.
+"""Retention of students on test queries that none of the documents judged in training answers.
 
-    python -m experiments.studies.judged_overlap DATA --out experiments/reports/judged-overlap.json
+Example: python -m experiments.studies.judged_overlap DATA --out experiments/reports/judged-overlap.json
 
 Students learn from judged training queries. Where the same documents answer test queries too, part of what they gain is
 knowing which documents are asked for. Reads the headline reports in experiments/reports and the judgements of the sets.
@@ -16,6 +16,7 @@ from pocketrank.pipeline.retrieval.metrics import bootstrap_ratio, scored_querie
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.files import sha256_bytes, write_json
 
+from experiments.figures import rounded
 from experiments.records import ExperimentReport, read_experiment_reports
 
 FEWEST = 30  # queries that a share is reported of
@@ -28,16 +29,15 @@ def apart(retrieval_set: RetrievalSet, split: str) -> tuple[list[str], np.ndarra
     known = {document for grades in judged for document, grade in grades.items() if grade > 0}
     names = list(scored_queries(retrieval_set, split))
     grades = (retrieval_set.qrels[split][name] for name in names)
-    return names, np.array([not any(grade > 0 and one in known for one, grade in row.items()) for row in grades])
+    return names, np.array([not any(grade > 0 and name in known for name, grade in row.items()) for row in grades])
 
 
-def kept(report: ExperimentReport, way: str, chosen: np.ndarray) -> list[float] | None:
-    """Return the share of the teacher's nDCG@10 on some queries with its interval."""
-    student, teacher = report.figures(way), report.figures("teacher")
+def retention(report: ExperimentReport, system: str, chosen: np.ndarray) -> list[float] | None:
+    """Return the share of the teacher's nDCG@10 on some queries, with its interval."""
+    student, teacher = report.figures(system), report.figures("teacher")
     if student is None or teacher is None or chosen.sum() < FEWEST:
         return None
-    found = bootstrap_ratio(student[chosen], teacher[chosen], 1000, 1, 0.95)
-    return [round(figure, 4) for figure in (found.mean, found.low, found.high)]
+    return rounded(bootstrap_ratio(student[chosen], teacher[chosen]))
 
 
 def main() -> None:
@@ -57,14 +57,14 @@ def main() -> None:
             raise InputError(f"{report.name} was measured on other queries; run the experiment again")
         row: dict[str, Any] = {"name": f"{report.data_set}, {report.variant}", "queries": len(names)}
         row["apart"] = int(chosen.sum())
-        for way in ("asymmetric", "symmetric"):
-            row[f"{way} all"] = [round(figure, 4) for figure in report.retention[way]]
-            row[f"{way} apart"] = kept(report, way, chosen)
+        for system in ("asymmetric", "symmetric"):
+            row[f"{system} all"] = [round(figure, 4) for figure in report.retention[system]]
+            row[f"{system} apart"] = retention(report, system, chosen)
         rows.append(row)
     content = {
         "title": "Queries whose documents training did not know",
         "command": "python -m experiments.studies.judged_overlap DATA",
-        "figures": "share of the teacher's nDCG@10; apart: queries whose documents are not judged in training",
+        "figures": "retention; apart: queries whose documents are not judged in training",
         "rows": rows,
     }
     write_json(arguments.out, content)

@@ -1,10 +1,10 @@
-"""How fast teacher encoding and student training run beside the bare models, and how much memory encoding takes.
+"""Overhead of teacher encoding and student training over the bare models, and memory that encoding takes.
 
-    python -m experiments.studies.pipeline_speed                       # teacher texts/s and student tokens/s
-    python -m experiments.studies.pipeline_speed --memory 10000 100000 # peak memory by number of texts
+Examples: python -m experiments.studies.pipeline_speed                       # teacher texts/s and student tokens/s
+          python -m experiments.studies.pipeline_speed --memory 10000 100000 # peak memory by number of texts
 
 "Bare" is the model alone on the very same batches: tokenize, forward (teacher); forward, loss, backward, update on
-tensors that are ready (student). Everything runs on one thread. Both sides are run in turn, several times, and the
+tensors that are ready (student). Everything runs on one thread. Both sides are run interleaved, several times, and the
 medians are compared: the pipeline may cost at most a tenth more. Processor time is what is compared, because it does
 not change when other processes take the cores; wall time is shown too.
 """
@@ -36,7 +36,8 @@ from pocketrank.pipeline.settings import DistillSettings, Recipe, StudentSetting
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.student.initialization import random_weights
 from pocketrank.pipeline.student.model import FlatParameters, Student, shape_of
-from pocketrank.pipeline.teacher.bi_encoder import LoadedTeacher, batches
+from pocketrank.pipeline.teacher.bi_encoder import LoadedTeacher
+from pocketrank.pipeline.teacher.bi_encoder import batches as length_batches
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.stage import run_teacher
 from pocketrank.pipeline.teacher.vector_shards import cut_shards, encode_shards
@@ -47,9 +48,9 @@ SYLLABLES = ("ta", "ker", "ni", "mos", "il", "ver", "an", "de", "por", "sul", "e
 
 def made_up_texts(count: int, words: tuple[int, int], seed: int = 1) -> list[str]:
     """Return texts of made-up words; the time a model takes depends on their number of tokens alone."""
-    source = random.Random(seed)
-    lexicon = ["".join(source.choices(SYLLABLES, k=source.randint(1, 3))) for _ in range(3000)]
-    return [" ".join(source.choices(lexicon, k=source.randint(*words))) for _ in range(count)]
+    rng = random.Random(seed)
+    lexicon = ["".join(rng.choices(SYLLABLES, k=rng.randint(1, 3))) for _ in range(3000)]
+    return [" ".join(rng.choices(lexicon, k=rng.randint(*words))) for _ in range(count)]
 
 
 def timed(work: Callable[[], int]) -> tuple[float, float, int]:
@@ -60,8 +61,9 @@ def timed(work: Callable[[], int]) -> tuple[float, float, int]:
 
 
 def compare(name: str, unit: str, bare: Callable[[], int], ours: Callable[[], int], repeats: int) -> dict[str, object]:
-    """Run both sides in turn and return their rates and our overhead."""
-    bare(), ours()
+    """Run both sides interleaved and return their rates and our overhead."""
+    bare()
+    ours()
     runs = [(timed(bare), timed(ours)) for _ in range(repeats)]
     cpu = [statistics.median(run[side][0] for run in runs) for side in (0, 1)]
     wall = [statistics.median(run[side][1] for run in runs) for side in (0, 1)]
@@ -100,7 +102,9 @@ def teacher_speed(teacher: LoadedTeacher, texts: list[str], name: str, repeats: 
 
     preprocess = getattr(teacher.model, "preprocess", None) or teacher.model.tokenize
     batches = {
-        first: batches(teacher.lengths(texts[first : first + settings.shard_texts], "document"), teacher.batch_tokens)
+        first: length_batches(
+            teacher.lengths(texts[first : first + settings.shard_texts], "document"), teacher.batch_tokens
+        )
         for first in range(0, len(texts), settings.shard_texts)
     }
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as scratch:
@@ -111,12 +115,12 @@ def student_speed(repeats: int, steps: int = 12) -> dict[str, object]:
     """Compare the trainer with a bare loop over the same batches."""
     student = StudentSettings()
     distill = DistillSettings(steps=10**6, workers=1, validation_texts=0)
-    source = np.random.default_rng(0)
-    lengths = np.where(np.arange(4000) < 1000, source.integers(60, 200, 4000), source.integers(6, 30, 4000))
+    rng = np.random.default_rng(0)
+    lengths = np.where(np.arange(4000) < 1000, rng.integers(60, 200, 4000), rng.integers(6, 30, 4000))
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    ids = source.integers(5, 8192, starts[-1]).astype(np.int32)
+    ids = rng.integers(5, 8192, starts[-1]).astype(np.int32)
     texts = TokenizedTexts(ids, starts, np.arange(4000) < 1000)
-    targets = source.standard_normal((4000, 192)).astype(np.float32)
+    targets = rng.standard_normal((4000, 192)).astype(np.float32)
     targets /= np.linalg.norm(targets, axis=1, keepdims=True)
     parameters = FlatParameters(shape_of(student, 8192, 192))
     trainer = Trainer(distill, 1, parameters, texts, targets)
@@ -161,10 +165,9 @@ def student_speed(repeats: int, steps: int = 12) -> dict[str, object]:
 
 
 _MEASURE = """
-import json, resource, sys
-sys.path.insert(0, sys.argv[1])
-import pipeline_speed
-print(json.dumps(pipeline_speed.encode_and_weigh(int(sys.argv[2]))))
+import json, sys
+from experiments.studies.pipeline_speed import encode_and_weigh
+print(json.dumps(encode_and_weigh(int(sys.argv[1]))))
 """
 
 
@@ -206,7 +209,7 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=48, help="passages to encode per repeat")
     arguments = parser.parse_args()
     for count in arguments.memory or ():
-        command = [sys.executable, "-c", _MEASURE, str(Path(__file__).parent), str(count)]
+        command = [sys.executable, "-c", _MEASURE, str(count)]  # a fresh process: peaks never fall
         print(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip(), flush=True)
     if arguments.memory:
         return

@@ -2,14 +2,13 @@
 
 Example: python -m experiments.studies.quantization runs/pydocs
 
-All variants run in one process, one thread, in turn for each text, so that ratios hold on a busy machine. Prints the
+All variants run in one process, one thread, interleaved text by text, so that ratios hold on a busy machine. Prints the
 Markdown table of docs/explanation/quantization.md.
 """
 
 import argparse
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -28,10 +27,21 @@ from pocketrank.export.graph.writer import write_graph
 from pocketrank.export.quantization.calibrate import calibrate
 from tokenizers import Tokenizer
 
-PLANS: list[tuple[Scheme, Scheme]] = [("fp16", "fp16"), ("int8", "fp32")]
-PLANS += [("int8", linear) for linear in ("int8", "int7", "int7-static", "int8-signed")]
-PLANS += [("int4", linear) for linear in ("int8", "int7", "int4")]
+from experiments.figures import processor
+
+PLANS: tuple[tuple[Scheme, Scheme], ...] = (
+    ("fp16", "fp16"),
+    ("int8", "fp32"),
+    ("int8", "int8"),
+    ("int8", "int7"),
+    ("int8", "int7-static"),
+    ("int8", "int8-signed"),
+    ("int4", "int8"),
+    ("int4", "int7"),
+    ("int4", "int4"),
+)
 CALIBRATION_TEXTS = 256
+INSTRUCTIONS = ("avx2", "avx512bw", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp")
 
 
 def variants(student: Path, calibration: list[list[int]]) -> dict[str, bytes]:
@@ -44,13 +54,19 @@ def variants(student: Path, calibration: list[list[int]]) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(made["fp32"])
-        options = {"extra_options": {"DefaultTensorType": onnx.TensorProto.FLOAT}}
         for name, kind, narrow, per_channel in (
             ("quantize_dynamic QUInt8", QuantType.QUInt8, False, False),
             ("quantize_dynamic QUInt8 per channel", QuantType.QUInt8, False, True),
             ("quantize_dynamic QInt8 7 bits per channel", QuantType.QInt8, True, True),
         ):
-            quantize_dynamic(source, target, weight_type=kind, reduce_range=narrow, per_channel=per_channel, **options)
+            quantize_dynamic(
+                source,
+                target,
+                weight_type=kind,
+                reduce_range=narrow,
+                per_channel=per_channel,
+                extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+            )
             made[name] = target.read_bytes()
     return made
 
@@ -65,32 +81,29 @@ def session(data: bytes) -> onnxruntime.InferenceSession:
 def run(opened: onnxruntime.InferenceSession, ids: list[int]) -> np.ndarray:
     """Return one text's vector."""
     inputs = {"input_ids": np.array([ids]), "attention_mask": np.ones((1, len(ids)), np.int64)}
-    return opened.run(["sentence_embedding"], inputs)[0][0]
+    return np.asarray(opened.run(["sentence_embedding"], inputs)[0])[0]
 
 
 def latencies(opened: dict[str, onnxruntime.InferenceSession], texts: list[list[int]], rounds: int) -> dict[str, float]:
-    """Return the lower quartile of each variant's microseconds, variants in turn for each text.
+    """Return the lower quartile of each variant's microseconds, variants interleaved text by text.
 
     The lower quartile rather than the median: what other processes on the machine add falls on the upper half.
     """
     samples: dict[str, list[float]] = {name: [] for name in opened}
     for _ in range(rounds):
         for ids in texts:
-            for name, one in opened.items():
+            for name, variant in opened.items():
                 started = time.perf_counter()
-                run(one, ids)
+                run(variant, ids)
                 samples[name].append(time.perf_counter() - started)
     return {name: 1e6 * statistics.quantiles(values, n=4)[0] for name, values in samples.items()}
 
 
-def processor() -> str:
+def processor_words() -> str:
     """Return the processor's name and the instructions that 8-bit products depend on."""
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
-    name = next((line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")), "")
-    found = [
-        flag for flag in ("avx2", "avx512bw", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp") if f" {flag}" in info
-    ]
-    return f"{name or platform.processor() or platform.machine()} ({', '.join(found)})"
+    flags = [flag for flag in INSTRUCTIONS if f" {flag}" in info]
+    return f"{processor()} ({', '.join(flags)})"
 
 
 def main() -> None:
@@ -114,11 +127,11 @@ def main() -> None:
     files = variants(stages / "distill" / "student", read("queries/training.jsonl", CALIBRATION_TEXTS))
     opened = {name: session(data) for name, data in files.items()}
     texts = queries + documents
-    vectors = {name: np.stack([run(one, ids) for ids in texts]) for name, one in opened.items()}
+    vectors = {name: np.stack([run(variant, ids) for ids in texts]) for name, variant in opened.items()}
     query_times = latencies(opened, queries, arguments.rounds)
     document_times = latencies(opened, documents[::4], max(2, arguments.rounds // 3))
     lengths = [statistics.median(map(len, group)) for group in (queries, documents)]
-    print(f"{processor()}, onnxruntime {onnxruntime.__version__}, one thread; {len(texts)} texts;")
+    print(f"{processor_words()}, onnxruntime {onnxruntime.__version__}, one thread; {len(texts)} texts;")
     print(f"median length: queries {lengths[0]:.0f} tokens, documents {lengths[1]:.0f}.\n")
     print("| variant | bytes | cosine mean | cosine min | score change max | query p25 us | document p25 us |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")

@@ -1,4 +1,4 @@
-"""What the teacher itself keeps in fewer dimensions: nDCG@10 of its reduced vectors, before any distillation.
+"""Retention of the teacher itself in fewer dimensions: nDCG@10 of its reduced vectors, before any distillation.
 
 Example: python -m experiments.studies.teacher_dimensions runs/experiments/scifact-headline --set scifact
 
@@ -7,8 +7,6 @@ does it. Writes experiments/reports/teacher-dimensions-<set>.json.
 """
 
 import argparse
-import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,8 @@ from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
 from pocketrank.pipeline.retrieval.metrics import bootstrap_interval, bootstrap_ratio, evaluate_vectors
 from pocketrank.pipeline.teacher.pca import fit_reduction
 from pocketrank.pipeline.teacher.vector_shards import VectorReader, read_vectors
-from pocketrank.runtime.files import write_bytes
 
-from experiments.records import pack
+from experiments.figures import pack, rounded, write_report
 
 DIMENSIONS = (0, 256, 192, 128, 64)
 
@@ -44,11 +41,6 @@ def measure(run: Path, name: str, centre: bool) -> dict[str, Any]:
     return {"set": name, "centred": centre, "training_texts": training.rows, "dimensions": rows}
 
 
-def rounded(interval: Any) -> list[float]:
-    """Return value, low and high to four digits."""
-    return [round(number, 4) for number in (interval.mean, interval.low, interval.high)]
-
-
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -58,10 +50,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("experiments/reports"), metavar="FOLDER")
     arguments = parser.parse_args()
     report = measure(arguments.run, arguments.name, arguments.centre)
-    text = json.dumps(report, indent=2)
-    text = re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda found: "[" + re.sub(r"\s*\n\s*", " ", found[1]) + "]", text)
     suffix = "-centred" if arguments.centre else ""
-    write_bytes(arguments.out / f"teacher-dimensions-{arguments.name}{suffix}.json", (text + "\n").encode())
+    write_report(arguments.out / f"teacher-dimensions-{arguments.name}{suffix}.json", report)
     for dimension, row in report["dimensions"].items():
         print(f"{dimension:>4}  nDCG@10 {row['ndcg10'][0]:.4f}  {row['retention'][0]:.1%} of the whole teacher")
 

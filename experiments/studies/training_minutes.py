@@ -1,5 +1,6 @@
 """What the general student buys: quality of the shipped file against minutes of training, by where training starts.
 
+Examples:
     python -m experiments.studies.training_minutes recipes/scifact.toml --steps 100 300 1000 3000 --out minutes.json
     python -m experiments.studies.training_minutes recipes/scifact.toml --starts random general --folder runs/minutes
 
@@ -12,25 +13,18 @@ resumed stage counts its own seconds only. Finished rows are in the file even wh
 
 import argparse
 import os
-import platform
 import shutil
 from pathlib import Path
 from typing import Any
 
-from pocketrank.cli.output import make_progress
 from pocketrank.pipeline.recipe import read_recipe
 from pocketrank.pipeline.runner import run_recipe
 from pocketrank.runtime.files import read_json, write_json
-from pocketrank.runtime.progress import Progress
+from pocketrank.runtime.progress import Lines, Progress
+
+from experiments.figures import processor
 
 SHARED = ("corpus", "queries", "teacher")
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def share_stages(source: Path, target: Path) -> None:
@@ -53,8 +47,8 @@ def measure(
     row["validation_cosine"] = log.get("validation_cosine")
     row["teacher_ndcg10"] = round(evaluation["ndcg10"]["teacher"]["value"], 5)
     for name in ("symmetric", "asymmetric"):
-        kept = evaluation["ndcg10_retention"][name]
-        row[name] = {key: round(kept[key], 5) for key in ("value", "low", "high")}
+        retention = evaluation["ndcg10_retention"][name]
+        row[name] = {key: round(retention[key], 5) for key in ("value", "low", "high")}
     return row
 
 
@@ -75,19 +69,19 @@ def main() -> None:
         for start, folder in folders.items():
             for other in folders.values():
                 share_stages(other, folder)
-            rows.append(measure(arguments.recipe, arguments.overrides, start, steps, folder, make_progress()))
+            rows.append(measure(arguments.recipe, arguments.overrides, start, steps, folder, Lines()))
             report = {
                 "recipe": name,
                 "overrides": arguments.overrides,
                 "machine": {"processor": processor(), "cores": len(os.sched_getaffinity(0))},
-                "measured": "share of the teacher's nDCG@10 that the shipped file keeps; minutes of the stage distill",
+                "measured": "retention of the shipped file; minutes of the stage distill",
                 "rows": rows,
             }
             write_json(arguments.out, report)
     print("| steps | start | minutes | symmetric | asymmetric |\n| --- | --- | --- | --- | --- |")
     for row in rows:
-        kept = " | ".join(f"{row[side]['value']:.1%}" for side in ("symmetric", "asymmetric"))
-        print(f"| {row['steps']:,} | {row['start']} | {row['minutes']:.1f} | {kept} |")
+        cells = " | ".join(f"{row[side]['value']:.1%}" for side in ("symmetric", "asymmetric"))
+        print(f"| {row['steps']:,} | {row['start']} | {row['minutes']:.1f} | {cells} |")
 
 
 if __name__ == "__main__":

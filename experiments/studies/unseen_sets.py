@@ -1,16 +1,16 @@
-"""Measure a bundle on sets that it was not trained on: how much of the teacher's ranking it keeps by itself.
+"""Retention of a bundle, symmetric, on sets that it was not trained on.
 
-    python -m experiments.studies.unseen_sets general-english data --out experiments/reports/general-english.json
+Example: python -m experiments.studies.unseen_sets general-english data --out experiments/reports/general-english.json
 
-Queries and documents are encoded by the bundle; beside it stand the teacher (in bfloat16), BM25, and bundle and BM25
-together as `pocketrank search --hybrid` fuses them. `--cache` keeps the teacher's vectors for the next bundle.
+Queries and documents are encoded by the bundle. It is compared with the teacher (in bfloat16), BM25, and bundle and
+BM25 together as `pocketrank search --hybrid` fuses them. `--cache` keeps the teacher's vectors for the next bundle.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from pocketrank.cli.output import Lines
 from pocketrank.pipeline.evaluate.systems import bundle_scores, teacher_scores
 from pocketrank.pipeline.retrieval.bm25 import bm25_scores
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
@@ -24,7 +24,9 @@ from pocketrank.runtime.files import write_json
 from pocketrank.runtime.hybrid import hybrid_weight
 from pocketrank.runtime.manifest import read_manifest, shipped_bytes
 from pocketrank.runtime.packaged import bundle_path
-from pocketrank.runtime.progress import Progress
+from pocketrank.runtime.progress import Lines, Progress
+
+from experiments.figures import rounded
 
 # The split that is measured. The last four are the ones that the shape and the texts of the general student were
 # chosen on: it has not seen them either, but they are not as strange to it as the others.
@@ -45,8 +47,8 @@ CHOSEN_ON = ("cranfield", "squadshifts-wiki", "snopes-claims", "walmart-amazon")
 METHODS = ("symmetric", "bm25", "hybrid")
 
 
-def measured(bundle: Path, folder: Path, split: str, cache: Path | None, progress: Progress) -> dict[str, object]:
-    """Return nDCG@10 of the teacher, and of the others the share that they keep, with bootstrap intervals."""
+def measured(bundle: Path, folder: Path, split: str, cache: Path | None, progress: Progress) -> dict[str, Any]:
+    """Return nDCG@10 of the teacher and the bundle, and the retention of bundle, BM25 and both together."""
     data, encoder = read_retrieval_set(folder), Encoder.open(bundle)
     teacher = TeacherSettings(sha256=resolve_teacher(TeacherSettings()).sha256)
     documents = cached_vectors(teacher, list(data.documents.values()), "document", cache, progress, "bf16")
@@ -54,18 +56,17 @@ def measured(bundle: Path, folder: Path, split: str, cache: Path | None, progres
     scores = teacher_scores(cached_vectors(teacher, queries, "query", cache, progress, "bf16"), documents)
     scores |= bundle_scores(encoder, data, split, progress) | {"bm25": bm25_scores(data, split)}
     scores["hybrid"] = fuse_as_device(scores["symmetric"], scores["bm25"], bm25_weight=hybrid_weight(bundle, "bundle"))
-    found = {name: evaluate_scores(matrix, data, split).ndcg10 for name, matrix in scores.items()}
-    shares = {name: bootstrap_ratio(found[name], found["teacher"]) for name in METHODS}
-    kept = shares["symmetric"]
+    ndcg10 = {name: evaluate_scores(matrix, data, split).ndcg10 for name, matrix in scores.items()}
+    retention = {name: bootstrap_ratio(ndcg10[name], ndcg10["teacher"]) for name in METHODS}
     return {
         "name": f"{folder.name}, {split}",
         "documents": len(data.documents),
         "queries": len(queries),
-        "teacher": round(float(found["teacher"].mean()), 4),
-        "ndcg10": round(float(found["symmetric"].mean()), 4),
-        "kept": [round(value, 4) for value in (kept.mean, kept.low, kept.high)],
-        "BM25_kept": round(shares["bm25"].mean, 4),
-        "hybrid_kept": round(shares["hybrid"].mean, 4),
+        "teacher": round(float(ndcg10["teacher"].mean()), 4),
+        "ndcg10": round(float(ndcg10["symmetric"].mean()), 4),
+        "retention": rounded(retention["symmetric"]),
+        "BM25_retention": round(retention["bm25"].mean, 4),
+        "hybrid_retention": round(retention["hybrid"].mean, 4),
         "chosen_on": folder.name in CHOSEN_ON,
     }
 
@@ -85,7 +86,7 @@ def main() -> None:
         rows.append(measured(folder, arguments.data / name, SETS[name], arguments.cache, Lines()))
         print(rows[-1], flush=True)
     means = {
-        f"mean_kept_of_{title}": round(float(np.mean([row["kept"][0] for row in chosen])), 4)
+        f"mean_retention_of_{title}": round(float(np.mean([row["retention"][0] for row in chosen])), 4)
         for title, chosen in (
             ("all_sets", rows),
             ("sets_that_its_shape_was_not_chosen_on", [row for row in rows if not row["chosen_on"]]),

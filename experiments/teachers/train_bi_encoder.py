@@ -3,12 +3,13 @@
 Each query learns to be nearer to its judged document than to the other documents of its batch (multiple negatives
 ranking, as in sentence-transformers). Test queries are never trained on. The licence of the set is that of the result.
 
-    python -m experiments.teachers.train_bi_encoder data/tldr --out finetuned --minutes 3
+Example: python -m experiments.teachers.train_bi_encoder data/tldr --out finetuned --minutes 3
 """
 
 import argparse
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ SCALE = 20.0  # of the cosines, as in sentence-transformers' MultipleNegativesRa
 
 def main() -> None:
     """Train and write a sentence-transformers folder."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="a folder in BEIR layout with qrels/train.tsv")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=3.0, help="of processor time")
@@ -38,16 +39,17 @@ def main() -> None:
     data = read_retrieval_set(arguments.data)
     names, judged = scored_queries(data, "train"), data.judgements("train")
     teacher = load_teacher(TeacherSettings())
-    model, place = teacher.model, teacher.model[0].auto_model
+    model = teacher.model
+    transformer: Any = model[0]
     model.max_seq_length = arguments.max_length
     optimiser = torch.optim.AdamW(model.parameters(), lr=arguments.learning_rate, weight_decay=0.01)
-    draw = np.random.default_rng(1)
-    order = draw.permutation(len(names))
+    rng = np.random.default_rng(1)
+    order = rng.permutation(len(names))
 
     def loss_of_step(step: int) -> torch.Tensor:
         chosen = [names[order[(step * arguments.pairs + number) % len(order)]] for number in range(arguments.pairs)]
         relevant = [[name for name, grade in judged[query].items() if grade > 0] for query in chosen]
-        answers = [candidates[draw.integers(len(candidates))] for candidates in relevant]
+        answers = [candidates[rng.integers(len(candidates))] for candidates in relevant]
         with torch.autocast("cpu", torch.bfloat16):
             queries, documents = (
                 model(model.preprocess(texts))["sentence_embedding"].float()
@@ -61,7 +63,7 @@ def main() -> None:
 
     _, steps = train(model, optimiser, loss_of_step, arguments.minutes, WARMUP_STEPS)
     shutil.copytree(teacher.files.folder, arguments.out, dirs_exist_ok=True)
-    place.save_pretrained(arguments.out)
+    transformer.auto_model.save_pretrained(arguments.out)
     print(f"{steps} steps, written to {arguments.out}")
 
 

@@ -5,7 +5,7 @@ training query before hard negatives: documents that BM25 ranks high and that ar
 never trained on. The folder that it writes is one that `sentence_transformers.CrossEncoder` opens,
 and that `[cross_encoder] model` takes.
 
-    python -m experiments.teachers.train_cross_encoder data/tldr --test-split dev --out cross-encoder --minutes 10
+Example: python -m experiments.teachers.train_cross_encoder data/tldr --test-split dev --out cross-encoder --minutes 10
 """
 
 import argparse
@@ -32,7 +32,7 @@ WARMUP_STEPS = 30
 
 def main() -> None:
     """Train, write the folder, and print what reranking gains or loses."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="a folder in BEIR layout with qrels/train.tsv")
     parser.add_argument("--out", type=Path, required=True, help="where the cross-encoder's folder goes")
     parser.add_argument("--test-split", default="test")
@@ -94,17 +94,17 @@ def teacher_scores(data: RetrievalSet, split: str, vectors: Path | None) -> np.n
 def fit(model, tokenizer, data: RetrievalSet, arguments) -> tuple[float, int]:
     """Train on lists of one judged document and some negatives; return seconds and steps."""
     names, texts = scored_queries(data, "train"), list(data.documents.values())
-    place = {name: number for number, name in enumerate(data.documents)}
+    positions = {name: number for number, name in enumerate(data.documents)}
     judged = data.judgements("train")
-    relevant = [[place[name] for name, grade in judged[query].items() if grade > 0] for query in names]
+    relevant = [[positions[name] for name, grade in judged[query].items() if grade > 0] for query in names]
     best = top_documents(bm25_scores(data, "train"), POOL)
-    draw = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     groups = [
         {"params": model.base_model.parameters(), "lr": arguments.learning_rate},
         {"params": model.classifier.parameters(), "lr": 10 * arguments.learning_rate},
     ]
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
-    order = draw.permutation(len(names))
+    order = rng.permutation(len(names))
 
     def loss_of_step(step: int) -> torch.Tensor:
         chosen = [order[(step * arguments.queries + number) % len(order)] for number in range(arguments.queries)]
@@ -113,8 +113,8 @@ def fit(model, tokenizer, data: RetrievalSet, arguments) -> tuple[float, int]:
             wrong = np.setdiff1d(best[query], relevant[query])
             if not len(wrong):  # all that BM25 ranks high is relevant
                 wrong = np.setdiff1d(np.arange(len(texts)), relevant[query])
-            negatives = draw.choice(wrong, arguments.negatives, replace=len(wrong) < arguments.negatives)
-            rows = [draw.choice(relevant[query]), *negatives]
+            negatives = rng.choice(wrong, arguments.negatives, replace=len(wrong) < arguments.negatives)
+            rows = [rng.choice(relevant[query]), *negatives]
             pairs += [(data.queries[names[query]], texts[row]) for row in rows]
         scores = logits(model, tokenizer, pairs, arguments.max_length).view(len(chosen), -1)
         return functional.cross_entropy(scores, torch.zeros(len(chosen), dtype=torch.int64))

@@ -5,6 +5,7 @@ takes the range of its activations from the batch, as real ones do.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -108,7 +109,7 @@ def write_bare_bundle(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def write_bundle(folder: Path, seed: int = 0, **changes: object) -> Path:
+def write_bundle(folder: Path, seed: int = 0, **changes: Any) -> Path:
     """Write a whole bundle; `changes` replace fields of its manifest."""
     write_bare_bundle(folder, seed)
     encoders = {name: Encoder.open(folder, name) for name in ("model", "model_quantized")}
@@ -118,11 +119,11 @@ def write_bundle(folder: Path, seed: int = 0, **changes: object) -> Path:
     return write_manifest(folder, **changes)
 
 
-def write_manifest(folder: Path, **changes: object) -> Path:
+def write_manifest(folder: Path, **changes: Any) -> Path:
     """Write a manifest that lists the files as they are now."""
     (folder / "manifest.json").unlink(missing_ok=True)
     files: dict[str, FileEntry] = list_files(folder)
-    fields: dict[str, object] = {
+    fields: dict[str, Any] = {
         "name": "miniature",
         "code_version": "0.1.0",
         "seed": 0,

@@ -26,8 +26,8 @@ def make_cross_encoder(folder: Path, outputs: int = 1) -> Path:
         intermediate_size=32,
         max_position_embeddings=64,
         initializer_range=0.4,
-        num_labels=outputs,
     )
+    shape.num_labels = outputs
     torch.manual_seed(8)
     BertForSequenceClassification(shape).save_pretrained(folder)
     names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,7 @@ def make_teacher(folder: Path, hidden: int = 32) -> Path:
     return folder
 
 
-def write_lines(path: Path, values: list[dict[str, object]]) -> None:
+def write_lines(path: Path, values: Sequence[Mapping[str, object]]) -> None:
     """Write JSON Lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(value) + "\n" for value in values), encoding="utf-8")
@@ -93,7 +94,7 @@ def make_texts(folder: Path, documents: int = 40, queries: int = 25, training: i
     write_lines(folder / "corpus" / "corpus.jsonl", rows)
     asked = sentences(queries, seed=2, longest=5)
     write_lines(folder / "corpus" / "queries.jsonl", [{"_id": f"q{n}", "text": text} for n, text in enumerate(asked)])
-    trained: list[dict[str, object]] = [{"text": text, "role": "document", "kind": "document"} for text in texts]
+    trained = [{"text": text, "role": "document", "kind": "document"} for text in texts]
     trained += [{"text": text, "role": "query", "kind": "crop"} for text in sentences(training - documents, seed=4)]
     write_lines(folder / "queries" / "training.jsonl", trained)
     make_tokenizer(folder / "vocabulary" / "tokenizer.json")

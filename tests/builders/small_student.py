@@ -1,6 +1,7 @@
 """A small random student with a tokenizer that fits it, for tests of the export that need no training."""
 
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
@@ -8,7 +9,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["merge", "two", "sorted", "lists", "open", "network", "connection", "hello", "world", "漢", "é", "é́", "½"]
 
 
-def small_model(folder: Path, act: str = "gelu", hidden: int = 48, **config: object):
+def small_model(folder: Path, act: str = "gelu", hidden: int = 48, **config: Any):
     """Save a random small BERT with a projection in the student's layout and return its modules."""
     import torch
     from safetensors.numpy import save_file

@@ -9,16 +9,15 @@ from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.files import write_json
 from pocketrank.runtime.schema import to_mapping
 
+from experiments.figures import pack, unpack
 from experiments.records import (
     SCHEMA_VERSION,
     ExperimentReport,
     chosen,
     experiments_of,
-    pack,
     read_experiment_reports,
     read_experiments,
     report_path,
-    unpack,
 )
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
