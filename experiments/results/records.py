@@ -1,4 +1,4 @@
-"""What docs/results.md is made of: the kept reports, and what is read from `notes.toml`."""
+"""What the pages of docs/results are made of: the kept reports, and what is read from `notes.toml`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,14 +8,21 @@ from typing import Any
 from pocketrank.runtime.files import read_json, read_toml
 from pocketrank.runtime.schema import from_mapping
 
-from experiments.records import ExperimentReport, ExperimentsFile, Group
+from experiments.records import (
+    ExperimentReport,
+    ExperimentsFile,
+    Group,
+    read_experiment_reports,
+    read_experiments,
+)
 
 HEADLINE = "headline"
+MODES = ("asymmetric", "symmetric")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A row of the targets: shares of the teacher's nDCG@10 that a size is to keep."""
+    """A row of the targets: the retention that a size is to reach."""
 
     bytes: int
     asymmetric: float
@@ -37,7 +44,7 @@ class Failed:
     """Something that was tried and not kept."""
 
     what: str
-    found: str
+    result: str
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class Notes:
 
 @dataclass(frozen=True)
 class Results:
-    """All that the document is made of."""
+    """All that the pages are made of."""
 
     experiments: ExperimentsFile
     reports: Sequence[ExperimentReport]
@@ -68,40 +75,43 @@ class Results:
     notes: Notes
     others: Mapping[str, Any] = field(default_factory=dict)  # name of a file -> its content
 
-    def of(self, group: str) -> list[ExperimentReport]:
+    def of(self, name: str) -> list[ExperimentReport]:
         """Return the reports of a group in the order of the file of experiments."""
-        variants = {name: [one.name for one in self.group(name).variants] for name in [group] if self.has(name)}
-        order = variants.get(group, [])
-        found = [one for one in self.reports if one.group == group and one.variant in order]
-        own = [one for variant in self.group(group).variants for one in variant.sets] if found else []
-        sets = list(dict.fromkeys([*self.group(group).sets, *own])) if found else []
-        return sorted(found, key=lambda one: (sets.index(one.data_set), order.index(one.variant), one.seed))
-
-    def has(self, group: str) -> bool:
-        """Tell whether the file of experiments has this group."""
-        return any(one.name == group for one in self.experiments.group)
+        group = next((group for group in self.experiments.group if group.name == name), None)
+        if group is None:
+            return []
+        order = [variant.name for variant in group.variants]
+        sets = list(dict.fromkeys([*group.sets, *(own for variant in group.variants for own in variant.sets)]))
+        reports = [report for report in self.reports if report.group == name and report.variant in order]
+        return sorted(
+            reports, key=lambda report: (sets.index(report.data_set), order.index(report.variant), report.seed)
+        )
 
     def group(self, name: str) -> Group:
         """Return a group of the file of experiments."""
-        return next(one for one in self.experiments.group if one.name == name)
+        return next(group for group in self.experiments.group if group.name == name)
 
     def find(self, variant: str, data_set: str, seed: int = 1) -> ExperimentReport | None:
         """Return one report of the headline."""
         wanted = (HEADLINE, variant, data_set, seed)
-        return next((one for one in self.reports if (one.group, one.variant, one.data_set, one.seed) == wanted), None)
+        return next(
+            (
+                report
+                for report in self.reports
+                if (report.group, report.variant, report.data_set, report.seed) == wanted
+            ),
+            None,
+        )
 
 
-def read_baselines(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the files `baselines-<set>.json` by set."""
-    return {path.stem.removeprefix("baselines-"): read_json(path) for path in sorted(folder.glob("baselines-*.json"))}
-
-
-def read_notes(path: Path) -> Notes:
-    """Read targets and notes strictly."""
-    return from_mapping(Notes, read_toml(path), str(path))
-
-
-def read_others(folder: Path) -> dict[str, Any]:
-    """Return the further JSON files of the folder by name: teachers, training minutes and the like."""
-    files = sorted(folder.glob("*.json"))
-    return {path.stem: read_json(path) for path in files if not path.name.startswith("baselines-")}
+def read_results(folder: Path) -> Results:
+    """Read `experiments.toml`, `notes.toml` and `reports/` in `folder`; raise `InputError` for mistakes in them."""
+    reports = folder / "reports"
+    files = {path.stem: read_json(path) for path in sorted(reports.glob("*.json"))}
+    return Results(
+        read_experiments(folder / "experiments.toml"),
+        read_experiment_reports(reports),
+        {name.removeprefix("baselines-"): file for name, file in files.items() if name.startswith("baselines-")},
+        from_mapping(Notes, read_toml(folder / "notes.toml"), str(folder / "notes.toml")),
+        {name: file for name, file in files.items() if not name.startswith("baselines-")},
+    )

@@ -1,4 +1,4 @@
-"""Write docs/results.md and its plots from the reports that are kept in docs/results.
+"""Write the pages and plots of docs/results from the reports that are kept in experiments/reports.
 
 Example: python -m experiments.results.write
 
@@ -10,42 +10,31 @@ from pathlib import Path
 
 from pocketrank.runtime.files import write_bytes
 
-from experiments.records import read_experiment_reports, read_experiments
-from experiments.results.plots import bytes_plots, minutes_plot, vocabulary_plots
-from experiments.results.records import Results, read_baselines, read_notes, read_others
-from experiments.results.tables import sections
+from experiments.results.pages import pages
+from experiments.results.plots import bytes_plots, minutes_plots, vocabulary_plots
+from experiments.results.records import read_results
 
 
-def results(folder: Path) -> dict[str, bytes]:
-    """Return `results.md` and its plots, from `experiments.toml`, `notes.toml` and `reports/` in `folder`."""
-    reports = folder / "reports"
-    found = Results(
-        read_experiments(folder / "experiments.toml"),
-        read_experiment_reports(reports),
-        read_baselines(reports),
-        read_notes(folder / "notes.toml"),
-        read_others(reports),
-    )
-    plots = bytes_plots(found) | vocabulary_plots(found) | minutes_plot(found)
-    text = "\n".join(sections(found, "results", sorted(plots)))
-    return {"results.md": text.encode("utf-8"), **plots}
+def result_files(folder: Path) -> dict[str, bytes]:
+    """Return pages and plots by name, from `experiments.toml`, `notes.toml` and `reports/` in `folder`."""
+    results = read_results(folder)
+    plots = bytes_plots(results) | vocabulary_plots(results) | minutes_plots(results)
+    return {name: text.encode("utf-8") for name, text in pages(results, sorted(plots)).items()} | plots
 
 
 def main() -> None:
-    """Write the files."""
+    """Write the files, and remove pages and plots that are no longer made."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiments", type=Path, default=Path("experiments"), metavar="FOLDER")
-    parser.add_argument("--out", type=Path, default=Path("docs"), metavar="FOLDER")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"), metavar="FOLDER")
     arguments = parser.parse_args()
-    files = results(arguments.experiments)
-    plots = arguments.out / "results"
-    for stale in sorted(plots.glob("*.svg")):
+    files = result_files(arguments.experiments)
+    for stale in sorted([*arguments.out.glob("*.svg"), *arguments.out.glob("*.md")]):
         if stale.name not in files:
             stale.unlink()
-    for name, data in files.items():
-        path = arguments.out / name if name == "results.md" else plots / name
-        write_bytes(path, data)
-        print(f"{path}: {len(data):,} bytes")
+    for name, content in files.items():
+        write_bytes(arguments.out / name, content)
+        print(f"{arguments.out / name}: {len(content):,} bytes")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from pocketrank.runtime.corpus import Corpus
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.hybrid import HybridIndex, hybrid_weight
 from pocketrank.runtime.index import DocumentIndex, build_index, open_array
+from pocketrank.runtime.packaged import bundle_path
 from pocketrank.runtime.projection import Projection, bundle_projection
 
 KINDS = ("float32", "int8", "binary")
@@ -50,18 +51,19 @@ def measured(
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", type=Path)
+    parser.add_argument("bundle", help="folder of a bundle, or the name of a packaged one")
     parser.add_argument("data", type=Path, metavar="DATA_SET", help="a folder in BEIR layout")
     parser.add_argument("--split", default="test")
     parser.add_argument("--vectors-from", type=Path, metavar="NPY")
     arguments = parser.parse_args()
     retrieval_set = read_retrieval_set(arguments.data)
     queries = [retrieval_set.queries[name] for name in scored_queries(retrieval_set, arguments.split)]
-    encoder = Encoder.open(arguments.bundle)
+    bundle = bundle_path(arguments.bundle)
+    encoder = Encoder.open(bundle)
     vectors = encoder.encode_queries(queries)
     corpus = Corpus(arguments.data)
     if arguments.vectors_from:
-        document_vectors, projection = open_array(arguments.vectors_from), bundle_projection(arguments.bundle)
+        document_vectors, projection = open_array(arguments.vectors_from), bundle_projection(bundle)
     else:  # encoded once for the three indexes, and imported as they are
         texts = (encoder.prompts.document + document.full_text for document in corpus)
         document_vectors = np.concatenate(list(encoder.encode_stream(texts)))
@@ -74,7 +76,7 @@ def main() -> None:
         for kind in KINDS:
             path = build_index(encoder, corpus, Path(folder) / kind, kind, document_vectors, projection, hybrid=True)
             index = DocumentIndex.open(path)
-            weight = hybrid_weight(arguments.bundle, index.manifest.documents_by)
+            weight = hybrid_weight(bundle, index.manifest.documents_by)
             modes = measured(index, weight, vectors, queries)
             alone, both = (
                 evaluate_rankings(rankings, retrieval_set, arguments.split).ndcg10 for rankings, _ in modes.values()
