@@ -1,10 +1,10 @@
 """Experiments as data: what is to be run (`experiments/experiments.toml`), and the small report that is kept of each.
 
-An experiment is a recipe with overrides and a seed. Its report holds what the tables of `docs/results.md` need, and
+An experiment is a recipe with overrides and a seed. Its report holds what the tables of docs/results need, and
 nDCG@10 of every query, so that any two reports on the same queries can be compared query by query.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Group:
-    """Variants that stand in one table."""
+    """Variants of one table."""
 
     name: str
     title: str
@@ -97,7 +97,7 @@ class ExperimentReport:
     versions: dict[str, str]
     machine: dict[str, str]
     bm25_weight: dict[str, float] = field(default_factory=dict)  # of BM25 in hybrid search, where it was chosen
-    noise: dict[str, tuple[float, ...]] = field(default_factory=dict)  # system -> clean, noisy, share kept, low, high
+    noise: dict[str, tuple[float, ...]] = field(default_factory=dict)  # system -> clean, noisy, their ratio, low, high
     per_query: dict[str, str] = field(default_factory=dict)  # system -> nDCG@10 of all queries, packed
     start: str = ""  # first digits of the hash of the general student's weights, where training started from it
 
@@ -118,17 +118,17 @@ class ExperimentReport:
 
 def read_experiments(path: Path) -> ExperimentsFile:
     """Read the file of experiments; raise `InputError` for unknown keys and for names that appear twice."""
-    found = from_mapping(ExperimentsFile, read_toml(path), str(path))
-    _refuse_twice([group.name for group in found.group], f"{path}: group")
-    for group in found.group:
+    file = from_mapping(ExperimentsFile, read_toml(path), str(path))
+    _refuse_twice([group.name for group in file.group], f"{path}: group")
+    for group in file.group:
         _refuse_twice([variant.name for variant in group.variants], f"{path}: group {group.name!r}: variant")
-    return found
+    return file
 
 
 def experiments_of(file: ExperimentsFile) -> Iterator[Experiment]:
     """Yield all experiments, group by group and set by set: neighbours share the most work."""
     for group in file.group:
-        for name in dict.fromkeys([*group.sets, *(one for variant in group.variants for one in variant.sets)]):
+        for name in dict.fromkeys([*group.sets, *(name for variant in group.variants for name in variant.sets)]):
             for variant in group.variants:
                 if name in (variant.sets or group.sets):
                     for seed in (*(variant.seeds or group.seeds), *variant.extra_seeds.get(name, ())):
@@ -139,9 +139,10 @@ def experiments_of(file: ExperimentsFile) -> Iterator[Experiment]:
 def chosen(experiments: Sequence[Experiment], only: Sequence[str]) -> list[Experiment]:
     """Return the experiments that `only` names: GROUP, GROUP/SET, or the beginning of GROUP/SET-VARIANT-seedN."""
     for word in only:
-        if not any(_matches(one, word) for one in experiments):
-            raise InputError(f"--only {word}: no experiment; {did_you_mean(word, (one.name for one in experiments))}")
-    return [one for one in experiments if not only or any(_matches(one, word) for word in only)]
+        if not any(_matches(experiment, word) for experiment in experiments):
+            names = (experiment.name for experiment in experiments)
+            raise InputError(f"--only {word}: no experiment; {did_you_mean(word, names)}")
+    return [experiment for experiment in experiments if not only or any(_matches(experiment, word) for word in only)]
 
 
 def read_experiment_reports(folder: Path) -> list[ExperimentReport]:
@@ -156,11 +157,10 @@ def report_path(folder: Path, experiment: Experiment) -> Path:
     return folder / f"{experiment.name}.json"
 
 
-def settings_words(report: ExperimentReport, common: Mapping[str, int] | None = None) -> str:
-    """Return the overrides of a report that are not shared by all of `common` (override -> how often), and no seed."""
-    shared = common or {}
-    own = [one for one in report.overrides if not one.startswith("seed=") and not shared.get(one)]
-    return ", ".join(own)
+def settings_words(report: ExperimentReport, shared: Sequence[str]) -> str:
+    """Return the overrides of a report, in code, but for those that are `shared` and the seed."""
+    own = [override for override in report.overrides if not override.startswith("seed=") and override not in shared]
+    return f"`{', '.join(own)}`" if own else ""
 
 
 def _matches(experiment: Experiment, word: str) -> bool:

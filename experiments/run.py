@@ -4,8 +4,8 @@ Example: python -m experiments.run --data data --only headline/scifact --workers
 
 --only takes GROUP, GROUP/SET or the beginning of GROUP/SET-VARIANT-seedN, and may be repeated; --list shows what there
 is. Interrupt it at any time: finished experiments are kept, and of the current one all stages but the last. Two of
-these can run side by side on different sets or groups. Vectors of the teacher are kept in RUNS/vectors and shared by
-all experiments.
+these can run at the same time on different sets or groups. Vectors of the teacher are kept in RUNS/vectors and shared
+by all experiments.
 """
 
 import argparse
@@ -49,7 +49,7 @@ LARGEST_PARTS = 12
 def run(experiment: Experiment, arguments: argparse.Namespace, recipes: Path) -> ExperimentReport:
     """Bring the run of an experiment up to date and return its report."""
     data = arguments.data.resolve()
-    overrides = [one.replace("{data}", str(data)) for one in experiment.overrides]
+    overrides = [override.replace("{data}", str(data)) for override in experiment.overrides]
     overrides.append(f"corpus.path={data / experiment.data_set}")
     if arguments.workers:
         overrides += [f"teacher.workers={arguments.workers}", f"distill.workers={arguments.workers}"]
@@ -57,24 +57,24 @@ def run(experiment: Experiment, arguments: argparse.Namespace, recipes: Path) ->
     out = arguments.runs / f"{experiment.data_set}-{experiment.group}"
     started_from = start(resolved.recipe.student)
     results = run_recipe(resolved, out, Lines(), until="bundle")
-    found = dataclasses.replace(report(experiment, results), start=started_from)
-    return dataclasses.replace(found, noise=noise(experiment, results)) if experiment.noise else found
+    measured_noise = noise(experiment, results) if experiment.noise else {}
+    return dataclasses.replace(report(experiment, results), start=started_from, noise=measured_noise)
 
 
 def start(student: StudentSettings) -> str:
-    """Return twelve digits that tell the general student that training starts from; nothing for another start."""
+    """Return twelve digits of the hash of the general student that training starts from; nothing for another start."""
     if student.initialise != "general" or student.kind == "static":
         return ""
     return general_fingerprint(student)["general/model.safetensors"][:12]
 
 
 def noise(experiment: Experiment, results: Mapping[str, StageResult]) -> dict[str, tuple[float, ...]]:
-    """Return what ranking keeps when the test queries are mistyped."""
+    """Return nDCG@10 without and with typing noise in the test queries, and the ratio of both with its interval."""
     bundle, corpus = results["bundle"].folder / "bundle", results["corpus"].folder
-    found = measure_robustness(bundle, corpus, experiment.noise, Lines())
+    robustness = measure_robustness(bundle, corpus, experiment.noise, Lines())
     return {
-        name: tuple(round(figure, 4) for figure in (one.clean, one.noisy, one.kept, one.low, one.high))
-        for name, one in found.ndcg10.items()
+        name: tuple(round(figure, 4) for figure in (row.clean, row.noisy, row.kept, row.low, row.high))
+        for name, row in robustness.ndcg10.items()
     }
 
 
@@ -90,8 +90,8 @@ def report(experiment: Experiment, results: Mapping[str, StageResult]) -> Experi
     labelling = read_json(folders["teacher"] / "speed.json")
     shares = [(f"{share.file}: {share.name}", share.bytes) for share in size_breakdown(bundle)]
     rest = sum(size for _, size in shares[LARGEST_PARTS:])
-    kept = {system for system in KEPT_PER_QUERY if system in queries["ndcg10"]}
-    kept |= {system for system in queries["ndcg10"] if system not in evaluation.ndcg10}  # baselines
+    systems = {system for system in KEPT_PER_QUERY if system in queries["ndcg10"]}
+    systems |= {system for system in queries["ndcg10"] if system not in evaluation.ndcg10}  # baselines
     return ExperimentReport(
         SCHEMA_VERSION,
         experiment.group,
@@ -118,7 +118,7 @@ def report(experiment: Experiment, results: Mapping[str, StageResult]) -> Experi
         machine(),
         {name: chosen.weight for name, chosen in evaluation.bm25_weight.items()},
         {},
-        {system: pack(queries["ndcg10"][system]) for system in sorted(kept)},
+        {system: pack(queries["ndcg10"][system]) for system in sorted(systems)},
     )
 
 
@@ -169,13 +169,15 @@ def main() -> None:
             overrides = (*experiment.overrides, *arguments.further)
             experiment = dataclasses.replace(experiment, overrides=overrides)
         try:
-            found = run(experiment, arguments, Path(file.recipes))
+            finished = run(experiment, arguments, Path(file.recipes))
         except PocketrankError as error:
             raise SystemExit(f"{experiment.name}: {error}") from None
-        write_report(path, to_mapping(found))
-        figures = {name: found.retention[name][0] for name in ("asymmetric", "symmetric") if name in found.retention}
+        write_report(path, to_mapping(finished))
+        figures = {
+            name: finished.retention[name][0] for name in ("asymmetric", "symmetric") if name in finished.retention
+        }
         words = ", ".join(f"{name} {value:.1%}" for name, value in figures.items())
-        print(f"  {found.bytes['shipped']:,} bytes; {words}; {time.monotonic() - started:.0f} s", flush=True)
+        print(f"  {finished.bytes['shipped']:,} bytes; {words}; {time.monotonic() - started:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

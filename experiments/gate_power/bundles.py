@@ -38,7 +38,7 @@ TEXTS = ("merge two sorted lists", "read a file line by line", "what is a contex
 class Shape:
     """What decides the bytes and the time of a bundle."""
 
-    pieces: int = 6000  # of the vocabulary that are learned: these cut the texts
+    tokens: int = 6000  # of the vocabulary that are learned: these cut the texts
     spare: int = 0  # rows that no text uses: they are shipped and loaded, and cost a query nothing
     intermediate: int = 768
     hidden: int = 192
@@ -48,11 +48,11 @@ class Shape:
     @property
     def rows(self) -> int:
         """Rows of the token table."""
-        return self.pieces + self.spare
+        return self.tokens + self.spare
 
 
 def learn_vocabularies(sizes: list[int]) -> dict[int, list[str]]:
-    """Return for each size the pieces of a vocabulary of that many rows, special tokens counted."""
+    """Return for each size the tokens of a vocabulary of that many rows, special tokens counted."""
     corpus, _ = read_pydocs(CorpusSettings(packages=()), NoProgress())
     settings = VocabularySettings()
     counter = WordCounter(settings.lowercase)
@@ -61,15 +61,15 @@ def learn_vocabularies(sizes: list[int]) -> dict[int, list[str]]:
     alphabet, _ = choose_alphabet(words, settings, counter)
     special = len(SPECIAL_TOKENS)
     learned = learn_pieces(words, alphabet, [size - special for size in sizes])
-    return {size + special: pieces for size, pieces in learned.items()}
+    return {size + special: tokens for size, tokens in learned.items()}
 
 
 def random_weights(shape: Shape, seed: int = 1) -> TransformerWeights:
     """Return an encoder of this shape with random weights."""
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
 
     def normal(*size: int) -> np.ndarray:
-        return (random.standard_normal(size, dtype=np.float32) * 0.05).astype(np.float32)
+        return (rng.standard_normal(size, dtype=np.float32) * 0.05).astype(np.float32)
 
     def named(name: str, size: tuple[int, ...]) -> np.ndarray:
         return np.ones(size, np.float32) if name.endswith("LayerNorm.weight") else normal(*size)
@@ -103,12 +103,12 @@ def random_weights(shape: Shape, seed: int = 1) -> TransformerWeights:
     return TransformerWeights(config, {name: named(name, size) for name, size in sizes.items()})
 
 
-def make_bundle(folder: Path, name: str, shape: Shape, pieces: list[str]) -> Path:
+def make_bundle(folder: Path, name: str, shape: Shape, tokens: list[str]) -> Path:
     """Export a bundle of this shape into `folder`/`name`; one that is there already is left as it is."""
     bundle = folder / name
     if (bundle / MANIFEST_NAME).is_file():
         return bundle
-    filled = [*pieces, *(f"[unused{number}]" for number in range(shape.rows - len(SPECIAL_TOKENS) - len(pieces)))]
+    filled = [*tokens, *(f"[unused{number}]" for number in range(shape.rows - len(SPECIAL_TOKENS) - len(tokens)))]
     tokenizer = wordpiece_tokenizer(filled, lowercase=True)
     candidate = folder / f"{name}.candidate"
     assemble_candidate(candidate, Candidate(random_weights(shape), PLAN, tokenizer, MAX_LENGTH), TEXTS)

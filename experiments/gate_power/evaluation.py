@@ -1,6 +1,6 @@
 """Play the gate on a recording (`recording.py`) and count its verdicts; every verdict is the gate's own.
 
-Two ways. *Independent* gates take stretches of neighbouring repetitions of which none is used twice: they are few, and
+Two kinds. *Independent* gates take stretches of neighbouring repetitions of which none is used twice: they are few, and
 what their number proves is said by an exact interval (Clopper and Pearson, *Biometrika* 26, 1934). *Drawn* gates take
 repetitions at random, each with all its processes, from the whole recording: they are many, but of the same
 repetitions, so that their interval comes from drawing the repetitions themselves again (a bootstrap).
@@ -65,23 +65,27 @@ class Counts:
 
 def compact(reports: Sequence[Report]) -> dict[str, dict[str, list[float]]]:
     """Return of every process what the gate looks at; a repetition that lacks one of its processes is left out."""
-    found: dict[str, dict[str, list[float]]] = {}
+    values: dict[str, dict[str, list[float]]] = {}
     for report in reports:
         (device,) = report.devices
         good = {(run.model, run.repetition): run for run in device.runs if run.outcome == "ok"}
         names = [model.name for model in report.models]
-        whole = [one for one in sorted({key[1] for key in good}) if all((name, one) in good for name in names)]
+        whole = [
+            repetition
+            for repetition in sorted({key[1] for key in good})
+            if all((name, repetition) in good for name in names)
+        ]
         for name in names:
             done = [run.repetition for run in device.runs if (run.model, run.outcome) == (name, "ok")]
-            columns = found.setdefault(name, {})
+            columns = values.setdefault(name, {})
             for metric in METRICS:
                 row = device.find(metric, name)
                 by_repetition = dict(zip(done, row.processes if row else (), strict=True))
-                columns.setdefault(metric, []).extend(_short(by_repetition[one]) for one in whole)
-            runs = [good[name, one] for one in whole]
+                columns.setdefault(metric, []).extend(_short(by_repetition[repetition]) for repetition in whole)
+            runs = [good[name, repetition] for repetition in whole]
             columns.setdefault("drift", []).extend(_short(statistics.drift(unpack(run.latency_ns))) for run in runs)
             columns.setdefault("cpu_share", []).extend(_short(run.cpu / run.wall) for run in runs)
-    return found
+    return values
 
 
 def _short(value: float) -> float:
@@ -148,7 +152,7 @@ def independent(player: Player, cell: Cell) -> Counts:
     """Return the verdicts of gates that share no repetition; a second run takes the stretch after the first one."""
     half = player.count // 2
     place = half if cell.baseline == "stored" else 0
-    old, found = 0, []
+    old, verdicts = 0, []
 
     def take() -> Sequence[int]:
         nonlocal place
@@ -159,40 +163,40 @@ def independent(player: Player, cell: Cell) -> Counts:
 
     try:
         while cell.baseline == "in turns" or old + cell.repetitions <= half:
-            found.append(player.play(cell, take(), take, range(old, old + cell.repetitions)))
+            verdicts.append(player.play(cell, take(), take, range(old, old + cell.repetitions)))
             old += cell.repetitions
     except IndexError:
         pass  # the recording ends within this gate, which is not counted
-    failed = found.count("fail")
-    return Counts(len(found), failed, found.count("inconclusive"), *exact_interval(failed, len(found)))
+    failed = verdicts.count("fail")
+    return Counts(len(verdicts), failed, verdicts.count("inconclusive"), *exact_interval(failed, len(verdicts)))
 
 
 def drawn(player: Player, cell: Cell, gates: int, resamples: int, gates_each: int) -> Counts:
     """Return the verdicts of gates on repetitions drawn at random; no `resamples`, no interval."""
-    dice = random.Random(str(cell))
-    found = _draw_gates(player, cell, range(player.count), gates, dice)
+    rng = random.Random(str(cell))
+    verdicts = _draw_gates(player, cell, range(player.count), gates, rng)
     rates = []
     for _ in range(resamples):
-        half = player.count // 2  # halves are drawn apart: the first one is the stored report's
-        pool = [*dice.choices(range(half), k=half), *dice.choices(range(half, player.count), k=player.count - half)]
-        rates.append(_draw_gates(player, cell, pool, gates_each, dice).count("fail") / gates_each)
+        half = player.count // 2  # halves are drawn separately: the first one is the stored report's
+        pool = [*rng.choices(range(half), k=half), *rng.choices(range(half, player.count), k=player.count - half)]
+        rates.append(_draw_gates(player, cell, pool, gates_each, rng).count("fail") / gates_each)
     low, high = (float(np.quantile(rates, q)) for q in (0.025, 0.975)) if rates else (None, None)
-    return Counts(len(found), found.count("fail"), found.count("inconclusive"), low, high)
+    return Counts(len(verdicts), verdicts.count("fail"), verdicts.count("inconclusive"), low, high)
 
 
-def _draw_gates(player: Player, cell: Cell, pool: Sequence[int], gates: int, dice: random.Random) -> list[str]:
+def _draw_gates(player: Player, cell: Cell, pool: Sequence[int], gates: int, rng: random.Random) -> list[str]:
     half, count = len(pool) // 2, cell.repetitions
-    found = []
+    verdicts = []
     for _ in range(gates):
-        stored = dice.sample(pool[:half], count) if cell.baseline == "stored" else ()
-        chosen = dice.sample(pool[half:] if cell.baseline == "stored" else pool, 2 * count)
-        found.append(player.play(cell, chosen[:count], lambda: chosen[count:], stored))  # noqa: B023 (called at once)
-    return found
+        stored = rng.sample(pool[:half], count) if cell.baseline == "stored" else ()
+        chosen = rng.sample(pool[half:] if cell.baseline == "stored" else pool, 2 * count)
+        verdicts.append(player.play(cell, chosen[:count], lambda: chosen[count:], stored))  # noqa: B023 (called at once)
+    return verdicts
 
 
 def describe_values(values: Values) -> dict[str, dict[str, float]]:
     """Return for each metric the real slowdown, the noise, and how far neighbouring repetitions are alike."""
-    found = {}
+    described = {}
     for metric in METRICS:
         plain, same, slower = (np.log(values[name][metric]) for name in (PLAIN, SAME, SLOWER))
         equal = same - plain
@@ -200,7 +204,7 @@ def describe_values(values: Values) -> dict[str, dict[str, float]]:
         unchanged = paired_change(values[SAME][metric], values[PLAIN][metric])
         assert change is not None
         assert unchanged is not None
-        found[metric] = {
+        described[metric] = {
             "median_seconds": float(np.exp(np.median(plain))),
             "slowdown": change.value,
             "slowdown_low": change.low,
@@ -216,7 +220,7 @@ def describe_values(values: Values) -> dict[str, dict[str, float]]:
             "lag1_size": autocorrelation(np.abs(equal - np.median(equal))),
             "chance": 1.96 / math.sqrt(len(plain)),
         }
-    return found
+    return described
 
 
 def autocorrelation(series: np.ndarray) -> float:

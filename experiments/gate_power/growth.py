@@ -14,30 +14,30 @@ from experiments.gate_power.bundles import Shape, learn_vocabularies, make_bundl
 
 BUDGET = b'[regression]\nshipped_bytes = "1 %"\n'
 GROWTHS = {"equal": 0.0, "inside": 0.009, "beyond": 0.02}
-WIDTHS, PIECES, LAYERS = (96, 128, 192), (2000, 3000, 4500, 6000), (1, 2)
+WIDTHS, TOKENS, LAYERS = (96, 128, 192), (2000, 3000, 4500, 6000), (1, 2)
 
 
 def shapes() -> list[Shape]:
     """Return the 24 sizes from which the bundles grow."""
-    made = itertools.product(WIDTHS, PIECES, LAYERS)
-    return [Shape(pieces, 0, 4 * width, width, layers) for width, pieces, layers in made]
+    made = itertools.product(WIDTHS, TOKENS, LAYERS)
+    return [Shape(tokens, 0, 4 * width, width, layers) for width, tokens, layers in made]
 
 
-def grown(folder: Path, name: str, shape: Shape, pieces: list[str], growth: float, by: str) -> Path:
+def grown(folder: Path, name: str, shape: Shape, tokens: list[str], growth: float, by: str) -> Path:
     """Export a bundle that ships about `growth` more than one of `shape`; `by` is the field of the shape that grows.
 
     What a row or a unit weighs is found by exporting, so that the growth is that of real files.
     """
     if not growth:
-        return make_bundle(folder, name, shape, pieces)  # from the start again, into another folder
-    base = _size(make_bundle(folder, "equal", shape, pieces))
+        return make_bundle(folder, name, shape, tokens)  # from the start again, into another folder
+    base = _size(make_bundle(folder, "equal", shape, tokens))
     step = max(round(getattr(shape, by) * 0.02), 50 if by == "spare" else 4)
 
     def larger(more: int) -> Shape:
         return dataclasses.replace(shape, **{by: getattr(shape, by) + more})
 
-    tried = _size(make_bundle(folder, "tried", larger(step), pieces))
-    return make_bundle(folder, name, larger(round(step * growth * base / (tried - base))), pieces)
+    tried = _size(make_bundle(folder, "tried", larger(step), tokens))
+    return make_bundle(folder, name, larger(round(step * growth * base / (tried - base))), tokens)
 
 
 def gate_growths(folder: Path) -> list[dict[str, object]]:
@@ -48,19 +48,19 @@ def gate_growths(folder: Path) -> list[dict[str, object]]:
     """
     write_bytes(folder / "budget.toml", BUDGET)
     budget = read_budget(folder / "budget.toml")
-    vocabularies = learn_vocabularies(list(PIECES))
-    found: list[dict[str, object]] = []
+    vocabularies = learn_vocabularies(list(TOKENS))
+    rows: list[dict[str, object]] = []
     for number, shape in enumerate(shapes()):
-        pieces, place = vocabularies[shape.pieces], folder / f"{number:02}"
-        old = make_bundle(place, "old", shape, pieces)
+        tokens, place = vocabularies[shape.tokens], folder / f"{number:02}"
+        old = make_bundle(place, "old", shape, tokens)
         by = "spare" if number % 2 else "intermediate"
         for word, growth in GROWTHS.items():
-            new = grown(place, word, shape, pieces, growth, by)
+            new = grown(place, word, shape, tokens, growth, by)
             verdict = judge(baseline_of_bundle(new), budget, baseline_of_bundle(old)).verdict
             grows = "" if not growth else "rows of the table" if by == "spare" else "units of the layers"
             row = {"bytes": _size(old), "grows": grows, "kind": word, "growth": round(_size(new) / _size(old) - 1, 6)}
-            found.append({**row, "verdict": verdict})
-    return found
+            rows.append({**row, "verdict": verdict})
+    return rows
 
 
 def _size(bundle: Path) -> int:

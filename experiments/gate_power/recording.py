@@ -21,8 +21,8 @@ CHUNK = 10  # repetitions between two writes
 
 def make_bundles(folder: Path) -> dict[str, Path]:
     """Export the three bundles into `folder`; the second one is the first one's files, copied."""
-    pieces = learn_vocabularies([SHAPES[PLAIN].pieces])[SHAPES[PLAIN].pieces]
-    made = {name: make_bundle(folder, name, shape, pieces) for name, shape in SHAPES.items()}
+    tokens = learn_vocabularies([SHAPES[PLAIN].tokens])[SHAPES[PLAIN].tokens]
+    made = {name: make_bundle(folder, name, shape, tokens) for name, shape in SHAPES.items()}
     made[SAME] = folder / SAME
     if not made[SAME].exists():
         shutil.copytree(made[PLAIN], made[SAME])
@@ -30,9 +30,9 @@ def make_bundles(folder: Path) -> dict[str, Path]:
 
 
 def record(bundles: Mapping[str, Path], folder: Path, repetitions: int, seconds: float, progress: Progress) -> None:
-    """Measure the bundles in turns, a fresh process each, and write a report every `CHUNK` repetitions.
+    """Measure the bundles interleaved, a fresh process each, and write a report every `CHUNK` repetitions.
 
-    Within a report the order is one way round and then the other; from report to report the first becomes the last.
+    Within a report the order is forward and then backward; from report to report the first becomes the last.
     Reports that are in `folder` already are kept, so that an interrupted recording goes on where it stopped.
     """
     settings = MeasureSettings(repetitions=CHUNK, min_seconds=seconds, min_queries=100, energy="none", idle_seconds=0.0)

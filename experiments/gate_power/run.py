@@ -4,7 +4,7 @@ Examples: python -m experiments.gate_power.run --folder gate_power
           python -m experiments.gate_power.run --recorded experiments/reports/gate_power_samples.json
 
 The first command makes real bundles (`bundles.py`): a plain one, a copy of it and one that is truly slower in
-its queries and its start; records them in turns, a fresh process each (`recording.py`); plays the gate on the
+its queries and its start; records them interleaved, a fresh process each (`recording.py`); plays the gate on the
 recording (`evaluation.py`); and gates pairs of bundles whose files differ by 0, 0.9 and 2 % (`growth.py`).
 It prints Markdown and writes results.json and samples.json into the folder; interrupted, it goes on where it stopped.
 The second one plays the gate on samples that somebody recorded.
@@ -49,18 +49,18 @@ def circumstances(reports: Sequence[Report]) -> dict[str, Any]:
 
 
 def play_all(
-    values: Values, gates: int, resamples: int, gates_each: int, jobs: int, kept: Path | None
+    values: Values, gates: int, resamples: int, gates_each: int, jobs: int, store: Path | None
 ) -> list[dict[str, Any]]:
-    """Return all cells of the table, in their order; those that the file `kept` holds already are not played again."""
-    known = read_json(kept) if kept and kept.is_file() else []
-    asked = cells(REPETITIONS)
-    missing = [cell for cell in asked if not any(asdict(cell).items() <= one.items() for one in known)]
+    """Return all cells of the table, in their order; those that the file `store` holds already are not played again."""
+    known = read_json(store) if store and store.is_file() else []
+    every = cells(REPETITIONS)
+    missing = [cell for cell in every if not any(asdict(cell).items() <= row.items() for row in known)]
     play = partial(played, Player(values), gates=gates, resamples=resamples, gates_each=gates_each)
     with ProcessPoolExecutor(jobs) as pool, Lines().task("playing gates", len(missing), "cells") as task:
         for cell in pool.map(play, missing):
             known.append(cell)
-            if kept:
-                write_json(kept, known)
+            if store:
+                write_json(store, known)
             task.advance()
     return known
 
@@ -84,7 +84,7 @@ def describe_lines(described: Mapping[str, Mapping[str, float]]) -> list[str]:
     return lines
 
 
-def table_lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
+def table_lines(gates: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the verdicts in Markdown: a row is a gate, once on equal bundles and once on a slower one."""
     lines = [
         "| metric | allowed | baseline | repetitions | false alarms, independent | false alarms, drawn | equal, "
@@ -92,9 +92,9 @@ def table_lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
         "| --- " * 10 + "|",
     ]
     rows: dict[tuple[Any, ...], dict[str, Mapping[str, Any]]] = {}
-    for one in found:
-        key = (one["metric"], one["allowed"], one["baseline"], one["repetitions"])
-        rows.setdefault(key, {})[one["case"]] = one
+    for gate in gates:
+        key = (gate["metric"], gate["allowed"], gate["baseline"], gate["repetitions"])
+        rows.setdefault(key, {})[gate["case"]] = gate
     for (metric, allowed, baseline, count), row in rows.items():
         equal, slower = row["equal"], row["slower"]
         missed = slower["drawn"]["gates"] - slower["drawn"]["fail"] - slower["drawn"]["inconclusive"]
@@ -118,16 +118,16 @@ def _many(counts: Mapping[str, Any]) -> str:
     return f"{counts['fail'] / counts['gates']:.1%}{interval}"
 
 
-def growth_lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
+def growth_lines(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the verdicts on bytes in Markdown."""
     lines = ["| growth, really | pairs | pass | fail | inconclusive |", "| --- " * 5 + "|"]
-    for kind in dict.fromkeys(one["kind"] for one in found):
-        own = [one for one in found if one["kind"] == kind]
-        words = [one["verdict"] for one in own]
-        least, most = min(one["growth"] for one in own), max(one["growth"] for one in own)
+    for kind in dict.fromkeys(pair["kind"] for pair in pairs):
+        own = [pair for pair in pairs if pair["kind"] == kind]
+        words = [pair["verdict"] for pair in own]
+        least, most = min(pair["growth"] for pair in own), max(pair["growth"] for pair in own)
         counts = " | ".join(str(words.count(word)) for word in ("pass", "fail", "inconclusive"))
         lines.append(f"| {least:.2%} … {most:.2%} | {len(own)} | {counts} |")
-    sizes = [one["bytes"] for one in found]
+    sizes = [pair["bytes"] for pair in pairs]
     return [*lines, "", f"The bundles that grow ship {min(sizes):,} to {max(sizes):,} bytes."]
 
 
@@ -145,7 +145,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     results: dict[str, Any] = {}
-    kept = None if arguments.recorded else folder / "gates.json"
+    store = None if arguments.recorded else folder / "gates.json"
     if arguments.recorded:
         values = read_json(arguments.recorded)
     else:
@@ -158,7 +158,7 @@ def main() -> None:
     results["recorded"] = describe_values(values)
     print("\n".join(describe_lines(results["recorded"])), flush=True)
     results["gates"] = play_all(
-        values, arguments.gates, arguments.resamples, arguments.gates_each, arguments.jobs, kept
+        values, arguments.gates, arguments.resamples, arguments.gates_each, arguments.jobs, store
     )
     print("\n" + "\n".join(table_lines(results["gates"])), flush=True)
     if not arguments.recorded:

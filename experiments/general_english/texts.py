@@ -7,7 +7,7 @@ what it is used as, how many of its texts at most), and the Python functions of 
 library and the packages that the default corpus is read from). It writes `passages.jsonl`, the corpus, `short.txt`, the
 query-like texts, and `sources.json`: what came from where under which licence, and hashes.
 
-Beside the texts as they are: neighbouring passages of one file joined to the length of an abstract, and *terms*, one
+Further texts are made of them: neighbouring passages of one file joined to the length of an abstract, and *terms*, one
 to three neighbouring entries of WordNet, so that rare words are met as somebody searches for them.
 
 What belongs to a set that students are measured on is left out (`--sets`, a folder of sets in BEIR layout): short

@@ -1,18 +1,18 @@
 """Tables of groups of experiments that differ in one thing, and of the studies that belong to them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 from experiments.records import ExperimentReport, settings_words
 from experiments.results.markdown import megabytes, percent, table
 from experiments.results.quality import difference, starts
-from experiments.results.records import MODES, Results
+from experiments.results.records import HEADLINE, MODES, Results
 
 
-def group(results: Results, name: str, plots: Sequence[str] = ()) -> Iterator[str]:
+def group(results: Results, *, name: str) -> Iterator[str]:
     """Yield title, table and settings of a group of experiments; nothing where the file has no such group."""
-    if not any(group.name == name for group in results.experiments.group):
+    group = next((group for group in results.experiments.group if group.name == name), None)
+    if group is None:
         return
-    group = results.group(name)
     yield f"## {group.title}\n"
     if group.about:
         yield f"{group.about}\n"
@@ -21,11 +21,10 @@ def group(results: Results, name: str, plots: Sequence[str] = ()) -> Iterator[st
         yield f"No report yet (`--only {name}`).\n"
         return
     about = {variant.name: variant.about for variant in group.variants}
-    shared = dict.fromkeys(group.overrides, 1)
     first: dict[str, ExperimentReport] = {}
     rows = []
     for report in reports:
-        differs = about[report.variant] or _settings(report, shared)
+        differs = about[report.variant] or settings_words(report, group.overrides) or "as the recipe"
         rows.append(_row(report, first.setdefault(report.data_set, report), differs))
     noisy = ["symmetric", "bm25"] if all(report.noise for report in reports) else []
     for row, report in zip(rows, reports, strict=True):
@@ -35,11 +34,12 @@ def group(results: Results, name: str, plots: Sequence[str] = ()) -> Iterator[st
         columns += [f"nDCG@10, {mode}", f"retention, {mode}", f"{mode}, minus the first row"]
     columns += ["steps", "seconds", *(f"{system.replace('bm25', 'BM25')} with noise" for system in noisy)]
     yield table(columns, rows, left=3)
-    if group.overrides:
-        yield f"All: {', '.join(f'`{override}`' for override in group.overrides)}. {starts(reports)}".rstrip() + "\n"
-    elif words := starts(reports):
-        yield f"{words}\n"
-    yield from (f"![{plot[:-4]}]({plot})\n" for plot in plots)
+    settings = (
+        f"Settings of all: {', '.join(f'`{override}`' for override in group.overrides)}. " if group.overrides else ""
+    )
+    yield f"{settings}{starts(reports)}".rstrip() + "\n"
+    if name == "ablation-vocabulary":
+        yield from (f"![{plot[:-4]}]({plot})\n" for plot in results.plots if plot.startswith("vocabulary"))
 
 
 def _row(report: ExperimentReport, first: ExperimentReport, differs: str) -> list[str]:
@@ -53,9 +53,13 @@ def _row(report: ExperimentReport, first: ExperimentReport, differs: str) -> lis
     return [*row, f"{report.training['steps']:,.0f}", f"{report.training['seconds']:.0f}"]
 
 
-def _settings(report: ExperimentReport, shared: Mapping[str, int]) -> str:
-    words = settings_words(report, shared)
-    return f"`{words}`" if words else "as the recipe"
+def ablations(results: Results) -> Iterator[str]:
+    """Yield all groups but the headline and the static students."""
+    for name in (group.name for group in results.experiments.group):
+        if name not in (HEADLINE, "static"):
+            yield from group(results, name=name)
+        if name == "ablation-dimension":
+            yield from teacher_dimensions(results)
 
 
 def teacher_dimensions(results: Results) -> Iterator[str]:
@@ -75,10 +79,10 @@ def teacher_dimensions(results: Results) -> Iterator[str]:
     yield table(["set", *map(str, dimensions)], rows)
 
 
-def training_minutes(results: Results, plots: Sequence[str]) -> Iterator[str]:
+def training_minutes(results: Results) -> Iterator[str]:
     """Yield quality against minutes of training, by where training starts."""
     yield "## Pretrain once, specialise in minutes\n"
-    names = [name for name in plots if name.startswith("minutes")]
+    names = [name for name in results.plots if name.startswith("minutes")]
     yield from (f"![retention against minutes of training]({name})\n" for name in names)
     if not names:
         yield "No report yet (`python -m experiments.studies.training_minutes`).\n"

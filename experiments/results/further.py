@@ -10,10 +10,10 @@ _ROWS = ("variants", "systems", "rows", "ndcg10")  # where a file may keep its r
 _MOST_COLUMNS = 14
 
 
-def further(results: Results, names: Sequence[str]) -> Iterator[str]:
+def further(results: Results, *, names: Sequence[str]) -> Iterator[str]:
     """Yield a heading, the facts and a table for every file of `names` that has rows."""
     for name in names:
-        content = results.others.get(name)
+        content = results.others.get(name, {})
         rows = list(_rows(content))
         if not rows:
             continue
@@ -29,9 +29,7 @@ def further(results: Results, names: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _rows(content: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    if not isinstance(content, dict):
-        return
+def _rows(content: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for key in _ROWS:
         rows = content.get(key)
         if isinstance(rows, dict) and rows:

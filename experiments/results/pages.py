@@ -2,78 +2,35 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from experiments.records import experiments_of
 from experiments.results import quality
-from experiments.results.ablations import group, teacher_dimensions, training_minutes
+from experiments.results.ablations import ablations, group, training_minutes
 from experiments.results.baselines import all_systems, references
 from experiments.results.further import further
 from experiments.results.markdown import megabytes, table
 from experiments.results.records import HEADLINE, MODES, Results
 
-STUDIES = {
-    "quality": ["judged-overlap"],
-    "general-english": ["general-english"],
-    "teachers": ["several-teachers", "cross-encoder-reranking", "cross-encoder", "cross-encoder-lightly"],
-}
+_TEACHERS = ("several-teachers", "cross-encoder-reranking", "cross-encoder", "cross-encoder-lightly")
+_ASSIGNED = ("judged-overlap", "general-english", *_TEACHERS)
 _OWN_TABLES = ("teacher-dimensions-", "training-minutes")  # not the table of any file with rows
 
 
-def _quality(results: Results, plots: Sequence[str]) -> Iterator[str]:
-    yield from quality.targets(results)
-    yield from quality.students(results)
-    yield from quality.curves(plots)
-    yield from further(results, STUDIES["quality"])
-    yield from quality.seeds(results)
-    yield from quality.significance(results)
-    yield from quality.storage(results)
-
-
-def _baselines(results: Results, plots: Sequence[str]) -> Iterator[str]:
-    yield from references(results)
-    yield from all_systems(results)
-
-
-def _hybrid(results: Results, plots: Sequence[str]) -> Iterator[str]:
-    yield from quality.hybrid(results)
-
-
-def _static(results: Results, plots: Sequence[str]) -> Iterator[str]:
-    yield from group(results, "static")
-
-
-def _ablations(results: Results, plots: Sequence[str]) -> Iterator[str]:
-    names = [group.name for group in results.experiments.group if group.name not in (HEADLINE, "static")]
-    for name in names:
-        shown = [plot for plot in plots if plot.startswith("vocabulary")] if name == "ablation-vocabulary" else []
-        yield from group(results, name, shown)
-        if name == "ablation-dimension":
-            yield from teacher_dimensions(results)
-
-
-def _general(results: Results, plots: Sequence[str]) -> Iterator[str]:
-    yield from further(results, STUDIES["general-english"])
-    yield from training_minutes(results, plots)
-
-
-def _teachers(results: Results, plots: Sequence[str]) -> Iterator[str]:
-    yield from further(results, STUDIES["teachers"])
-
-
-def _not_kept(results: Results, plots: Sequence[str]) -> Iterator[str]:
-    failed, following = results.notes.failed, results.notes.next
+def notes(results: Results) -> Iterator[str]:
+    """Yield what failed, and what is worth trying."""
     yield "## What failed\n"
-    yield table(["tried", "result"], [[note.what, note.result] for note in failed], 2) if failed else "Nothing noted.\n"
+    yield table(["tried", "result"], [[note.what, note.result] for note in results.notes.failed], left=2)
     yield "## Next\n"
-    yield table(["idea", "why"], [[note.what, note.why] for note in following], 2) if following else "Nothing noted.\n"
+    yield table(["idea", "why"], [[note.what, note.why] for note in results.notes.next], left=2)
 
 
-def _others(results: Results, plots: Sequence[str]) -> Iterator[str]:
-    assigned = {name for names in STUDIES.values() for name in names}
-    names = [name for name in results.others if name not in assigned and not name.startswith(_OWN_TABLES)]
-    yield from further(results, names)
+def others(results: Results) -> Iterator[str]:
+    """Yield the tables of files that belong to no other page."""
+    names = [name for name in results.others if name not in _ASSIGNED and not name.startswith(_OWN_TABLES)]
+    yield from further(results, names=names)
 
 
 @dataclass(frozen=True)
@@ -83,41 +40,68 @@ class Page:
     name: str
     title: str
     question: str
-    sections: Callable[[Results, Sequence[str]], Iterator[str]]
+    sections: Sequence[Callable[[Results], Iterator[str]]]
 
 
 PAGES = (
-    Page("quality", "Quality", "How well do the students rank, at which size, and how sure is that?", _quality),
-    Page("baselines", "Baselines", "What else could be shipped, and how does it rank the same queries?", _baselines),
-    Page("hybrid", "Hybrid search", "What do the student's vectors and BM25 together reach on a device?", _hybrid),
-    Page("static", "Static students", "What does a table of token vectors reach, without a transformer?", _static),
+    Page(
+        "quality",
+        "Quality",
+        "How well do the students rank, at which size, and how sure is that?",
+        [
+            *(quality.targets, quality.students, quality.curves, partial(further, names=["judged-overlap"])),
+            *(quality.seeds, quality.significance, quality.storage),
+        ],
+    ),
+    Page(
+        "baselines",
+        "Baselines",
+        "What else could be shipped, and how does it rank the same queries?",
+        [references, all_systems],
+    ),
+    Page(
+        "hybrid",
+        "Hybrid search",
+        "What do the student's vectors and BM25 together reach on a device?",
+        [quality.hybrid],
+    ),
+    Page(
+        "static",
+        "Static students",
+        "What does a table of token vectors reach, without a transformer?",
+        [partial(group, name="static")],
+    ),
     Page(
         "ablations",
         "Ablations",
         "What do losses, texts, vocabulary, dimension, bits and first weights contribute?",
-        _ablations,
+        [ablations],
     ),
     Page(
         "general-english",
         "The general student",
-        "How does the packaged student rank sets that it never saw, and what does it save where training starts "
-        "from it?",
-        _general,
+        "How does the packaged student rank sets that it never saw, and what does training that starts from it save?",
+        [partial(further, names=["general-english"]), training_minutes],
     ),
-    Page("teachers", "Other teachers", "Do a cross-encoder or a second bi-encoder make better students?", _teachers),
-    Page("not-kept", "What failed, what is next", "What was tried without success, and what is untried?", _not_kept),
-    Page("others", "Other measurements", "What else has been measured?", _others),
+    Page(
+        "teachers",
+        "Other teachers",
+        "Do a cross-encoder or a second bi-encoder make better students?",
+        [partial(further, names=_TEACHERS)],
+    ),
+    Page("not-kept", "What failed, what is next", "What was tried without success, and what is untried?", [notes]),
+    Page("others", "Other measurements", "What else has been measured?", [others]),
 )
 
 
-def pages(results: Results, plots: Sequence[str]) -> dict[str, str]:
+def pages(results: Results) -> dict[str, str]:
     """Return the pages by file name, in Markdown; a page without sections is left out."""
-    written = {}
+    written, shown = {}, []
     for page in PAGES:
-        if sections := list(page.sections(results, plots)):
+        if text := [section for sections in page.sections for section in sections(results)]:
             head = f"# {page.title}\n\n{page.question} [How to read the tables](README.md#how-to-read).\n"
-            written[f"{page.name}.md"] = "\n".join([head, *sections])
-    shown = [page for page in PAGES if f"{page.name}.md" in written]
+            written[f"{page.name}.md"] = "\n".join([head, *text])
+            shown.append(page)
     return {"README.md": "\n".join(_index(results, shown)), **written}
 
 

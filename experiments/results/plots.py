@@ -1,7 +1,7 @@
 """The plots of docs/results as SVG; the same figures always give the same bytes."""
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib
@@ -13,7 +13,7 @@ from matplotlib.transforms import ScaledTranslation, Transform
 from experiments.records import ExperimentReport
 from experiments.results.records import HEADLINE, MODES, Results
 
-_STYLE = {
+_STYLE: Any = {
     "svg.hashsalt": "pocketrank",
     "svg.fonttype": "none",
     "font.size": 9,
@@ -162,21 +162,16 @@ def minutes_plots(results: Results) -> dict[str, bytes]:
     """Return retention against training minutes, from the reports `training-minutes*.json`."""
     plots = {}
     for name, report in results.others.items():
-        if name.startswith("training-minutes") and (rows := list(_minute_rows(report))):
+        if name.startswith("training-minutes"):
             plots[f"minutes{name.removeprefix('training-minutes')}.svg"] = _svg(
-                7.6, 4.0, lambda figure, report=report, rows=rows: _minutes(figure, report, rows)
+                7.6, 4.0, lambda figure, report=report: _minutes(figure, report)
             )
     return plots
 
 
-def _minute_rows(report: Any) -> Iterator[dict[str, Any]]:
-    for row in report.get("rows", []) if isinstance(report, dict) else []:
-        if {"start", "minutes", *MODES} <= row.keys():
-            yield row
-
-
-def _minutes(figure: Figure, report: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+def _minutes(figure: Figure, report: dict[str, Any]) -> None:
     axes = figure.subplots()
+    rows = report["rows"]
     for number, start in enumerate(dict.fromkeys(row["start"] for row in rows)):
         for mode, line in zip(MODES, ("-", "--"), strict=True):
             points = [

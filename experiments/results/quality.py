@@ -100,9 +100,9 @@ def machines(reports: Sequence[ExperimentReport]) -> str:
     return f"{'; '.join(names)}; {', '.join(versions)}"
 
 
-def curves(plots: Sequence[str]) -> Iterator[str]:
+def curves(results: Results) -> Iterator[str]:
     """Yield the plots of quality against bytes."""
-    names = [name for name in plots if name.startswith("bytes-")]
+    names = [name for name in results.plots if name.startswith("bytes-")]
     if names:
         yield "## nDCG@10 against shipped bytes\n"
         yield "Bars: 95 % intervals. The line joins the variants of the targets.\n"

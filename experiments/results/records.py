@@ -1,20 +1,14 @@
 """What the pages of docs/results are made of: the kept reports, and what is read from `notes.toml`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pocketrank.runtime.files import read_json, read_toml
 from pocketrank.runtime.schema import from_mapping
 
-from experiments.records import (
-    ExperimentReport,
-    ExperimentsFile,
-    Group,
-    read_experiment_reports,
-    read_experiments,
-)
+from experiments.records import ExperimentReport, ExperimentsFile, Group, read_experiment_reports, read_experiments
 
 HEADLINE = "headline"
 MODES = ("asymmetric", "symmetric")
@@ -73,7 +67,8 @@ class Results:
     reports: Sequence[ExperimentReport]
     baselines: Mapping[str, Mapping[str, Any]]  # set -> its file
     notes: Notes
-    others: Mapping[str, Any] = field(default_factory=dict)  # name of a file -> its content
+    others: Mapping[str, Any]  # name of a file -> its content
+    plots: Sequence[str] = ()  # names of their files
 
     def of(self, name: str) -> list[ExperimentReport]:
         """Return the reports of a group in the order of the file of experiments."""
@@ -91,17 +86,10 @@ class Results:
         """Return a group of the file of experiments."""
         return next(group for group in self.experiments.group if group.name == name)
 
-    def find(self, variant: str, data_set: str, seed: int = 1) -> ExperimentReport | None:
-        """Return one report of the headline."""
-        wanted = (HEADLINE, variant, data_set, seed)
-        return next(
-            (
-                report
-                for report in self.reports
-                if (report.group, report.variant, report.data_set, report.seed) == wanted
-            ),
-            None,
-        )
+    def find(self, variant: str, data_set: str) -> ExperimentReport | None:
+        """Return the first seed's report of a variant of the headline."""
+        reports = (report for report in self.reports if report.group == HEADLINE and report.seed == 1)
+        return next((report for report in reports if (report.variant, report.data_set) == (variant, data_set)), None)
 
 
 def read_results(folder: Path) -> Results:

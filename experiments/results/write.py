@@ -6,6 +6,7 @@ Nothing is measured and no data is needed: the same reports always give the same
 """
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from pocketrank.runtime.files import write_bytes
@@ -19,7 +20,8 @@ def result_files(folder: Path) -> dict[str, bytes]:
     """Return pages and plots by name, from `experiments.toml`, `notes.toml` and `reports/` in `folder`."""
     results = read_results(folder)
     plots = bytes_plots(results) | vocabulary_plots(results) | minutes_plots(results)
-    return {name: text.encode("utf-8") for name, text in pages(results, sorted(plots)).items()} | plots
+    written = pages(dataclasses.replace(results, plots=sorted(plots)))
+    return {name: text.encode("utf-8") for name, text in written.items()} | plots
 
 
 def main() -> None:

@@ -186,10 +186,10 @@ def encode_and_weigh(count: int) -> dict[str, float]:
                 for text in made_up_texts(min(1000, count // 2 - block), (2, 4), seed=block + 1):
                     stream.write(json.dumps({"text": text, "role": "query", "kind": "crop"}) + "\n")
         (folder / "corpus" / "queries.jsonl").write_text("")
-        places = {stage: folder / stage for stage in ("corpus", "queries")}
+        inputs = {stage: folder / stage for stage in ("corpus", "queries")}
         recipe = Recipe("memory", teacher=TeacherSettings(workers=2))
         started = time.perf_counter()
-        run_teacher(StageContext(recipe, {}, places, folder / "output", folder / "work", NoProgress()))
+        run_teacher(StageContext(recipe, {}, inputs, folder / "output", folder / "work", NoProgress()))
         seconds = time.perf_counter() - started
     kilobytes = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {

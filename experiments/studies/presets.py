@@ -94,7 +94,7 @@ def main() -> None:
     texts = [json.loads(line)["text"] for line in lines]
     tokens = Tokens(stages / "vocabulary" / "tokenizer.json", len(weights.positions()))
     calibration, ids = tokens.ids(spread_texts(texts, 256)), tokens.ids(spread_texts(texts[1:], 16))
-    counted = [5 + place * 37 % (weights.config["vocab_size"] - 5) for place in range(TOKENS)]
+    counted = [5 + position * 37 % (weights.config["vocab_size"] - 5) for position in range(TOKENS)]
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "guest.py"
         script.write_text(GUEST, encoding="utf-8")
@@ -109,8 +109,8 @@ def main() -> None:
         def compare(processor: str, run: Run) -> None:
             for name, path in files.items():
                 request = json.dumps({"file": str(path), "ids": ids, "counted": counted})
-                found, instructions = run(script, request)
-                here, there = encode_ids(path.read_bytes(), ids), np.array(found)
+                vectors, instructions = run(script, request)
+                here, there = encode_ids(path.read_bytes(), ids), np.array(vectors)
                 figures = f"{np.abs(here - there).max():.0e} | {(here * there).sum(axis=1).min():.5f}"
                 shown = f"{instructions / 1e6:.2f} M" if instructions else ""
                 print(f"| {processor} | {name} | {shown} | {figures} |", flush=True)

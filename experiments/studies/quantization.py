@@ -29,16 +29,10 @@ from tokenizers import Tokenizer
 
 from experiments.figures import processor
 
-PLANS: tuple[tuple[Scheme, Scheme], ...] = (
-    ("fp16", "fp16"),
-    ("int8", "fp32"),
-    ("int8", "int8"),
-    ("int8", "int7"),
-    ("int8", "int7-static"),
-    ("int8", "int8-signed"),
-    ("int4", "int8"),
-    ("int4", "int7"),
-    ("int4", "int4"),
+PLANS: tuple[tuple[Scheme, tuple[Scheme, ...]], ...] = (  # scheme of the table, schemes of the layers
+    ("fp16", ("fp16",)),
+    ("int8", ("fp32", "int8", "int7", "int7-static", "int8-signed")),
+    ("int4", ("int8", "int7", "int4")),
 )
 CALIBRATION_TEXTS = 256
 INSTRUCTIONS = ("avx2", "avx512bw", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp")
@@ -48,9 +42,10 @@ def variants(student: Path, calibration: list[list[int]]) -> dict[str, bytes]:
     """Return every variant of a student as an ONNX file, ours and those of onnxruntime's own quantizer."""
     weights = read_weights(student)
     made = {"fp32": write_graph(weights, FP32)}
-    for table, linear in PLANS:
-        plan = calibrate(make_plan(table, linear), weights, calibration)
-        made[f"{table} table, {linear} linear"] = write_graph(weights, plan)
+    for table, schemes in PLANS:
+        for linear in schemes:
+            plan = calibrate(make_plan(table, linear), weights, calibration)
+            made[f"{table} table, {linear} linear"] = write_graph(weights, plan)
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(made["fp32"])

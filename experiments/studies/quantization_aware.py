@@ -3,8 +3,8 @@
 Example: python -m experiments.studies.quantization_aware runs/pydocs --steps 200 --table int4 --linear int4
 
 Goes on from the student of a finished run, once with its weights rounded in every step and once without, for as many
-steps. The cosine is that of texts held back from training; nDCG@10 is that of the test queries with the teacher's
-documents. Prints a Markdown table.
+steps. The cosine is that of texts held back from training; nDCG@10 is asymmetric, of the test queries. Prints a
+Markdown table.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def main() -> None:
             save_student(Path(folder), parameters.shape, trainer.student.tensors)
             return read_weights(Path(folder))
 
-    print("| student, file | bytes | cosine to the teacher | nDCG@10, teacher's documents |")
+    print("| student, file | bytes | cosine to the teacher | nDCG@10, asymmetric |")
     print("| --- | ---: | ---: | ---: |")
     words = f"{arguments.table} table, {arguments.linear} linear"
     row("as trained, fp32", first, FP32)

@@ -28,7 +28,7 @@ SHARED = ("corpus", "queries", "teacher")
 
 
 def share_stages(source: Path, target: Path) -> None:
-    """Copy finished stages that do not depend on the student, which the runner keeps when their keys agree."""
+    """Copy finished stages that do not depend on the student, which the runner takes when their keys agree."""
     for name in SHARED:
         if (source / "stages" / name).is_dir() and not (target / "stages" / name).exists():
             shutil.copytree(source / "stages" / name, target / "stages" / name)

@@ -114,13 +114,13 @@ def report(
 
 
 def keep(folder: Path, *reports: ExperimentReport) -> None:
-    for one in reports:
-        write_json(folder / f"{one.name}.json", to_mapping(one))
+    for kept in reports:
+        write_json(folder / f"{kept.name}.json", to_mapping(kept))
 
 
 def test_a_file_of_experiments_becomes_single_runs(tmp_path: Path) -> None:
-    found = list(experiments_of(read_experiments(write(tmp_path))))
-    names = [one.name for one in found]
+    experiments = list(experiments_of(read_experiments(write(tmp_path))))
+    names = [experiment.name for experiment in experiments]
     assert names == [
         "headline/ponds-2.5mb-seed1",
         "headline/ponds-2.5mb-seed2",
@@ -131,15 +131,17 @@ def test_a_file_of_experiments_becomes_single_runs(tmp_path: Path) -> None:
         "ablation-vocabulary/ponds-b-seed1",
         "ablation-vocabulary/hills-b-seed1",  # a set of this variant alone
     ]
-    assert found[4].overrides == ("distill.steps=10", "student.layers=6", "seed=1")
-    assert [one.name for one in chosen(found, ["headline/hills"])] == names[3:5]
-    assert [one.name for one in chosen(found, ["ablation-vocabulary", "headline/ponds-2.5mb-seed2"])] == [
+    assert experiments[4].overrides == ("distill.steps=10", "student.layers=6", "seed=1")
+    assert [experiment.name for experiment in chosen(experiments, ["headline/hills"])] == names[3:5]
+    assert [
+        experiment.name for experiment in chosen(experiments, ["ablation-vocabulary", "headline/ponds-2.5mb-seed2"])
+    ] == [
         names[1],
         *names[5:],
     ]
-    assert report_path(tmp_path, found[0]) == tmp_path / "headline" / "ponds-2.5mb-seed1.json"
+    assert report_path(tmp_path, experiments[0]) == tmp_path / "headline" / "ponds-2.5mb-seed1.json"
     with pytest.raises(InputError, match="--only headlin"):
-        chosen(found, ["headlin"])
+        chosen(experiments, ["headlin"])
 
 
 @pytest.mark.parametrize(
@@ -161,11 +163,11 @@ def test_mistakes_in_the_file_are_refused(tmp_path: Path, old: str, new: str, wo
 def test_every_experiment_of_the_project_is_a_valid_recipe() -> None:
     file = read_experiments(REPOSITORY / "experiments" / "experiments.toml")
     seen = set()
-    for one in experiments_of(file):
-        resolved = read_recipe(REPOSITORY / file.recipes / f"{one.data_set}.toml", one.overrides)
-        assert resolved.recipe.seed == one.seed
-        assert one.name not in seen
-        seen.add(one.name)
+    for experiment in experiments_of(file):
+        resolved = read_recipe(REPOSITORY / file.recipes / f"{experiment.data_set}.toml", experiment.overrides)
+        assert resolved.recipe.seed == experiment.seed
+        assert experiment.name not in seen
+        seen.add(experiment.name)
     assert len(seen) > 40
 
 
@@ -173,13 +175,13 @@ def test_reports_keep_every_query_in_little_space(tmp_path: Path) -> None:
     values = np.random.default_rng(1).choice([0.0, 0.3869, 0.6309, 1.0], 1500)
     assert np.array_equal(unpack(pack(values)), values)
     assert len(pack(values)) < 1500
-    one = report("headline", "2.5mb", "ponds", 1, 0.97)
-    keep(tmp_path, one)
+    kept = report("headline", "2.5mb", "ponds", 1, 0.97)
+    keep(tmp_path, kept)
     back = read_experiment_reports(tmp_path)
-    assert back == [one]
+    assert back == [kept]
     figures = back[0].figures("symmetric")
     assert figures is not None
-    assert abs(figures.mean() - one.ndcg10["symmetric"][0]) < 1e-4
+    assert abs(figures.mean() - kept.ndcg10["symmetric"][0]) < 1e-4
     assert back[0].figures("nothing") is None
 
 

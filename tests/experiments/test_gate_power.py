@@ -30,12 +30,12 @@ def power(scripts):
 
 def synthetic(slower=1.15, same=1.0, repetitions=120, noise=0.03, share=0.99, weather=0.1):
     """A recording in which nothing but the factors and some noise tells the bundles apart."""
-    dice = np.random.default_rng(7)
-    common = np.exp(dice.normal(0, weather, repetitions))
+    rng = np.random.default_rng(7)
+    common = np.exp(rng.normal(0, weather, repetitions))
     values = {}
     for name, factor in (("plain", 1.0), ("same", same), ("slower", slower)):
         values[name] = {
-            metric: (common * factor * np.exp(dice.normal(0, noise, repetitions))).tolist()
+            metric: (common * factor * np.exp(rng.normal(0, noise, repetitions))).tolist()
             for metric in ("latency_p50", "cpu_per_query", "cold_start")
         }
         values[name] |= {"drift": [0.0] * repetitions, "cpu_share": [share] * repetitions}
@@ -50,9 +50,9 @@ def process(model, repetition, seconds, outcome="ok"):
 
 
 def test_a_recording_keeps_what_the_gate_looks_at(power):
-    dice = random.Random(3)
+    rng = random.Random(3)
     names = ("plain", "same", "slower")
-    runs = [process(name, number, 1e-3 * dice.uniform(0.8, 1.5)) for number in range(8) for name in names]
+    runs = [process(name, number, 1e-3 * rng.uniform(0.8, 1.5)) for number in range(8) for name in names]
     runs[4] = process("same", 1, 1e-3, "failed")
     own = {name: [run for run in runs if run.model == name] for name in names}
     rows = [row for name in names for row in summarize(own[name], name, "f", True, None)]
@@ -62,11 +62,11 @@ def test_a_recording_keeps_what_the_gate_looks_at(power):
     # The second repetition lacks a process: the others of that repetition have nothing to be paired with.
     assert {len(column) for columns in values.values() for column in columns.values()} == {7}
     for metric in power.METRICS:
-        found = device.find(metric, "same")
-        assert values["same"][metric] == pytest.approx(found.processes, rel=1e-4)
+        row = device.find(metric, "same")
+        assert values["same"][metric] == pytest.approx(row.processes, rel=1e-4)
         # The verdict on stability is the one of the summary, which the gate would have seen.
         seen = power.Player(values)._stability(metric, "same", np.arange(7))
-        assert seen.split(":")[0] == found.stability.split(":")[0]
+        assert seen.split(":")[0] == row.stability.split(":")[0]
     assert device.find("latency_p50", "same").stability.startswith("contended")
 
 
@@ -106,11 +106,11 @@ def test_a_stored_baseline_comes_from_the_first_half(power):
 
 def test_an_unstable_timing_is_no_proof_against_a_stored_report(power):
     for metric in power.METRICS:
-        found = []
+        failed = []
         for share, baseline in ((0.6, "stored"), (0.6, "in turns"), (0.99, "stored")):
             player = power.Player(synthetic(share=share, weather=0.02, noise=0.02))
-            found.append(power.drawn(player, power.Cell("slower", metric, 0.05, baseline, 15), 10, 0, 1).fail)
-        assert found == [0, 10, 10]
+            failed.append(power.drawn(player, power.Cell("slower", metric, 0.05, baseline, 15), 10, 0, 1).fail)
+        assert failed == [0, 10, 10]
 
 
 def test_exact_intervals_match_the_tables(power):
@@ -122,12 +122,12 @@ def test_exact_intervals_match_the_tables(power):
 
 
 def test_what_was_recorded_is_described(power):
-    found = power.describe_values(synthetic(repetitions=1500))["latency_p50"]
-    assert found["slowdown"] == pytest.approx(0.15, abs=0.01)
-    assert found["slowdown_low"] < found["slowdown"] < found["slowdown_high"]
-    assert found["equal"] == pytest.approx(0, abs=0.01)
-    assert found["pair_deviation"] == pytest.approx(0.03 * 2**0.5, rel=0.2)
-    assert abs(found["lag1_equal"]) < 2 * found["chance"]
+    described = power.describe_values(synthetic(repetitions=1500))["latency_p50"]
+    assert described["slowdown"] == pytest.approx(0.15, abs=0.01)
+    assert described["slowdown_low"] < described["slowdown"] < described["slowdown_high"]
+    assert described["equal"] == pytest.approx(0, abs=0.01)
+    assert described["pair_deviation"] == pytest.approx(0.03 * 2**0.5, rel=0.2)
+    assert abs(described["lag1_equal"]) < 2 * described["chance"]
     assert power.autocorrelation(np.arange(50.0)) > 0.9
 
 
@@ -146,7 +146,7 @@ def test_the_table_shows_shares_of_both_cases(scripts):
 def test_bundles_grow_by_what_they_should_and_the_gate_sees_it(scripts, tmp_path):
     *_, growth, bundles = scripts
     pieces = list(small_vocabulary())[5:]
-    shape = bundles.Shape(pieces=200, intermediate=64, hidden=32, layers=1, heads=2)
+    shape = bundles.Shape(tokens=200, intermediate=64, hidden=32, layers=1, heads=2)
     old = bundles.make_bundle(tmp_path, "old", shape, pieces)
     limits = tmp_path / "budget.toml"
     limits.write_bytes(growth.BUDGET)

@@ -37,9 +37,9 @@ def test_terms_and_joined_passages() -> None:
 
     names = ["heron", "egret", "stork", "crane", "ibis", "spoonbill"]
     glosses = [line for name in names for line in (f"{name}, {name} bird: a wading bird", f"they saw a {name}")]
-    found = terms(glosses, 100)
-    assert " ".join(found).split() == names  # every name once, in order, examples left out
-    assert all(1 <= len(text.split()) <= 3 for text in found)
+    texts_of_terms = terms(glosses, 100)
+    assert " ".join(texts_of_terms).split() == names  # every name once, in order, examples left out
+    assert all(1 <= len(text.split()) <= 3 for text in texts_of_terms)
     lines = [f"Sentence number {number} is about birds in general." for number in range(100)]
     texts = joined(lines, 100)
     assert texts and all(len(text) >= JOINED_CHARACTERS for text in texts)
