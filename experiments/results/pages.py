@@ -22,9 +22,9 @@ _OWN_TABLES = ("teacher-dimensions-", "training-minutes")  # not the table of an
 def notes(results: Results) -> Iterator[str]:
     """Yield what failed, and what is worth trying."""
     yield "## What failed\n"
-    yield table(["tried", "result"], [[note.what, note.result] for note in results.notes.failed], left=2)
+    yield "\n".join(f"- **{note.what}.** {note.result}" for note in results.notes.failed) + "\n"
     yield "## Next\n"
-    yield table(["idea", "why"], [[note.what, note.why] for note in results.notes.next], left=2)
+    yield "\n".join(f"- **{note.what}.** {note.why}" for note in results.notes.next) + "\n"
 
 
 def others(results: Results) -> Iterator[str]:

@@ -82,7 +82,7 @@ def _bytes(figure: Figure, results: Results, name: str) -> None:
     axes.margins(x=0.09)
     for report in reports:
         place = (report.bytes["shipped"] / 1e6, report.ndcg10["asymmetric"][0])
-        _label(axes, report.variant, place, (-5, 7), "right")
+        _label(axes, report.variant, place, (-5, 7 if report.variant in main else -8), "right")
     levels = {_LEVELS[key]: figures[0] for key, figures in reports[0].ndcg10.items() if key in _LEVELS}
     _levels(axes, levels)
     figure.legend(loc="outside lower center", ncols=2)

@@ -25,12 +25,16 @@ def starts(reports: Sequence[ExperimentReport]) -> str:
     names: dict[str, list[str]] = {}
     for report in reports:
         if not any(override.startswith(_OTHER_STARTS) for override in report.overrides):
-            names.setdefault(report.start, []).append(f"{report.data_set} {report.variant}")
+            names.setdefault(report.start, []).append(f"{report.data_set} {_variant(report)}")
     whole = len(names) == 1 and sum(map(len, names.values())) == len(reports)
     return " ".join(
-        f"{'All' if whole else ', '.join(dict.fromkeys(own))}: from the general student {start or 'before this one'}."
+        f"{'All' if whole else ', '.join(own)}: from the general student {start or 'before this one'}."
         for start, own in sorted(names.items(), reverse=True)
     )
+
+
+def _variant(report: ExperimentReport) -> str:
+    return report.variant + (f" (seed {report.seed})" if report.seed != 1 else "")
 
 
 def difference(report: ExperimentReport, system: str, other: ExperimentReport, against: str) -> str:
@@ -79,7 +83,7 @@ def students(results: Results) -> Iterator[str]:
     for report in reports:
         row = [
             report.data_set,
-            report.variant + (f", seed {report.seed}" if report.seed != 1 else ""),
+            _variant(report),
             megabytes(report.bytes["shipped"]),
             f"{report.ndcg10['teacher'][0]:.3f}",
             f"{report.ndcg10['bm25'][0]:.3f}" if "bm25" in report.ndcg10 else "-",
