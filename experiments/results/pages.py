@@ -174,8 +174,8 @@ def _caveats(results: Results) -> Iterator[str]:
 - **Retention can pass 100 %**: where a set has judged training queries, students learn from them too, and the teacher
   never did. `2.5mb-unjudged` is distillation alone, and [quality.md](quality.md) has the test queries whose documents
   training did not know.
-- **Splits and choices**: SciFact is its test split, all others are dev splits. [distillation.md](../distillation.md)
-  says which settings were chosen in view of which queries.
+- **Splits and choices**: SciFact is its test split, all others are dev splits.
+  [Distillation](../explanation/distillation.md) says which settings were chosen in view of which queries.
 - **One seed**, but for those in [Spread over seeds](quality.md#spread-over-seeds).
 - **Two general students**: the one that is shipped, named by the first digits of the hash of its weights, and *the one
   before* (8,192 tokens, 16,000 steps). Each table says which of them training started from.
