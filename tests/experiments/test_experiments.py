@@ -1,6 +1,5 @@
 """Experiments are strict data, their reports are small, and the pages of results follow from the reports alone."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -239,17 +238,6 @@ def test_the_committed_pages_and_plots_are_current() -> None:
     assert sorted(path.name for path in folder.iterdir()) == sorted(files)
     stale = [name for name, content in files.items() if (folder / name).read_bytes() != content]
     assert not stale, f"run `python -m experiments.results.write`: {stale}"
-
-
-def test_links_between_pages_lead_somewhere() -> None:
-    folder = REPOSITORY / "docs" / "results"
-    for page in folder.glob("*.md"):
-        text = page.read_text(encoding="utf-8")
-        for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", text):
-            path = folder / target if target else page
-            assert path.is_file(), (page.name, target)
-            titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M) if anchor else []
-            assert not anchor or anchor in {title.lower().replace(" ", "-") for title in titles}, (page.name, anchor)
 
 
 def test_systems_are_not_paired_across_different_queries() -> None:
