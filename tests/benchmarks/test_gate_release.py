@@ -104,7 +104,7 @@ def test_taking_turns_shows_what_the_weather_hides(factor, verdict, tmp_path):
     limits = budget_of(tmp_path, '[regression]\nlatency_p50 = "5 %"\n')
     beside = gate.judge(in_turns(new * factor, old), limits, old_bundle())
     assert beside.verdict == verdict
-    assert "25 pairs, taking turns" in beside.checks[0].method
+    assert "25 interleaved pairs" in beside.checks[0].method
     if factor < 1:
         return
     # The same figures as two separate reports say nothing.
@@ -219,6 +219,12 @@ def test_the_action_passes_inputs_as_variables():
         "verdict",
         "steps",
     }
+
+
+def test_the_action_installs_what_its_page_needs():
+    text = (REPOSITORY / "action.yml").read_text(encoding="utf-8")
+    assert '"${GITHUB_ACTION_PATH}[report]"' in text
+    assert "--html" in text
 
 
 def test_gating_an_older_bundle_in_turns(pocketrank, tmp_path):
