@@ -1,6 +1,6 @@
 """Hold a bundle to a budget: bytes, quality, and cost on each device; pass, fail or inconclusive.
 
-Without --report, the report beside the bundle is used when it is about these very files; otherwise the bundle is
+Without --report, the report next to the bundle is used when it is about these very files; otherwise the bundle is
 measured on every device that the budget names. With --baseline-bundle the baseline release is measured in the same run,
 interleaved with the new one: that is what makes a change of 15 % in times visible on a busy machine.
 

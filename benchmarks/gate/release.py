@@ -68,7 +68,7 @@ class Release:
     progress: Progress
 
     def report(self, named: Path | None) -> Report:
-        """Return the report that was named, the one beside the bundle when it will do, or a new one."""
+        """Return the report that was named, the one next to the bundle when it will do, or a new one."""
         if self.old is None or not self._times_regress():  # bytes and quality need nothing to be measured
             return report_of(find_model(self.bundle), named, self.bundle, self.progress) or self._measure()
         if named is not None:

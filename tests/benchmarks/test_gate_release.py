@@ -298,7 +298,7 @@ def test_quality_is_compared_query_by_query_where_it_can():
     (together,) = compare.compare(side(figure[:1], {"symmetric": old}), side(figure[1:], {"symmetric": new}))
     assert together.apart is True
     assert together.low < together.value < together.high
-    assert "200 queries that both were asked" in together.method
+    assert "200 common queries" in together.method
     # The same queries in another order are the same queries.
     value, low, high, count = compare.paired_quality(old, dict(reversed(new.items())))
     assert (count, low < value < high) == (200, True)
