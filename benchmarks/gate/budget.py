@@ -1,4 +1,4 @@
-"""Budget files: limits on bytes, quality and cost per device, and allowed regressions against a baseline.
+"""Budget files: limits on bytes, quality and cost per device, and allowed regressions against a baseline release.
 
     [bundle]
     shipped_bytes = "3 MB"                  # at most
@@ -8,7 +8,7 @@
     latency_p95 = "3 ms"
     energy_per_query = { limit = "5 mJ", source = "any" }
     [regression]
-    latency_p50 = "10 %"                    # at most this much worse than the baseline
+    latency_p50 = "10 %"                    # at most this much worse than the baseline release
 
 A limit with `method = "any"` accepts emulated and estimated values, one with `source` an energy source by name, and one
 with `bound = "interval"` on a quality figure asks that even the lower end of its interval keeps the limit.

@@ -69,7 +69,7 @@ def timed_difference(
     difference = functools.partial(Difference, new.metric, old.value, new.value)
     if not same_machine:
         return difference(
-            reason="the baseline was measured on another machine or with other libraries",
+            reason="the baseline release was measured on another machine or with other libraries",
             advice="measure both in one run with --baseline-bundle, or gate on bytes and instructions, which do not "
             "depend on the machine",
         )

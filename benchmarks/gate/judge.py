@@ -247,7 +247,7 @@ def _regressions(limit: Limit, report: Report, baseline: Report | None) -> Itera
     metric = METRICS.get(limit.metric)
     if baseline is None:
         advice = "name one with --baseline or --baseline-bundle"
-        yield _Case(limit).inconclusive("there is no baseline to compare with", advice)
+        yield _Case(limit).inconclusive("there is no baseline release to compare with", advice)
     elif metric is None or metric.section == "bundle":
         yield _figure_regression(limit, report, baseline)
     elif not report.devices:
@@ -292,8 +292,8 @@ def _regression(
     """Compare with the baseline; the change counts in the direction in which the metric gets worse."""
     limit, new = case.limit, case.measurement
     if new is None or old is None or new.value is None or old.value is None:
-        which = "this report" if new is None or new.value is None else "the baseline"
-        advice = "measure the baseline again with this version"
+        which = "this report" if new is None or new.value is None else "the baseline release"
+        advice = "measure the baseline release again with this version"
         return case.inconclusive(f"{which} has no value of {limit.metric}", advice)
     refused = _wrong_method(limit, new) or _wrong_method(limit, old)
     if refused:

@@ -20,7 +20,7 @@ def summary(verdict: Verdict) -> str:
     marks = {"pass": "✅ pass", "FAIL": "❌ **fail**", "inconclusive": "⚠️ inconclusive"}
     rows = [[row[0], marks[row[1]], *row[2:]] for row in table.rows]
     title = f"pocketrank gate: {verdict.verdict}"
-    baseline = f", baseline {verdict.baseline}" if verdict.baseline else ""
+    baseline = f", baseline release {verdict.baseline}" if verdict.baseline else ""
     note = f"{verdict.subject} against {verdict.budget}{baseline}"
     return "\n".join(markdown_table(Table(title, table.columns, rows, note))) + "\n"
 

@@ -2,10 +2,13 @@
 
 import dataclasses
 import importlib.util
+import tomllib
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from builders.reports import make_report, one
+from builders.tiny_recipe import REPOSITORY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pocketrank.benchmarks.gate import budget as budgets
@@ -92,6 +95,15 @@ def test_text_stays_text(text):
 
 def test_the_same_report_gives_the_same_bytes():
     assert html.html_page(hostile_report()) == html.html_page(hostile_report())
+
+
+def test_the_wheel_has_template_and_style_sheet():
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    folder = Path(html.__file__).parent
+    matched = {
+        path for pattern in settings["package-data"]["pocketrank.benchmarks.render"] for path in folder.glob(pattern)
+    }
+    assert {path for path in folder.iterdir() if path.is_file() and path.suffix != ".py"} == matched
 
 
 def test_without_jinja2_the_message_names_the_extra(monkeypatch):
