@@ -98,14 +98,16 @@ def execute(arguments: argparse.Namespace) -> int:
     from ..benchmarks.measure.run import MeasureSettings, measure
     from ..benchmarks.measure.sweep import parse_sweeps
     from ..benchmarks.records.report import write_report
-    from ..benchmarks.render.extra_tables import extra_tables
-    from ..benchmarks.render.tables import device_table, markdown
+    from ..benchmarks.render.page import require_jinja2
+    from ..benchmarks.render.tables import device_table, extra_tables, markdown
     from ..devices.targets.base import BoardOptions
     from ..devices.targets.open import check_devices
     from ..runtime.errors import InputError
     from ..runtime.files import write_bytes
     from ..runtime.schema import to_mapping
 
+    if arguments.html:
+        require_jinja2()  # before minutes of measuring
     devices = arguments.device or ["host"]
     check_devices(devices)
     energy = f"meter:{arguments.meter}" if arguments.meter else arguments.energy

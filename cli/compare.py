@@ -1,4 +1,4 @@
-"""Put two reports or two bundles side by side: differences with intervals, and whether they can be told from noise.
+"""Compare two reports or two bundles: differences with intervals, and whether they can be distinguished from noise.
 
 examples:
   pocketrank compare last-release.json runs/pydocs/report.json

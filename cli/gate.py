@@ -1,8 +1,8 @@
 """Hold a bundle to a budget: bytes, quality, and cost on each device; pass, fail or inconclusive.
 
-Without --report, the report beside the bundle is used when it is about these very files; otherwise the bundle is
-measured on every device that the budget names. With --baseline-bundle the older bundle is measured in the same run,
-taking turns with the new one: that is what makes a change of 15 % in times visible on a busy machine.
+Without --report, the report next to the bundle is used when it is about these very files; otherwise the bundle is
+measured on every device that the budget names. With --baseline-bundle the baseline release is measured in the same run,
+interleaved with the new one: that is what makes a change of 15 % in times visible on a busy machine.
 
 examples:
   pocketrank gate runs/pydocs/bundle --budget budgets/pydocs.toml --baseline last-release.json --junit gate.xml
@@ -25,9 +25,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle that is to be released")
     parser.add_argument("--budget", type=Path, required=True, metavar="FILE", help="limits (TOML)")
     baseline = parser.add_mutually_exclusive_group()
-    baseline.add_argument("--baseline", type=Path, metavar="FILE", help="report of the last release, for [regression]")
     baseline.add_argument(
-        "--baseline-bundle", type=Path, metavar="BUNDLE", help="the last release itself: both are measured in turns"
+        "--baseline", type=Path, metavar="FILE", help="report of the baseline release, for [regression]"
+    )
+    baseline.add_argument(
+        "--baseline-bundle",
+        type=Path,
+        metavar="BUNDLE",
+        help="bundle of the baseline release: both are measured, interleaved",
     )
     parser.add_argument("--report", type=Path, metavar="FILE", help="a report of this bundle (default: measure)")
     parser.add_argument(
@@ -37,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="OTHER",
-        help="models to measure beside it; the first one is the reference of the ratios",
+        help="models to measure in the same run; the first one is the reference of the ratios",
     )
     parser.add_argument(
         "--repetitions",
@@ -63,22 +68,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Judge and return 0 (pass), 1 (fail) or 4 (inconclusive)."""
     from ..benchmarks.gate.budget import read_budget
-    from ..benchmarks.gate.judge import judge, write_verdict
+    from ..benchmarks.gate.judge import write_verdict
     from ..benchmarks.gate.junit import write_junit
-    from ..benchmarks.gate.release import Release, baseline_of_bundle
+    from ..benchmarks.gate.release import Release, judge_report, read_baseline
     from ..benchmarks.measure.query_texts import BUILT_IN, read_texts
-    from ..benchmarks.records.report import read_report, write_report
-    from ..benchmarks.render.page import html_page
+    from ..benchmarks.records.report import write_report
+    from ..benchmarks.render.page import html_page, require_jinja2
     from ..benchmarks.render.tables import verdict_table
     from ..export.size.explain import size_breakdown
     from ..runtime.files import write_bytes
     from ..runtime.schema import to_mapping
 
+    if arguments.html:
+        require_jinja2()  # before minutes of measuring
     budget = read_budget(arguments.budget)
-    baseline = read_report(arguments.baseline) if arguments.baseline else None
-    if arguments.baseline_bundle:
-        baseline = baseline_of_bundle(arguments.baseline_bundle)
-    progress = make_progress(arguments.json)
+    named = arguments.baseline_bundle or arguments.baseline
+    baseline = read_baseline(named) if named else None
     release = Release(
         bundle=arguments.bundle,
         budget=budget,
@@ -87,11 +92,12 @@ def execute(arguments: argparse.Namespace) -> int:
         repetitions=arguments.repetitions,
         texts=read_texts(arguments.texts) if arguments.texts else BUILT_IN,
         text_source=arguments.texts.name if arguments.texts else "built-in questions",
-        progress=progress,
+        progress=make_progress(arguments.json),
     )
     report = release.report(arguments.report)
-    named = arguments.baseline or arguments.baseline_bundle
-    verdict = judge(report, budget, baseline, named.name if named else "", confirm=release.confirm(report))
+    verdict = judge_report(
+        report, budget, baseline, baseline_name=named.name if named else "", confirm=release.confirm(report)
+    )
     if arguments.out:
         write_verdict(arguments.out, verdict)
     if arguments.junit:

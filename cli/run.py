@@ -17,7 +17,7 @@ from ..runtime.schema import to_mapping
 from .output import make_progress, print_json, print_line, print_table
 
 # What the factory needs beyond a device's packages; the extra `build` brings them.
-_FACTORY = ("torch", "transformers", "sentence_transformers", "onnx", "safetensors", "tomli_w")
+_FACTORY = ("torch", "transformers", "sentence_transformers", "onnx", "safetensors", "tomli_w", "matplotlib", "jinja2")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

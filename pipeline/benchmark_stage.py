@@ -1,10 +1,8 @@
-"""Stages `benchmark` (what the bundle costs, the teacher beside it) and `gate` (the verdict)."""
+"""Stages `benchmark` (what bundle and teacher cost) and `gate` (the verdict)."""
 
-from pathlib import Path
-
-from ..benchmarks.gate.budget import read_budget
-from ..benchmarks.gate.judge import judge, not_judged, write_verdict
+from ..benchmarks.gate.judge import not_judged, write_verdict
 from ..benchmarks.gate.junit import write_junit
+from ..benchmarks.gate.release import judge_report
 from ..benchmarks.measure.model_files import bundle_measurements, find_model, quality_measurements
 from ..benchmarks.measure.run import MeasureSettings, ModelFiles, measure
 from ..benchmarks.records.report import Report, read_report, write_report
@@ -34,14 +32,7 @@ def run_gate(context: StageContext) -> None:
         context.progress.note("  no budget in the recipe: nothing to hold the bundle to")
         verdict = not_judged(report)
     else:
-        baseline = read_report(Path(settings.baseline)) if settings.baseline else None
-        verdict = judge(
-            report,
-            read_budget(Path(settings.budget)),
-            baseline,
-            Path(settings.baseline).name,
-            confirm=lambda: _measure(context),
-        )
+        verdict = judge_report(report, settings.budget, settings.baseline or None, confirm=lambda: _measure(context))
     write_verdict(context.output / "verdict.json", verdict)
     parts = size_breakdown(BundleOutput.of(context).bundle)
     write_bytes(context.output / "report.html", html_page(report, verdict, parts))

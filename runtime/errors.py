@@ -3,9 +3,7 @@
     PocketrankError
     ├── InputError            2  bad input or usage: a file, key or value that the user can fix
     ├── VerificationError     1  a bundle that is not what its manifest says
-    ├── BudgetError           1  a release that breaks its budget
-    ├── UnavailableError      3  a device or an optional component that is not there
-    └── InconclusiveError     4  a measurement that cannot carry a verdict
+    └── UnavailableError      3  a device or an optional component that is not there
 
 A message names the file, key or value at fault and ends with the next action.
 """
@@ -29,19 +27,7 @@ class VerificationError(PocketrankError):
     exit_code = 1
 
 
-class BudgetError(PocketrankError):
-    """A release breaks its budget."""
-
-    exit_code = 1
-
-
 class UnavailableError(PocketrankError):
     """A device, or an optional component, is not available on this machine."""
 
     exit_code = 3
-
-
-class InconclusiveError(PocketrankError):
-    """The measurements cannot tell a pass from a failure."""
-
-    exit_code = 4

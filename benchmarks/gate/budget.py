@@ -1,4 +1,4 @@
-"""Budget files: limits on bytes, quality and cost per device, and allowed regressions against a baseline.
+"""Budget files: limits on bytes, quality and cost per device, and allowed regressions against a baseline release.
 
     [bundle]
     shipped_bytes = "3 MB"                  # at most
@@ -8,7 +8,7 @@
     latency_p95 = "3 ms"
     energy_per_query = { limit = "5 mJ", source = "any" }
     [regression]
-    latency_p50 = "10 %"                    # at most this much worse than the baseline
+    latency_p50 = "10 %"                    # at most this much worse than the baseline release
 
 A limit with `method = "any"` accepts emulated and estimated values, one with `source` an energy source by name, and one
 with `bound = "interval"` on a quality figure asks that even the lower end of its interval keeps the limit.
@@ -87,7 +87,7 @@ def read_budget(path: Path) -> Budget:
 
 
 def _check_device(path: Path, device: str) -> None:
-    # Boards behind ssh have addresses of their own; a way of standing in may be named, as in "cgroup:NAME".
+    # Boards behind ssh have addresses of their own; the kind of emulation may be named, as in "cgroup:NAME".
     if "://" not in device and device.rpartition(":")[2] not in profile_names():
         raise InputError(f"{path}: [device.{device}]: unknown device; {did_you_mean(device, profile_names())}")
 
@@ -97,7 +97,7 @@ def _limit(path: Path, text: str, section: Any, metric: str, value: Any, device:
     place = f"{_shown(path)}, line {_line_of(text, section, metric, device)}: {key}"
     known = METRICS.get(metric)
     if section in ("bundle", "device") and (known is None or known.section != section):
-        valid = [name for name, one in METRICS.items() if one.section == section]
+        valid = [name for name, entry in METRICS.items() if entry.section == section]
         raise InputError(
             f"{path}: [{section}{'.' + device if device else ''}]: unknown metric {metric!r}; "
             f"{did_you_mean(metric, valid)}"
@@ -136,9 +136,9 @@ def _line_of(text: str, section: str, metric: str, device: str) -> int:
     header = f"device.{device}" if device else section
     current = ""
     for number, line in enumerate(text.split("\n"), start=1):
-        found = re.match(r"\s*\[([^\]]+)\]", line)
-        if found:
-            current = found[1].replace('"', "").replace("'", "").replace(" ", "")
+        match = re.match(r"\s*\[([^\]]+)\]", line)
+        if match:
+            current = match[1].replace('"', "").replace("'", "").replace(" ", "")
         elif current == header and re.match(rf"\s*[\"']?{re.escape(metric)}[\"']?\s*=", line):
             return number
     return 0

@@ -20,7 +20,7 @@ SCHEMA = "pocketrank-verdict"
 VERSION = 1
 Outcome = Literal["pass", "fail", "inconclusive"]
 Word = Literal["pass", "fail", "inconclusive", "no budget"]
-BASELINE = "baseline"  # name of the older bundle when it is measured in the same run
+BASELINE = "baseline"  # name of the baseline release when it is measured in the same run
 EXIT_CODES: dict[Word, int] = {"pass": 0, "fail": 1, "inconclusive": 4, "no budget": 0}
 
 
@@ -100,6 +100,50 @@ def write_verdict(path: Path, verdict: Verdict) -> None:
     write_json(path, to_mapping(verdict))
 
 
+@dataclass(frozen=True)
+class _Case:
+    """A limit and what it is held against; makes the three kinds of check."""
+
+    limit: Limit
+    measurement: Measurement | None = None
+    device: str = ""
+    change: Difference | None = None  # of a regression
+
+    def passed(self, reason: str) -> Check:
+        return self._check("pass", reason, "")
+
+    def failed(self, reason: str, advice: str = "fix the budget or the report") -> Check:
+        return self._check("fail", reason, advice)
+
+    def inconclusive(self, reason: str, advice: str) -> Check:
+        return self._check("inconclusive", reason, advice)
+
+    def _check(self, outcome: Outcome, reason: str, advice: str) -> Check:
+        limit, measurement = self.limit, self.measurement
+        figures = self.change if limit.section == "regression" else measurement
+        method = measurement.method if measurement else ""
+        if self.change is not None and self.change.method not in ("", "counted"):
+            method += f"; compared: {self.change.method}"
+        return Check(
+            section=limit.section,
+            metric=limit.metric,
+            device=self.device or limit.device,
+            outcome=outcome,
+            limit=limit.limit,
+            better=limit.better,
+            unit=limit.unit,
+            place=limit.place,
+            reason=reason,
+            value=figures.value if figures else None,
+            low=figures.low if figures else None,
+            high=figures.high if figures else None,
+            kind=measurement.kind if measurement else "",
+            method=method,
+            stability=measurement.stability if measurement else "",
+            advice=advice,
+        )
+
+
 def _checks(report: Report, budget: Budget, baseline: Report | None) -> Iterator[Check]:
     for limit in budget.limits:
         if limit.section == "regression":
@@ -107,34 +151,37 @@ def _checks(report: Report, budget: Budget, baseline: Report | None) -> Iterator
         elif limit.section == "device":
             yield _device_check(limit, report)
         else:
-            rows = report.bundle if limit.section == "bundle" else report.quality
-            yield _plain_check(limit, rows)
+            yield _plain_check(limit, report.bundle if limit.section == "bundle" else report.quality)
 
 
 def _plain_check(limit: Limit, rows: Sequence[Measurement]) -> Check:
-    found = next((one for one in rows if one.metric == limit.metric), None)
-    if found is None:
-        names = [one.metric for one in rows]
+    measurement = _of_metric(rows, limit.metric)
+    if measurement is None:
+        names = [row.metric for row in rows]
         hint = did_you_mean(limit.metric, names) if names else "the report has no such figures at all"
-        return _unmatched(limit, f"no measurement matches this limit; {hint}")
-    return _absolute(limit, found)
+        return _Case(limit).failed(f"no measurement matches this limit; {hint}")
+    return _absolute(_Case(limit, measurement), measurement)
+
+
+def _of_metric(rows: Sequence[Measurement], metric: str) -> Measurement | None:
+    return next((row for row in rows if row.metric == metric), None)
 
 
 def _device_check(limit: Limit, report: Report) -> Check:
-    device = next((one for one in report.devices if one.device == limit.device), None)
+    device = next((device for device in report.devices if device.device == limit.device), None)
     if device is None:
-        missing = next((one.reason for one in report.unavailable if one.device == limit.device), "")
+        missing = next((entry.reason for entry in report.unavailable if entry.device == limit.device), "")
         reason = f"device {limit.device} was not measured" + (f": {missing}" if missing else "")
-        return _unmatched(limit, reason, f"run pocketrank benchmark with --device {limit.device}")
-    ended = _never_finished(device, report.subject)
-    if ended:
-        return _unmatched(limit, f"{report.subject} does not run on {device.device}: {ended}")
-    found = device.find(limit.metric, report.subject)
+        return _Case(limit).failed(reason, f"run pocketrank benchmark with --device {limit.device}")
+    failure = _never_finished(device, report.subject)
+    if failure:
+        return _Case(limit).failed(f"{report.subject} does not run on {device.device}: {failure}")
+    measurement = device.find(limit.metric, report.subject)
     if limit.metric.endswith("_ratio") and report.reference == BASELINE:
-        found = None  # a limit on ratios means the teacher, not the bundle of the last release
-    if found is None:
-        return _unmatched(limit, f"no measurement of {limit.metric} on {device.device}", _needs(limit.metric))
-    return _absolute(limit, found)
+        measurement = None  # a limit on ratios means the teacher, not the baseline release
+    if measurement is None:
+        return _Case(limit).failed(f"no measurement of {limit.metric} on {device.device}", _needs(limit.metric))
+    return _absolute(_Case(limit, measurement), measurement)
 
 
 def _needs(metric: str) -> str:
@@ -150,171 +197,120 @@ def _never_finished(device: DeviceReport, model: str) -> str:
     return f"{runs[-1].outcome} ({runs[-1].detail})"
 
 
-def _absolute(limit: Limit, found: Measurement) -> Check:
+def _absolute(case: _Case, measurement: Measurement) -> Check:
     """Compare a measurement with a limit; its whole interval must lie on one side."""
-    check = _start(limit, found)
-    if found.value is None:
-        return dataclasses.replace(
-            check, outcome="inconclusive", reason=f"no value: {found.reason}", advice="measure longer or elsewhere"
-        )
-    refused = _wrong_method(limit, found)
+    limit, value = case.limit, measurement.value
+    if value is None:
+        return case.inconclusive(f"no value: {measurement.reason}", "measure longer or elsewhere")
+    refused = _wrong_method(limit, measurement)
     if refused:
-        return dataclasses.replace(
-            check,
-            outcome="inconclusive",
-            reason=refused,
-            advice='measure on the device itself, or write source = "any" or method = "any" into the limit',
-        )
+        advice = 'measure on the device itself, or write source = "any" or method = "any" into the limit'
+        return case.inconclusive(refused, advice)
     # A quality figure is exact on its test set; its interval speaks about other queries, not about this release.
     exact = limit.section == "quality" and limit.bound != "interval"
-    low = found.value if exact or found.low is None else found.low
-    high = found.value if exact or found.high is None else found.high
-    return _compare(check, limit, found.value, low, high, found.stability)
+    low = value if exact or measurement.low is None else measurement.low
+    high = value if exact or measurement.high is None else measurement.high
+    return _compare(case, value, low, high, measurement.stability)
 
 
-def _compare(check: Check, limit: Limit, value: float, low: float, high: float, stability: str) -> Check:
+def _compare(case: _Case, value: float, low: float, high: float, stability: str) -> Check:
+    limit = case.limit
     lower = limit.better == "lower"
     worst, best = (high, low) if lower else (low, high)
     reason = _distance(value, limit)
     if (worst <= limit.limit) if lower else (worst >= limit.limit):
-        return dataclasses.replace(check, outcome="pass", reason=reason)
+        return case.passed(reason)
     advice = METRICS[limit.metric].help if limit.metric in METRICS else "train longer, or a larger student"
     if (best > limit.limit) if lower else (best < limit.limit):
         if stability != "stable" and _is_timing(limit.metric):
-            return dataclasses.replace(
-                check,
-                outcome="inconclusive",
-                reason=f"{reason}, but the timing was not stable ({stability})",
-                advice="measure again on a quiet machine",
-            )
-        return dataclasses.replace(check, outcome="fail", reason=reason, advice=advice)
+            reason = f"{reason}, but the timing was not stable ({stability})"
+            return case.inconclusive(reason, "measure again on a quiet machine")
+        return case.failed(reason, advice)
     bounds = f"{format_quantity(low, limit.unit)} … {format_quantity(high, limit.unit)}"
     if limit.section == "regression":
         bounds = f"{low:+.1%} … {high:+.1%}"
-    return dataclasses.replace(
-        check,
-        outcome="inconclusive",
-        reason=f"{reason}; the interval {bounds} crosses the limit",
-        advice=f"more repetitions or a quieter machine; or: {advice}",
-    )
+    reason = f"{reason}; the interval {bounds} crosses the limit"
+    return case.inconclusive(reason, f"more repetitions or a quieter machine; or: {advice}")
 
 
-def _wrong_method(limit: Limit, found: Measurement) -> str:
+def _wrong_method(limit: Limit, measurement: Measurement) -> str:
     """Return why the way this value was got cannot satisfy the limit, or nothing."""
-    if limit.source not in ("", "any") and found.source != limit.source:
-        return f"the limit asks for source {limit.source!r}, the figure is from {found.source or 'none'!r}"
-    if limit.source == "any" or limit.method == "any" or found.kind in ("measured", "counted"):
+    source, kind = measurement.source, measurement.kind
+    if limit.source not in ("", "any") and source != limit.source:
+        return f"the limit asks for source {limit.source!r}, the figure is from {source or 'none'!r}"
+    if limit.source == "any" or limit.method == "any" or kind in ("measured", "counted"):
         return ""
-    return f"the limit asks for a measured value, this one is {found.kind} ({found.source or found.method})"
+    return f"the limit asks for a measured value, this one is {kind} ({source or measurement.method})"
 
 
 def _regressions(limit: Limit, report: Report, baseline: Report | None) -> Iterator[Check]:
+    metric = METRICS.get(limit.metric)
     if baseline is None:
-        check = _start(limit, None)
-        reason = "there is no baseline to compare with"
         advice = "name one with --baseline or --baseline-bundle"
-        yield dataclasses.replace(check, outcome="inconclusive", reason=reason, advice=advice)
-        return
-    known = METRICS.get(limit.metric)
-    if known is None or known.section == "bundle":
-        rows = (*report.bundle, *report.quality)
-        new = next((one for one in rows if one.metric == limit.metric), None)
-        old = next((one for one in (*baseline.bundle, *baseline.quality) if one.metric == limit.metric), None)
-        if new is None and old is None:
-            hint = (
-                did_you_mean(limit.metric, [one.metric for one in rows]) if rows else "neither report has such figures"
-            )
-            yield _unmatched(limit, f"no measurement matches this limit; {hint}")
-            return
-        yield _regression(limit, "", new, old, lambda new, old: exact_difference(new, old))
-        return
-    if not report.devices:
-        yield _unmatched(limit, "no device was measured")
-    for device in report.devices:
-        new = device.find(limit.metric, report.subject)
-        if not baseline.devices and any(model.name == baseline.subject for model in report.models):
-            # A baseline bundle: it took turns with the subject in this very run.
-            old = device.find(limit.metric, baseline.subject)
-            pairs = pairs_of(device, limit.metric, report.subject, baseline.subject)
-            same, calibration = True, device.calibration
-        else:
-            other = next((one for one in baseline.devices if one.device == device.device), None)
-            old = other.find(limit.metric, baseline.subject) if other else None
-            pairs, same = None, other is not None and other.fingerprint == device.fingerprint
-            calibration = device.calibration or (other.calibration if other and same else None)
-        compare = functools.partial(timed_difference, pairs=pairs, same_machine=same, calibration=calibration)
-        yield _regression(limit, device.device, new, old, compare, in_turns=pairs is not None)
+        yield _Case(limit).inconclusive("there is no baseline release to compare with", advice)
+    elif metric is None or metric.section == "bundle":
+        yield _figure_regression(limit, report, baseline)
+    elif not report.devices:
+        yield _Case(limit).failed("no device was measured")
+    else:
+        for device in report.devices:
+            yield _device_regression(limit, report, baseline, device)
+
+
+def _figure_regression(limit: Limit, report: Report, baseline: Report) -> Check:
+    rows = (*report.bundle, *report.quality)
+    new, old = _of_metric(rows, limit.metric), _of_metric((*baseline.bundle, *baseline.quality), limit.metric)
+    if new is None and old is None:
+        names = [row.metric for row in rows]
+        hint = did_you_mean(limit.metric, names) if names else "neither report has such figures"
+        return _Case(limit).failed(f"no measurement matches this limit; {hint}")
+    return _regression(_Case(limit, new), old, exact_difference)
+
+
+def _device_regression(limit: Limit, report: Report, baseline: Report, device: DeviceReport) -> Check:
+    if not baseline.devices and any(model.name == baseline.subject for model in report.models):
+        # A baseline bundle: it was measured in this very run, interleaved with the subject.
+        old = device.find(limit.metric, baseline.subject)
+        pairs = pairs_of(device, limit.metric, report.subject, baseline.subject)
+        same, calibration = True, device.calibration
+    else:
+        other = next((entry for entry in baseline.devices if entry.device == device.device), None)
+        old = other.find(limit.metric, baseline.subject) if other else None
+        pairs, same = None, other is not None and other.fingerprint == device.fingerprint
+        calibration = device.calibration or (other.calibration if other and same else None)
+    compare = functools.partial(timed_difference, pairs=pairs, same_machine=same, calibration=calibration)
+    new = device.find(limit.metric, report.subject)
+    return _regression(_Case(limit, new, device.device), old, compare, interleaved=pairs is not None)
 
 
 def _regression(
-    limit: Limit,
-    device: str,
-    new: Measurement | None,
+    case: _Case,
     old: Measurement | None,
     compare: Callable[[Measurement, Measurement], Difference],
-    in_turns: bool = False,
+    interleaved: bool = False,
 ) -> Check:
     """Compare with the baseline; the change counts in the direction in which the metric gets worse."""
-    check = dataclasses.replace(_start(limit, new), device=device, value=None, low=None, high=None)
+    limit, new = case.limit, case.measurement
     if new is None or old is None or new.value is None or old.value is None:
-        which = "this report" if new is None or new.value is None else "the baseline"
-        return dataclasses.replace(
-            check,
-            outcome="inconclusive",
-            reason=f"{which} has no value of {limit.metric}",
-            advice="measure the baseline again with this version",
-        )
+        which = "this report" if new is None or new.value is None else "the baseline release"
+        advice = "measure the baseline release again with this version"
+        return case.inconclusive(f"{which} has no value of {limit.metric}", advice)
     refused = _wrong_method(limit, new) or _wrong_method(limit, old)
     if refused:
-        return dataclasses.replace(
-            check,
-            outcome="inconclusive",
-            reason=refused,
-            advice='write source = "any" or method = "any" into the limit',
-        )
+        return case.inconclusive(refused, 'write source = "any" or method = "any" into the limit')
     exact = new.kind == "counted" and old.kind == "counted"
-    found = (exact_difference(new, old) if exact else compare(new, old)).worsening()
-    if found.value is None or found.low is None or found.high is None or found.smallest is None:
-        return dataclasses.replace(check, outcome="inconclusive", reason=found.reason, advice=found.advice)
-    check = dataclasses.replace(check, value=found.value, low=found.low, high=found.high)
-    if found.method != "counted":
-        check = dataclasses.replace(check, method=f"{new.method}; compared: {found.method}")
-    if limit.limit < found.smallest and found.low <= limit.limit < found.high:
-        return dataclasses.replace(
-            check,
-            outcome="inconclusive",
-            reason=f"the limit of {limit.limit:.1%} is tighter than the noise of this device; the smallest change "
-            f"that these runs can tell apart is {found.smallest:.1%}",
-            advice=f"allow at least {found.smallest:.1%}, measure more repetitions, or interleave with "
-            "--baseline-bundle",
+    change = (exact_difference(new, old) if exact else compare(new, old)).worsening()
+    if change.value is None or change.low is None or change.high is None or change.smallest is None:
+        return case.inconclusive(change.reason, change.advice)
+    case = dataclasses.replace(case, change=change)
+    if limit.limit < change.smallest and change.low <= limit.limit < change.high:
+        return case.inconclusive(
+            f"the limit of {limit.limit:.1%} is tighter than the noise of this device; the smallest change "
+            f"that these runs can tell apart is {change.smallest:.1%}",
+            f"allow at least {change.smallest:.1%}, measure more repetitions, or interleave with --baseline-bundle",
         )
-    # In turns a busy machine burdens both alike, and what it adds by chance is inside the interval of their pairs.
-    return _compare(check, limit, found.value, found.low, found.high, "stable" if in_turns else new.stability)
-
-
-def _start(limit: Limit, found: Measurement | None) -> Check:
-    return Check(
-        section=limit.section,
-        metric=limit.metric,
-        device=limit.device,
-        outcome="inconclusive",
-        limit=limit.limit,
-        better=limit.better,
-        unit=limit.unit,
-        place=limit.place,
-        reason="",
-        value=found.value if found else None,
-        low=found.low if found else None,
-        high=found.high if found else None,
-        kind=found.kind if found else "",
-        method=found.method if found else "",
-        stability=found.stability if found else "",
-    )
-
-
-def _unmatched(limit: Limit, reason: str, advice: str = "fix the budget or the report", device: str = "") -> Check:
-    check = _start(limit, None)
-    return dataclasses.replace(check, outcome="fail", reason=reason, advice=advice, device=device or limit.device)
+    # Interleaved, a busy machine burdens both alike, and what it adds by chance is inside the interval of their pairs.
+    return _compare(case, change.value, change.low, change.high, "stable" if interleaved else new.stability)
 
 
 def _distance(value: float, limit: Limit) -> str:

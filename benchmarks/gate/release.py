@@ -1,4 +1,4 @@
-"""What the gate judges: a bundle, measured where its budget asks, an older one taking turns with it where named."""
+"""What the gate judges: a bundle, measured where its budget asks, interleaved with the baseline release where named."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,14 +10,48 @@ from ...runtime.progress import Progress
 from ..measure.model_files import bundle_measurements, find_model, quality_measurements, report_of, require_runtime
 from ..measure.run import MeasureSettings, measure
 from ..records.metrics import METRICS
-from ..records.report import SCHEMA, VERSION, ModelFacts, Report, TextFacts
-from .budget import Budget
-from .judge import BASELINE
+from ..records.report import SCHEMA, VERSION, ModelFacts, Report, TextFacts, read_report
+from .budget import Budget, read_budget
+from .judge import BASELINE, Verdict, judge
 
 # Pairs that show a change of 15 % in times at least 95 % of the time on a busy machine, see docs/explanation/gate.md.
 PAIRS = 40
 _PAIR_SECONDS = 0.5
 _PAIR_QUERIES = 100
+
+
+def judge_report(
+    report: Report | str | Path,
+    budget: Budget | str | Path,
+    baseline: Report | str | Path | None = None,
+    *,
+    baseline_name: str = "",
+    confirm: Callable[[], Report] | None = None,
+) -> Verdict:
+    """Hold a report to a budget, and return the verdict with one check for each limit.
+
+    `report` is a `report.json` or what `read_report` made of one; `budget` a TOML file or a `Budget`. `baseline` is
+    what the section [regression] compares with: the report of the baseline release, or its bundle, which has bytes and
+    quality only (its times count where `report` holds both bundles, measured in one run); the verdict calls it
+    `baseline_name`, or by its file. `confirm` measures the same models once more; it is called at most once, and only
+    when a limit on time or energy is broken.
+
+    Limits that no measurement matches fail. Raises `InputError` for files that are no report, budget or bundle.
+
+    >>> verdict = judge_report("runs/pydocs/report.json", "budgets/pydocs.toml")  # doctest: +SKIP
+    >>> verdict.verdict, verdict.exit_code  # doctest: +SKIP
+    ('pass', 0)
+    """
+    if isinstance(baseline, str | Path):
+        baseline_name = baseline_name or Path(baseline).name
+        baseline = read_baseline(Path(baseline))
+    return judge(
+        report if isinstance(report, Report) else read_report(Path(report)),
+        budget if isinstance(budget, Budget) else read_budget(Path(budget)),
+        baseline,
+        baseline_name,
+        confirm,
+    )
 
 
 @dataclass(frozen=True)
@@ -34,25 +68,20 @@ class Release:
     progress: Progress
 
     def report(self, named: Path | None) -> Report:
-        """Return the report that was named, the one beside the bundle when it will do, or a new one."""
-        if self.old is not None and not self._times_regress():
-            # Bytes and quality need nothing to be measured.
+        """Return the report that was named, the one next to the bundle when it will do, or a new one."""
+        if self.old is None or not self._times_regress():  # bytes and quality need nothing to be measured
             return report_of(find_model(self.bundle), named, self.bundle, self.progress) or self._measure()
-        if self.old is not None:
-            if named is not None:
-                raise InputError(
-                    f"--report {named} cannot be used with --baseline-bundle, which measures; leave one out"
-                )
-            return self._measure()
-        return report_of(find_model(self.bundle), named, self.bundle, self.progress) or self._measure()
+        if named is not None:
+            raise InputError(f"--report {named} cannot be used with --baseline-bundle, which measures; leave one out")
+        return self._measure()
 
     def confirm(self, report: Report) -> Callable[[], Report] | None:
         """Return what measures once more, when that would measure the same models."""
         return self._measure if len(report.models) == len(self._models()) else None
 
     def _times_regress(self) -> bool:
-        known = [METRICS.get(limit.metric) for limit in self.budget.limits if limit.section == "regression"]
-        return any(metric is not None and metric.section == "device" for metric in known)
+        metrics = [METRICS.get(limit.metric) for limit in self.budget.limits if limit.section == "regression"]
+        return any(metric is not None and metric.section == "device" for metric in metrics)
 
     def _models(self) -> list[Path]:
         return [self.bundle, *self.others, *([self.old] if self.old is not None and self._times_regress() else [])]
@@ -64,9 +93,7 @@ class Release:
             for path in paths:
                 require_runtime(path)
         models = [find_model(path) for path in (self.bundle, *self.others)]
-        wanted = any(limit.metric.startswith("energy") for limit in self.budget.limits)
-        energy = "auto" if wanted else "none"
-        settings = MeasureSettings(repetitions=self.repetitions or MeasureSettings.repetitions, energy=energy)
+        energy = "auto" if any(limit.metric.startswith("energy") for limit in self.budget.limits) else "none"
         if len(paths) > len(models):
             models.append(find_model(paths[-1], BASELINE))
             settings = MeasureSettings(
@@ -75,6 +102,8 @@ class Release:
                 min_queries=_PAIR_QUERIES,
                 energy=energy,
             )
+        else:
+            settings = MeasureSettings(repetitions=self.repetitions or MeasureSettings.repetitions, energy=energy)
         return measure(
             models,
             devices,
@@ -87,8 +116,13 @@ class Release:
         )
 
 
+def read_baseline(path: Path) -> Report:
+    """Return the baseline release from its report or its bundle."""
+    return baseline_of_bundle(path) if path.is_dir() or path.suffix == ".onnx" else read_report(path)
+
+
 def baseline_of_bundle(bundle: Path) -> Report:
-    """Return bytes and quality of an older bundle; its costs are measured beside the new one, as `BASELINE`."""
+    """Return bytes and quality of the baseline release; its costs are measured with the new one's, as `BASELINE`."""
     files = find_model(bundle, BASELINE)
     facts = ModelFacts(BASELINE, "subject", files.onnx.stat().st_size, "", files.tokenizer.stat().st_size, "", 0)
     return Report(

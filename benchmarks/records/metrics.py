@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 # How a value came about. Only `measured` and `counted` values can satisfy a limit, unless the limit says otherwise:
-#   measured  a clock or counter on the device itself
-#   counted   exact by nature: bytes of a file, instructions of an emulated processor
-#   estimated  computed from assumptions (an estimate)
-#   emulated  measured, but on a machine that only stands in for the device
+#   measured   a clock or counter on the device itself
+#   counted    exact by nature: bytes of a file, instructions of an emulated processor
+#   estimated  computed from assumptions
+#   emulated   measured, but on a machine that only emulates the device
 Kind = Literal["measured", "counted", "estimated", "emulated"]
 
 
@@ -72,7 +72,7 @@ METRICS = {
     )
 }
 
-# Ratios within one run hold on a machine whose speed nobody knows: the models take turns.
+# Ratios within one run hold on a machine whose speed nobody knows: the models are interleaved.
 RATIOS = {
     "latency_p50_ratio": "latency_p50",
     "latency_p95_ratio": "latency_p95",

@@ -154,8 +154,8 @@ class DeviceReport:
 
     def find(self, metric: str, model: str) -> Measurement | None:
         """Return the measurement of a metric for a model, if there is one."""
-        found = (one for one in self.measurements if one.metric == metric and one.model == model)
-        return next(found, None)
+        matching = (row for row in self.measurements if row.metric == metric and row.model == model)
+        return next(matching, None)
 
 
 @dataclass(frozen=True)

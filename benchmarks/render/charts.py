@@ -1,13 +1,14 @@
-"""Charts as inline SVG. Colours are the page's variables `--c1` … `--c6`, so that light, dark and print agree."""
+"""Charts of the HTML report, as shapes that `macros.html` writes as inline SVG.
+
+Colours are classes of `page.css` (`f1` … `f6` fill, `s1` … `s6` stroke), so that light, dark and print agree.
+"""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-from .markup import Markup, join, tag
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 Format = Callable[[float], str]
-_WIDTH = 560
+WIDTH = 560
 _PART_GAP = 1.5
 
 
@@ -20,190 +21,196 @@ class Point:
     y: float
     low: float | None = None
     high: float | None = None
-    series: int = 1
+    colour: int = 1  # 1 … 6
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a chart: parts of a bar, or single values, or one value with its interval."""
+    """A row of a chart: parts of a bar, single values, or one value with its interval."""
 
     label: str
     values: tuple[float, ...]
     low: float | None = None
     high: float | None = None
-    series: int = 1
+    colour: int = 1
+
+
+@dataclass(frozen=True)
+class Shape:
+    """An SVG element; `hint` shows where the pointer rests."""
+
+    element: str
+    attributes: dict[str, str | float]
+    text: str = ""
+    hint: str = ""
+
+
+@dataclass
+class Drawing:
+    """A chart: its size, what it says to those who cannot see it, and its shapes in drawing order."""
+
+    title: str
+    height: float
+    shapes: list[Shape] = field(default_factory=list)
+    width: float = WIDTH
+
+    def add(self, element: str, style: str, text: str = "", hint: str = "", **attributes: float) -> None:
+        """Append an element with CSS classes; coordinates keep two digits, so that the page stays small."""
+        rounded = {name: round(value, 2) for name, value in attributes.items()}
+        self.shapes.append(Shape(element, {"class": style, **rounded}, text, hint))
+
+    def line(self, x: float | tuple[float, float], y: float | tuple[float, float], style: str) -> None:
+        """Append a straight line; where x or y is one number the line is vertical or horizontal."""
+        (x1, x2), (y1, y2) = (ends if isinstance(ends, tuple) else (ends, ends) for ends in (x, y))
+        self.add("line", style, x1=x1, x2=x2, y1=y1, y2=y2)
+
+    def text(self, text: str, x: float, y: float, style: str, most: int = 80) -> None:
+        """Append a text, cut to `most` characters; the whole of it is its hint then."""
+        short = text if len(text) <= most else text[: most - 1] + "…"
+        self.add("text", style, short, text if short != text else "", x=x, y=y)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """A linear or logarithmic scale from values to coordinates; its ends are kept as logarithms on the latter."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    logarithmic: bool = False
+
+    def __call__(self, value: float) -> float:
+        scaled = math.log10(value) if self.logarithmic else value
+        return self.start + (scaled - self.low) / (self.high - self.low) * (self.end - self.start)
+
+    def ticks(self) -> list[float]:
+        if self.logarithmic:
+            return _log_ticks(10**self.low, 10**self.high)
+        return _linear_ticks(self.low, self.high)
+
+
+def _linear_axis(values: Iterable[float | None], start: float, end: float) -> _Axis:
+    known = [value for value in values if value is not None]
+    low, high = min(known), max(known)
+    pad = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
+    return _Axis(low - pad, high + pad, start, end)
+
+
+def _log_axis(values: Iterable[float], start: float, end: float, pad: float = 0.06, least: float = 0.04) -> _Axis:
+    logs = [math.log10(value) for value in values if value > 0]
+    low, high = min(logs), max(logs)
+    pad = max(pad * (high - low), least)
+    return _Axis(low - pad, high + pad, start, end, logarithmic=True)
 
 
 def scatter(
-    points: Sequence[Point], x_title: str, y_title: str, x_format: Format, lines: Sequence[tuple[str, float]] = ()
-) -> Markup:
-    """Return points over a logarithmic x axis; `lines` are named levels of y, such as a baseline without bytes."""
-    height, left, right, top, bottom = 300, 48, 14, 16, 44
-    levels = [value for one in points for value in (one.y, one.low, one.high) if value is not None]
-    levels += [level for _, level in lines]
-    y_low, y_high = _padded(min(levels), max(levels))
-    logs = [math.log10(one.x) for one in points]
-    pad = max(0.12 * (max(logs) - min(logs)), 0.25)
-    x_low, x_high = min(logs) - pad, max(logs) + pad
-
-    def across(x: float) -> float:
-        return left + (math.log10(x) - x_low) / (x_high - x_low) * (_WIDTH - left - right)
-
-    def up(y: float) -> float:
-        return top + (y_high - y) / (y_high - y_low) * (height - top - bottom)
-
-    parts: list[str] = []
-    for tick in _linear_ticks(y_low, y_high):
-        parts.append(tag("line", x1=left, x2=_WIDTH - right, y1=up(tick), y2=up(tick), class_="grid"))
-        parts.append(tag("text", f"{tick:.2f}", x=left - 7, y=up(tick) + 4, class_="tick end"))
-    for tick in _log_ticks(10**x_low, 10**x_high):
-        parts.append(
-            tag("line", x1=across(tick), x2=across(tick), y1=height - bottom, y2=height - bottom + 4, class_="axis")
-        )
-        parts.append(tag("text", x_format(tick), x=across(tick), y=height - bottom + 17, class_="tick middle"))
-    base = height - bottom
-    parts.append(tag("line", x1=left, x2=_WIDTH - right, y1=base, y2=base, class_="axis"))
-    parts.append(tag("text", x_title, x=(left + _WIDTH - right) / 2, y=height - 6, class_="title middle"))
-    taken: list[tuple[float, float]] = []
-    for label, level in lines:
-        parts.append(tag("line", x1=left, x2=_WIDTH - right, y1=up(level), y2=up(level), class_="level"))
-        parts.append(tag("text", label, x=_WIDTH - right - 2, y=up(level) - 5, class_="note end"))
-        taken.append((_WIDTH - right - 40, up(level) - 5))
-    for one in points:
-        x, y = across(one.x), up(one.y)
-        if one.low is not None and one.high is not None:
-            parts.append(tag("line", x1=x, x2=x, y1=up(one.low), y2=up(one.high), class_=f"whisker s{one.series}"))
-        hint = tag("title", f"{one.label}: {one.y:.4f} at {x_format(one.x)}")
-        parts.append(tag("circle", hint, cx=x, cy=y, r=5.5, class_=f"dot f{one.series}"))
-        to_left = x > left + 0.62 * (_WIDTH - left - right)
+    points: Sequence[Point],
+    x_title: str,
+    y_title: str,
+    x_format: Format,
+    levels: Sequence[tuple[str, float]] = (),
+) -> Drawing:
+    """Return points over a logarithmic x axis; `levels` are named heights, such as a baseline without bytes."""
+    drawing = Drawing(f"{y_title} against {x_title}", 300)
+    left, right = 48, WIDTH - 14
+    x_axis = _log_axis([point.x for point in points], left, right, 0.12, 0.25)
+    known = [value for point in points for value in (point.y, point.low, point.high)]
+    y_axis = _linear_axis([*known, *(level for _, level in levels)], drawing.height - 44, 16)
+    _frame(drawing, x_axis, y_axis, x_title, "{:.2f}".format)
+    base = y_axis.start
+    for tick in x_axis.ticks():
+        drawing.line(x_axis(tick), (base, base + 4), "axis")
+        drawing.text(x_format(tick), x_axis(tick), base + 17, "tick middle")
+    drawing.line((left, right), base, "axis")
+    taken: list[tuple[float, float]] = []  # where labels stand
+    for label, level in levels:
+        drawing.line((left, right), y_axis(level), "level")
+        drawing.text(label, right - 2, y_axis(level) - 5, "note end")
+        taken.append((right - 40, y_axis(level) - 5))
+    for point in points:
+        x, y = x_axis(point.x), y_axis(point.y)
+        if point.low is not None and point.high is not None:
+            drawing.line(x, (y_axis(point.low), y_axis(point.high)), f"whisker s{point.colour}")
+        hint = f"{point.label}: {point.y:.4f} at {x_format(point.x)}"
+        drawing.add("circle", f"dot f{point.colour}", hint=hint, cx=x, cy=y, r=5.5)
         label_y = y + 4
-        while any(abs(label_y - other) < 15 and abs(x - at) < 190 for at, other in taken):
+        while any(abs(label_y - other) < 15 and abs(x - place) < 190 for place, other in taken):
             label_y -= 15
         taken.append((x, label_y))
-        side = "end" if to_left else "start"
-        parts.append(
-            tag("text", _short(one.label, 40), x=x + (-11 if to_left else 11), y=label_y, class_=f"label {side}")
-        )
-    return _svg(height, f"{y_title} against {x_title}", parts)
+        leftwards = x > left + 0.62 * (right - left)
+        drawing.text(point.label, x + (-11 if leftwards else 11), label_y, "label end" if leftwards else "label", 40)
+    return drawing
 
 
-def stacked_bars(rows: Sequence[Row], names: Sequence[str], shown: Format) -> Markup:
-    """Return a horizontal bar a row, made of named parts, all on one scale; part i has colour i + 1."""
+def lines(series: Sequence[tuple[str, Sequence[tuple[float, float]]]], x_title: str, y_format: Format) -> Drawing:
+    """Return a line for each series of (x, y); both axes start at zero."""
+    drawing = Drawing(x_title, 210)
+    points = [point for _, values in series for point in values]
+    x_axis = _Axis(0, max(x for x, _ in points) or 1.0, 70, WIDTH - 20)
+    y_axis = _Axis(0, 1.08 * max(y for _, y in points) or 1.0, drawing.height - 44, 14)
+    _frame(drawing, x_axis, y_axis, x_title, y_format)
+    for x in sorted({x for x, _ in points}):
+        drawing.text(f"{x:g}", x_axis(x), y_axis.start + 17, "tick middle")
+    for colour, (label, values) in enumerate(series, start=1):
+        path = " ".join(f"{x_axis(x):.1f},{y_axis(y):.1f}" for x, y in sorted(values))
+        drawing.shapes.append(Shape("polyline", {"class": f"line s{colour}", "points": path}))
+        for x, y in values:
+            hint = f"{label} at {x:g}: {y_format(y)}"
+            drawing.add("circle", f"dot f{colour}", hint=hint, cx=x_axis(x), cy=y_axis(y), r=4)
+    return drawing
+
+
+def dot_rows(rows: Sequence[Row], shown: Format, title: str, *, logarithmic: bool = False) -> Drawing:
+    """Return a row of dots for each label: one value with its interval and figure, or several values."""
+    step = 27
+    drawing = Drawing(title, step * len(rows) + 30)
+    left = min(24 + 6.2 * max(len(row.label) for row in rows), 240)
+    known = [value for row in rows for value in (*row.values, row.low, row.high) if value is not None]
+    axis = (_log_axis if logarithmic else _linear_axis)(known, left, WIDTH - 54)
+    for tick in axis.ticks():
+        drawing.line(axis(tick), (4, drawing.height - 24), "grid")
+        drawing.text(shown(tick), axis(tick), drawing.height - 8, "tick middle")
+    for index, row in enumerate(rows):
+        y = index * step + 18
+        drawing.text(row.label, left - 10, y + 4, "label end", 36)
+        if row.low is not None and row.high is not None:
+            drawing.line((axis(row.low), axis(row.high)), y, f"whisker s{row.colour}")
+        single = len(row.values) == 1
+        for number, value in enumerate(row.values, start=1):
+            hint = f"{row.label}{'' if single else f', process {number}'}: {shown(value)}"
+            style = f"dot f{row.colour}" if single else f"faint f{row.colour}"
+            drawing.add("circle", style, hint=hint, cx=axis(value), cy=y, r=5)
+        if single and not logarithmic:
+            drawing.text(f"{row.values[0]:.3f}", WIDTH - 44, y + 4, "value")
+    return drawing
+
+
+def stacked_bars(rows: Sequence[Row], names: Sequence[str], shown: Format) -> Drawing:
+    """Return a horizontal bar for each row, made of named parts, all on one scale; part i has colour i + 1."""
     left, right, step = 132, 76, 34
-    height = step * len(rows) + 6
-    most = max(sum(row.values) for row in rows) or 1.0
-    scale = (_WIDTH - left - right) / most
-    parts: list[str] = []
+    drawing = Drawing("parts: " + ", ".join(names), step * len(rows) + 6)
+    scale = (WIDTH - left - right) / (max(sum(row.values) for row in rows) or 1.0)
     for index, row in enumerate(rows):
         y, x = index * step + 6, float(left)
-        parts.append(
-            tag("text", _short(row.label, 20), tag("title", row.label), x=left - 9, y=y + 15, class_="label end")
-        )
+        drawing.text(row.label, left - 9, y + 15, "label end", 20)
         for part, value in enumerate(row.values):
             width = value * scale
-            hint = tag("title", f"{row.label}, {names[part]}: {shown(value)}")
+            hint = f"{row.label}, {names[part]}: {shown(value)}"
             if width > 0.2:
                 gap = _PART_GAP if width > 2 * _PART_GAP else 0
-                box = {"x": x, "y": y, "width": width - gap, "height": 22, "rx": 2}
-                parts.append(tag("rect", hint, **box, class_=f"f{part + 1}"))
+                drawing.add("rect", f"f{part + 1}", hint=hint, x=x, y=y, width=width - gap, height=22, rx=2)
             x += width
-        parts.append(tag("text", shown(sum(row.values)), x=x + 6, y=y + 15, class_="value"))
-    return _svg(height, "parts: " + ", ".join(names), parts)
+        drawing.text(shown(sum(row.values)), x + 6, y + 15, "value")
+    return drawing
 
 
-def intervals(rows: Sequence[Row], shown: Format) -> Markup:
-    """Return a value with its interval in each row, on one linear scale."""
-    left, right, step = 222, 54, 27
-    height = step * len(rows) + 30
-    known = [value for row in rows for value in (*row.values, row.low, row.high) if value is not None]
-    low, high = _padded(min(known), max(known))
-
-    def across(value: float) -> float:
-        return left + (value - low) / (high - low) * (_WIDTH - left - right)
-
-    parts: list[str] = []
-    for tick in _linear_ticks(low, high):
-        parts.append(tag("line", x1=across(tick), x2=across(tick), y1=4, y2=height - 24, class_="grid"))
-        parts.append(tag("text", shown(tick), x=across(tick), y=height - 8, class_="tick middle"))
-    for index, row in enumerate(rows):
-        y = index * step + 18
-        parts.append(tag("text", _short(row.label, 32), x=left - 10, y=y + 4, class_="label end"))
-        if row.low is not None and row.high is not None:
-            ends = {"x1": across(row.low), "x2": across(row.high)}
-            parts.append(tag("line", **ends, y1=y, y2=y, class_=f"whisker s{row.series}"))
-        hint = tag("title", f"{row.label}: {shown(row.values[0])}")
-        parts.append(tag("circle", hint, cx=across(row.values[0]), cy=y, r=5, class_=f"dot f{row.series}"))
-        parts.append(tag("text", f"{row.values[0]:.3f}", x=_WIDTH - right + 10, y=y + 4, class_="value"))
-    return _svg(height, "values with intervals", parts)
-
-
-def strips(rows: Sequence[Row], shown: Format) -> Markup:
-    """Return every single value of each row as a dot on a logarithmic scale: what the noise looks like."""
-    left, right, step = 132, 20, 32
-    height = step * len(rows) + 28
-    known = [value for row in rows for value in row.values if value > 0]
-    logs = math.log10(min(known)), math.log10(max(known))
-    pad = max(0.06 * (logs[1] - logs[0]), 0.04)
-    low, high = logs[0] - pad, logs[1] + pad
-
-    def across(value: float) -> float:
-        return left + (math.log10(value) - low) / (high - low) * (_WIDTH - left - right)
-
-    parts: list[str] = []
-    for tick in _log_ticks(10**low, 10**high):
-        parts.append(tag("line", x1=across(tick), x2=across(tick), y1=2, y2=height - 22, class_="grid"))
-        parts.append(tag("text", shown(tick), x=across(tick), y=height - 7, class_="tick middle"))
-    for index, row in enumerate(rows):
-        y = index * step + 18
-        parts.append(tag("text", _short(row.label, 20), x=left - 10, y=y + 4, class_="label end"))
-        for number, value in enumerate(row.values, start=1):
-            hint = tag("title", f"{row.label}, process {number}: {shown(value)}")
-            parts.append(tag("circle", hint, cx=across(value), cy=y, r=4.5, class_=f"f{row.series} faint"))
-    return _svg(height, "every process", parts)
-
-
-def lines(rows: Sequence[tuple[str, Sequence[tuple[float, float]]]], x_title: str, shown: Format) -> Markup:
-    """Return one line a row over a few settings; both axes start at zero, y is the measured value."""
-    height, left, right, top, bottom = 210, 70, 20, 14, 44
-    x_most = max(x for _, points in rows for x, _ in points) or 1.0
-    y_most = 1.08 * max(y for _, points in rows for _, y in points) or 1.0
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = left + x / x_most * (_WIDTH - left - right)
-        return across, height - bottom - y / y_most * (height - top - bottom)
-
-    parts: list[str] = []
-    for tick in _linear_ticks(0, y_most):
-        _, y = place(0, tick)
-        parts.append(tag("line", x1=left, x2=_WIDTH - right, y1=y, y2=y, class_="grid"))
-        parts.append(tag("text", shown(tick), x=left - 7, y=y + 4, class_="tick end"))
-    for x in sorted({x for _, points in rows for x, _ in points}):
-        parts.append(tag("text", f"{x:g}", x=place(x, 0)[0], y=height - bottom + 17, class_="tick middle"))
-    parts.append(tag("text", x_title, x=(left + _WIDTH - right) / 2, y=height - 6, class_="title middle"))
-    for index, (label, points) in enumerate(rows, start=1):
-        path = " ".join("{:.1f},{:.1f}".format(*place(x, y)) for x, y in sorted(points))
-        parts.append(tag("polyline", points=path, class_=f"line s{index}"))
-        for x, y in points:
-            at = place(x, y)
-            hint = tag("title", f"{label} at {x:g}: {shown(y)}")
-            parts.append(tag("circle", hint, cx=at[0], cy=at[1], r=4, class_=f"dot f{index}"))
-    return _svg(height, x_title, parts)
-
-
-def legend(names: Sequence[str]) -> Markup:
-    """Return the names with their colours."""
-    items = [tag("li", tag("span", class_=f"key b{index}"), name) for index, name in enumerate(names, start=1)]
-    return tag("ul", *items, class_="legend")
-
-
-def _svg(height: float, title: str, parts: Sequence[str]) -> Markup:
-    box = f"0 0 {_WIDTH} {height:g}"
-    return tag("svg", join(list(parts)), viewBox=box, role="img", aria_label=title, preserveAspectRatio="xMinYMin meet")
-
-
-def _padded(low: float, high: float) -> tuple[float, float]:
-    pad = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
-    return low - pad, high + pad
+def _frame(drawing: Drawing, x_axis: _Axis, y_axis: _Axis, x_title: str, y_format: Format) -> None:
+    """Draw the grid of the y axis, and the title of the x axis."""
+    for tick in y_axis.ticks():
+        drawing.line((x_axis.start, x_axis.end), y_axis(tick), "grid")
+        drawing.text(y_format(tick), x_axis.start - 7, y_axis(tick) + 4, "tick end")
+    drawing.text(x_title, (x_axis.start + x_axis.end) / 2, drawing.height - 6, "title middle")
 
 
 def _linear_ticks(low: float, high: float) -> list[float]:
@@ -217,20 +224,11 @@ def _linear_ticks(low: float, high: float) -> list[float]:
 
 def _log_ticks(low: float, high: float) -> list[float]:
     """Return round numbers inside a range: powers of ten, with 2 and 5 (or finer) between them when there is room."""
-    found: list[float] = []
-    for steps in (
-        (1.0,),
-        (1.0, 2.0, 5.0),
-        (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0),
-        tuple(k / 10 for k in range(10, 100)),
-    ):
-        exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        found = [step * 10.0**exponent for exponent in exponents for step in steps]
-        found = [tick for tick in found if low <= tick <= high]
-        if len(found) >= 3:
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks: list[float] = []
+    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), [tenth / 10 for tenth in range(10, 100)]):
+        ticks = [step * 10.0**exponent for exponent in exponents for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) >= 3:
             break
-    return found[:: max(math.ceil(len(found) / 7), 1)]
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+    return ticks[:: max(math.ceil(len(ticks) / 7), 1)]

@@ -10,12 +10,11 @@ import numpy as np
 from ...runtime.errors import InputError
 from ...runtime.files import read_json
 from ...runtime.manifest import MANIFEST_NAME
-from ...runtime.units import format_quantity
 from ..gate.difference import Difference, exact_difference, timed_difference
 from ..measure.model_files import bundle_measurements, quality_measurements
 from ..records.metrics import METRICS, Measurement
 from ..records.report import Report, read_report
-from .tables import Table
+from .tables import Table, format_figure
 
 _RESAMPLES = 2000
 _LEVEL = 0.95
@@ -55,10 +54,10 @@ def read_side(path: Path) -> Side:
 
 def compare(old: Side, new: Side) -> list[Compared]:
     """Return the differences of everything that both sides have; raises `InputError` when they share nothing."""
-    found = [*_figures("bundle", old.bundle, new.bundle), *_quality(old, new), *_devices(old, new)]
-    if not found:
+    rows = [*_figures("bundle", old.bundle, new.bundle), *_quality(old, new), *_devices(old, new)]
+    if not rows:
         raise InputError(f"{old.path} and {new.path} have no figure in common; compare two reports or two bundles")
-    return found
+    return rows
 
 
 def comparison_tables(rows: Sequence[Compared], old: str, new: str) -> Iterator[Table]:
@@ -67,8 +66,8 @@ def comparison_tables(rows: Sequence[Compared], old: str, new: str) -> Iterator[
         lines = [
             [
                 row.metric,
-                _shown(row.old, row.unit),
-                _shown(row.new, row.unit),
+                format_figure(row.old, row.unit),
+                format_figure(row.new, row.unit),
                 f"{row.value:+.1%}" if row.value is not None else "-",
                 f"{row.low:+.1%} … {row.high:+.1%}" if row.smallest and row.low is not None else "",
                 _meaning(row),
@@ -87,111 +86,107 @@ def paired_quality(old: dict[str, float], new: dict[str, float]) -> tuple[float,
     """
     queries = sorted(old.keys() & new.keys())
     differences = np.array([new[query] - old[query] for query in queries])
-    dice = np.random.default_rng(1)
-    means = [differences[dice.integers(0, len(differences), len(differences))].mean() for _ in range(_RESAMPLES)]
+    rng = np.random.default_rng(1)
+    means = [differences[rng.integers(0, len(differences), len(differences))].mean() for _ in range(_RESAMPLES)]
     low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return float(differences.mean()), float(low), float(high), len(queries)
 
 
 def _figures(section: str, old: Sequence[Measurement], new: Sequence[Measurement]) -> Iterator[Compared]:
-    before = {one.metric: one for one in old}
-    for one in new:
-        if one.metric in before:
-            yield _placed(exact_difference(one, before[one.metric]), section, one)
+    before = {measurement.metric: measurement for measurement in old}
+    for measurement in new:
+        if measurement.metric in before:
+            yield _placed(exact_difference(measurement, before[measurement.metric]), section, measurement)
 
 
 def _quality(old: Side, new: Side) -> Iterator[Compared]:
-    before = {one.metric: one for one in old.quality}
-    for one in new.quality:
-        was = before.get(one.metric)
-        if was is None or one.value is None or not was.value:
-            continue
-        system = one.metric.removeprefix("ndcg10_")
-        if change := _paired_retention(old, new, was, one):
-            yield _placed(change, "quality", one)
-            continue
-        pair = old.per_query.get(system, {}), new.per_query.get(system, {})
-        if one.metric.startswith("ndcg10_") and len(pair[0].keys() & pair[1].keys()) > 1:
-            value, low, high, count = paired_quality(*pair)
-            base = float(np.mean(list(pair[0].values()))) or was.value
-            method = f"{count} queries that both were asked, paired bootstrap"
-            change = Difference(
-                one.metric, was.value, one.value, value / base, low / base, high / base, (high - low) / 2 / base, method
+    before = {measurement.metric: measurement for measurement in old.quality}
+    for after in new.quality:
+        first = before.get(after.metric)
+        if first is not None and first.value and after.value is not None:
+            change = (
+                _paired_retention(old, new, first.value, after)
+                or _paired_ndcg(old, new, first.value, after)
+                or _from_intervals(first, after)
             )
-        else:
-            change = _from_intervals(was, one)
-        yield _placed(change, "quality", one)
+            yield _placed(change, "quality", after)
 
 
-def _paired_retention(old: Side, new: Side, was: Measurement, one: Measurement) -> Difference | None:
-    """Return the difference of two shares of the teacher, each side's teacher resampled with its queries."""
-    system = one.metric.removeprefix("ndcg10_retention_")
-    sides = [(side.per_query.get(system, {}), side.per_query.get("teacher", {})) for side in (old, new)]
-    queries = sorted(set.intersection(*(set(found) for side in sides for found in side)))
-    if system == one.metric or len(queries) < 2 or not was.value or one.value is None:
+def _paired_ndcg(old: Side, new: Side, before: float, after: Measurement) -> Difference | None:
+    """Return the difference of nDCG@10 over the queries of both; None where they have none in common."""
+    system = after.metric.removeprefix("ndcg10_")
+    first, second = old.per_query.get(system, {}), new.per_query.get(system, {})
+    if system == after.metric or len(first.keys() & second.keys()) < 2:
         return None
-    figures = np.array([[found[query] for query in queries] for side in sides for found in side])
-    dice = np.random.default_rng(1)
-    means = np.array([figures[:, dice.integers(0, len(queries), len(queries))].mean(1) for _ in range(_RESAMPLES)])
+    value, low, high, count = paired_quality(first, second)
+    base = float(np.mean(list(first.values()))) or before
+    method = f"{count} common queries, paired bootstrap"
+    half = (high - low) / 2 / base
+    return Difference(after.metric, before, after.value, value / base, low / base, high / base, half, method)
+
+
+def _paired_retention(old: Side, new: Side, before: float, after: Measurement) -> Difference | None:
+    """Return the difference of two retentions, each side's teacher resampled with its queries."""
+    system = after.metric.removeprefix("ndcg10_retention_")
+    sides = [(side.per_query.get(system, {}), side.per_query.get("teacher", {})) for side in (old, new)]
+    queries = sorted(set.intersection(*(set(figures) for side in sides for figures in side)))
+    if system == after.metric or len(queries) < 2 or after.value is None:
+        return None
+    figures = np.array([[values[query] for query in queries] for side in sides for values in side])
+    rng = np.random.default_rng(1)
+    means = np.array([figures[:, rng.integers(0, len(queries), len(queries))].mean(1) for _ in range(_RESAMPLES)])
     means = means[(means[:, [1, 3]] > 0).all(1)]
-    shares = means[:, 2] / means[:, 3] - means[:, 0] / means[:, 1]
-    low, high = (float(end) / was.value for end in np.quantile(shares, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]))
-    method = f"{len(queries)} queries that both were asked, paired bootstrap of both shares"
-    value = one.value / was.value - 1
-    return Difference(one.metric, was.value, one.value, value, low, high, (high - low) / 2, method)
+    changes = means[:, 2] / means[:, 3] - means[:, 0] / means[:, 1]
+    low, high = (float(end) / before for end in np.quantile(changes, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]))
+    method = f"{len(queries)} common queries, paired bootstrap of both retentions"
+    return Difference(after.metric, before, after.value, after.value / before - 1, low, high, (high - low) / 2, method)
 
 
 def _from_intervals(old: Measurement, new: Measurement) -> Difference:
     """Return a difference of two figures with intervals of their own: apart only where these do not touch."""
     assert old.value and new.value is not None
-    if None in (old.low, old.high, new.low, new.high):
-        return Difference(
-            new.metric, old.value, new.value, new.value / old.value - 1, reason="no interval: no word on noise"
-        )
-    assert old.low is not None and old.high is not None and new.low is not None and new.high is not None
+    value = new.value / old.value - 1
+    if old.low is None or old.high is None or new.low is None or new.high is None:
+        return Difference(new.metric, old.value, new.value, value, reason="no interval: no word on noise")
     low, high = (new.low - old.high) / old.value, (new.high - old.low) / old.value
     method = "intervals of two separate evaluations"
-    return Difference(new.metric, old.value, new.value, new.value / old.value - 1, low, high, (high - low) / 2, method)
+    return Difference(new.metric, old.value, new.value, value, low, high, (high - low) / 2, method)
 
 
 def _devices(old: Side, new: Side) -> Iterator[Compared]:
     if old.report is None or new.report is None:
         return
     for device in new.report.devices:
-        before = next((one for one in old.report.devices if one.device == device.device), None)
-        if before is None:
+        other = next((entry for entry in old.report.devices if entry.device == device.device), None)
+        if other is None:
             continue
-        same = before.fingerprint == device.fingerprint
-        calibration = device.calibration or (before.calibration if same else None)
-        for one in device.measurements:
-            was = before.find(one.metric, old.report.subject)
-            if one.model != new.report.subject or was is None or one.value is None or was.value is None:
+        same = other.fingerprint == device.fingerprint
+        calibration = device.calibration or (other.calibration if same else None)
+        for after in device.measurements:
+            before = other.find(after.metric, old.report.subject)
+            if after.model != new.report.subject or before is None or after.value is None or before.value is None:
                 continue
-            if one.kind == "counted" and was.kind == "counted":
-                change = exact_difference(one, was)
+            if after.kind == "counted" and before.kind == "counted":
+                change = exact_difference(after, before)
             else:
-                change = timed_difference(one, was, same_machine=same, calibration=calibration)
-            yield _placed(change, device.device, one)
+                change = timed_difference(after, before, same_machine=same, calibration=calibration)
+            yield _placed(change, device.device, after)
 
 
-def _placed(change: Difference, section: str, one: Measurement) -> Compared:
-    better = METRICS[one.metric].better if one.metric in METRICS else "higher"
+def _placed(change: Difference, section: str, measurement: Measurement) -> Compared:
+    better = METRICS[measurement.metric].better if measurement.metric in METRICS else "higher"
     fields: dict[str, Any] = dict(vars(change))
-    return Compared(**fields, section=section, unit=one.unit, better=better)
+    return Compared(**fields, section=section, unit=measurement.unit, better=better)
 
 
 def _meaning(row: Compared) -> str:
     if row.value is None or row.apart is None:
         return row.reason
     if not row.apart:
-        tell = f"; {row.smallest:.1%} could be told" if row.smallest else ""
-        return "the same" if row.value == 0 else f"within the noise{tell}"
+        smallest = f"; the smallest that could be distinguished is {row.smallest:.1%}" if row.smallest else ""
+        return "the same" if row.value == 0 else f"within the noise{smallest}"
     improved = (row.value < 0) == (row.better == "lower")
     return "better" if improved else "worse"
-
-
-def _shown(value: float | None, unit: str) -> str:
-    return f"{value:.4f}" if unit == "1" and value is not None else format_quantity(value, unit)
 
 
 def _evaluation_folder(run: Path) -> Path:

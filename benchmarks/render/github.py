@@ -10,7 +10,7 @@ _COMMANDS = {"fail": "error", "inconclusive": "warning"}
 
 
 def annotations(verdict: Verdict) -> list[str]:
-    """Return a workflow command for each limit that was not kept, pointing at its line in the budget file."""
+    """Return a workflow command for each limit that was not met, pointing at its line in the budget file."""
     return [_annotation(check) for check in verdict.checks if check.outcome != "pass"]
 
 
@@ -20,14 +20,14 @@ def summary(verdict: Verdict) -> str:
     marks = {"pass": "✅ pass", "FAIL": "❌ **fail**", "inconclusive": "⚠️ inconclusive"}
     rows = [[row[0], marks[row[1]], *row[2:]] for row in table.rows]
     title = f"pocketrank gate: {verdict.verdict}"
-    baseline = f", baseline {verdict.baseline}" if verdict.baseline else ""
+    baseline = f", baseline release {verdict.baseline}" if verdict.baseline else ""
     note = f"{verdict.subject} against {verdict.budget}{baseline}"
     return "\n".join(markdown_table(Table(title, table.columns, rows, note))) + "\n"
 
 
 def _annotation(check: Check) -> str:
-    found = _PLACE.match(check.place)
-    where = {"file": found["file"], "line": found["line"]} if found and found["line"] != "0" else {}
+    match = _PLACE.match(check.place)
+    where = {"file": match["file"], "line": match["line"]} if match and match["line"] != "0" else {}
     device = f" on {check.device}" if check.device else ""
     where["title"] = f"{check.metric}{device}: {check.outcome}"
     advice = f" What would help: {check.advice}." if check.advice else ""

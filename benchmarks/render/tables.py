@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ...runtime.units import format_interval, format_quantity
 from ..gate.judge import Verdict
 from ..records.metrics import METRICS, Measurement
-from ..records.report import DeviceReport, Report
+from ..records.report import DeviceReport, Report, SweepPoint
 
 # The lines of the short table, in order.
 _SHORT = (
@@ -22,6 +22,14 @@ _SHORT = (
     "model_rss",
     "energy_per_query",
 )
+_OVERHEAD = {
+    "latency_p50": "one query through the harness, with an empty model",
+    "instructions_per_query": "one query through the harness, with an empty model",
+    "cpu_per_query": "processor time of it",
+    "cold_start_import": "importing numpy, tokenizers and onnxruntime",
+    "interpreter_rss": "memory of Python and the worker",
+    "libraries_rss": "memory that the libraries add",
+}
 _MARKS = {"pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive"}
 
 
@@ -51,18 +59,18 @@ def device_table(report: Report, device: DeviceReport) -> Table:
 
 
 def comparison_table(report: Report, title: str) -> Table:
-    """Return what a release manager asks first: the reference model against the subject, and their ratio.
+    """Return what a release manager asks first: the reference model, the subject, and their ratio.
 
     Quality and bytes come first, then the first device's costs.
     """
     subject, reference = report.subject, report.reference
     device = report.devices[0]
-    quality = {one.metric: one for one in report.quality}
+    quality = {measurement.metric: measurement for measurement in report.quality}
     teacher_quality = quality.get("ndcg10_teacher")
     rows = [_shipped_row(report, reference, subject)]
-    for name, label in (("asymmetric", "teacher's documents"), ("symmetric", "its own documents")):
-        one = quality.get(f"ndcg10_{name}")
-        rows.append([f"nDCG@10, {label}", _plain(teacher_quality), _plain(one), _percent(one, teacher_quality)])
+    for mode in ("asymmetric", "symmetric"):
+        ndcg = quality.get(f"ndcg10_{mode}")
+        rows.append([f"nDCG@10, {mode}", _plain(teacher_quality), _plain(ndcg), _percent(ndcg, teacher_quality)])
     for metric, label in (
         ("latency_p50", "p50 latency, text to vector"),
         ("cold_start", "cold start"),
@@ -72,7 +80,8 @@ def comparison_table(report: Report, title: str) -> Table:
         old, new = device.find(metric, reference), device.find(metric, subject)
         rows.append([label, _plain(old), _plain(new), _percent(new, old)])
     columns = ["", reference or "teacher", subject, f"{subject} / {reference}" if reference else "ratio"]
-    return Table(f"{title} on {device.device} ({_machine(device)})", columns, rows, _note(report, device))
+    note = f"{_note(report, device)} Symmetric: documents encoded by the student; asymmetric: by the teacher."
+    return Table(f"{title} on {device.device} ({_machine(device)})", columns, rows, note)
 
 
 def _shipped_row(report: Report, reference: str, subject: str) -> list[str]:
@@ -82,11 +91,33 @@ def _shipped_row(report: Report, reference: str, subject: str) -> list[str]:
     return ["shipped bytes (model + tokenizer)", *cells, ratio]
 
 
-def _plain(one: Measurement | None) -> str:
-    if one is None or one.value is None:
+def format_figure(value: float | None, unit: str) -> str:
+    """Return a value for people: ratios and quality with four digits, quantities with three and their unit."""
+    return f"{value:.4f}" if unit == "1" and value is not None else format_quantity(value, unit)
+
+
+def format_bounds(measurement: Measurement) -> str:
+    """Return the interval for people, or nothing where there is none or it is a single number."""
+    low, high = measurement.low, measurement.high
+    return format_interval(low, high, measurement.unit) if low != high else ""
+
+
+def _plain(measurement: Measurement | None) -> str:
+    if measurement is None or measurement.value is None:
         return "-"
-    mark = " (estimate)" if one.kind == "estimated" else " (emulated)" if one.kind == "emulated" else ""
-    return (f"{one.value:.4f}" if one.unit == "1" else format_quantity(one.value, one.unit)) + mark
+    return format_figure(measurement.value, measurement.unit) + _mark(measurement)
+
+
+def _cell(measurement: Measurement | None) -> str:
+    if measurement is None or measurement.value is None:
+        return "-"
+    bounds = format_bounds(measurement)
+    shown = format_quantity(measurement.value, measurement.unit) + _mark(measurement)
+    return shown + (f" [{bounds}]" if bounds else "")
+
+
+def _mark(measurement: Measurement) -> str:
+    return f" ({measurement.kind})" if measurement.kind in ("estimated", "emulated") else ""
 
 
 def _percent(new: Measurement | None, old: Measurement | None) -> str:
@@ -112,7 +143,7 @@ def markdown(report: Report, verdict: Verdict | None = None) -> str:
     for device in report.devices:
         parts += markdown_table(device_table(report, device))
     if report.quality:
-        rows = [[one.metric, _cell(one), one.method] for one in report.quality]
+        rows = [[measurement.metric, _cell(measurement), measurement.method] for measurement in report.quality]
         parts += markdown_table(Table("Quality", ["metric", "value", "method"], rows))
     for missing in report.unavailable:
         parts += [f"{missing.device} was not measured: {missing.reason}", ""]
@@ -133,18 +164,8 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def _bytes(report: Report, name: str) -> str:
-    model = next(one for one in report.models if one.name == name)
+    model = next(model for model in report.models if model.name == name)
     return format_quantity(model.model_bytes + model.tokenizer_bytes, "B")
-
-
-def _cell(one: Measurement | None) -> str:
-    if one is None:
-        return "-"
-    if one.value is None:
-        return "-"
-    mark = " (estimate)" if one.kind == "estimated" else " (emulated)" if one.kind == "emulated" else ""
-    bounds = format_interval(one.low, one.high, one.unit) if one.low != one.high else ""
-    return format_quantity(one.value, one.unit) + mark + (f" [{bounds}]" if bounds else "")
 
 
 def _machine(device: DeviceReport) -> str:
@@ -154,13 +175,76 @@ def _machine(device: DeviceReport) -> str:
 
 
 def _note(report: Report, device: DeviceReport) -> str:
-    subject = [one for one in device.measurements if one.model == report.subject]
-    notes = [f"{len(device.runs)} processes, models taking turns; values with 95 % intervals"]
-    unstable = sorted({one.stability for one in subject if one.stability != "stable"})
+    subject = [measurement for measurement in device.measurements if measurement.model == report.subject]
+    notes = [f"{len(device.runs)} processes, models interleaved; values with 95 % intervals"]
+    unstable = sorted({row.stability for row in subject if row.stability != "stable"})
     notes += [f"not stable: {text}" for text in unstable[:2]]
-    for one in subject:
-        if one.value is None and one.reason and one.metric in _SHORT:
-            notes.append(f"{one.metric}: {one.reason}")
-        if one.metric == "energy_per_query" and one.value is not None:
-            notes.append(f"energy: {one.source}, {one.method}")
+    for row in subject:
+        if row.value is None and row.reason and row.metric in _SHORT:
+            notes.append(f"{row.metric}: {row.reason}")
+        if row.metric == "energy_per_query" and row.value is not None:
+            notes.append(f"energy: {row.source}, {row.method}")
     return ". ".join(notes) + "."
+
+
+def extra_tables(device: DeviceReport) -> list[Table]:
+    """Return the tables of what was measured besides the main figures; none when nothing was."""
+    tables = [_limits(device), _golden(device), _sweeps(device), _sustained(device), _overhead(device)]
+    return [table for table in tables if table.rows]
+
+
+def _limits(device: DeviceReport) -> Table:
+    return Table(f"{device.device}: limits of the emulation", ["", ""], list(map(list, device.limits.items())))
+
+
+def _golden(device: DeviceReport) -> Table:
+    rows = [[replay.model, "ok" if replay.passed else "DIFFERENT", replay.detail] for replay in device.golden]
+    return Table(f"{device.device}: golden vectors", ["model", "", "how it stands"], rows)
+
+
+def _sweeps(device: DeviceReport) -> Table:
+    columns = ["sweep", "model", "p50 of a call", "texts/s", "peak RSS", "instructions a text", "tokens"]
+    return Table(f"{device.device}: sweeps", columns, [_sweep_row(point) for point in device.sweeps])
+
+
+def _sweep_row(point: SweepPoint) -> list[str]:
+    label = f"{point.axis} {point.value}"
+    if point.reason:
+        return [label, point.model, "-", "-", "-", "-", point.reason]
+    mark = " (emulated)" if point.kind == "emulated" and point.throughput is not None else ""
+    bounds = format_interval(point.throughput_low, point.throughput_high, "1/s")
+    return [
+        label,
+        point.model,
+        format_quantity(point.latency_p50, "s"),
+        format_quantity(point.throughput, "1/s") + mark + (f" [{bounds}]" if bounds else ""),
+        format_quantity(point.peak_rss, "B"),
+        format_quantity(point.instructions, "instructions"),
+        f"{point.mean_tokens:g}",
+    ]
+
+
+def _sustained(device: DeviceReport) -> Table:
+    rows = []
+    for run in device.sustained:
+        seconds = run.windows[-1].start if run.windows else 0.0
+        change = "-" if run.change is None else f"{run.change:+.1%}"
+        clock = _range([window.megahertz for window in run.windows], "MHz")
+        heat = _range([window.celsius for window in run.windows], "°C")
+        rows.append([run.model, f"{seconds:.0f} s", change, clock, heat, run.verdict])
+    columns = ["model", "lasted", "throughput, last to first quarter", "clock", "temperature", "verdict"]
+    return Table(f"{device.device}: sustained", columns, rows)
+
+
+def _range(values: Sequence[float | None], unit: str) -> str:
+    known = [value for value in values if value is not None]
+    return f"{min(known):.0f} … {max(known):.0f} {unit}" if known else "not shown"
+
+
+def _overhead(device: DeviceReport) -> Table:
+    by_metric = {row.metric: row for row in device.overhead if row.value is not None}
+    rows = [
+        [metric, _plain(by_metric[metric]), meaning] for metric, meaning in _OVERHEAD.items() if metric in by_metric
+    ]
+    note = "Included in every figure above: it is the floor that no model can go below."
+    return Table(f"{device.device}: the harness itself", ["", "value", "what it is"], rows, note)

@@ -1,188 +1,92 @@
-"""Plots as SVG files that stand alone: lines and points over one axis, several panels in a row.
+"""The plot of a vocabulary's candidates: bytes, tokens per query, split and unknown words against size."""
 
-Colours follow the reader's light or dark scheme. The same values always give the same bytes.
-"""
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import html
-import itertools
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
-Format = Callable[[float], str]
-
-_STYLE = (
-    ":root{--ink:#16161a;--soft:#5b5a57;--grid:#ecebe7;--back:#fff;"
-    "--c1:#2a78d6;--c2:#eb6834;--c3:#1baf7a;--c4:#b07800;--c5:#4a3aa7;--c6:#e87ba4}"
-    "@media(prefers-color-scheme:dark){:root{--ink:#f3f2ee;--soft:#bdbcb6;--grid:#373733;--back:#1e1e1c;"
-    "--c1:#3987e5;--c2:#d95926;--c3:#199e70;--c4:#c98500;--c5:#9085e9;--c6:#d55181}}"
-    "text{font:11px system-ui,sans-serif;fill:var(--soft)}.name{fill:var(--ink)}.end{text-anchor:end}"
-    ".middle{text-anchor:middle}.grid{stroke:var(--grid)}.axis{stroke:var(--soft)}"
-    ".level{stroke:var(--soft);stroke-dasharray:4 4}.line{fill:none;stroke-width:2}.back{fill:var(--back)}"
-    + "".join(f".f{number}{{fill:var(--c{number})}}.s{number}{{stroke:var(--c{number})}}" for number in range(1, 7))
+_PANELS: tuple[tuple[str, str, str, float], ...] = (  # key of the report, title, format, unit
+    ("table_bytes", "token table in int8, kB", "{:,.0f}", 1e3),
+    ("tokens_per_query", "tokens per query", "{:.1f}", 1),
+    ("split_rate", "words of more than one token", "{:.0%}", 1),
+    ("unknown_rate", "unknown words", "{:.3%}", 1),
+    ("score", "score (smaller is better)", "{:.2f}", 1),
 )
-_TOP, _BOTTOM, _LEFT, _RIGHT = 30, 46, 58, 18
-_LINE = 13  # height of a line of text
+# Colours as matplotlib writes them, and what stands for them in the file: light, dark.
+_COLOURS = {
+    "#16161a": ("--ink", "#16161a", "#f3f2ee"),
+    "#ecebe7": ("--grid", "#ecebe7", "#373733"),
+    "#fffffe": ("--back", "#ffffff", "#1e1e1c"),
+    "#2a78d6": ("--wordpiece", "#2a78d6", "#3987e5"),
+    "#eb6834": ("--unigram", "#eb6834", "#d95926"),
+}
+_INK, _GRID, _BACK, _WORDPIECE, _OTHER = _COLOURS
+_STYLE: "dict[RcKeyType, Any]" = {
+    "svg.hashsalt": "pocketrank",  # the same values always give the same bytes
+    "svg.fonttype": "none",  # text stays text
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _INK,
+    "axes.facecolor": _BACK,
+    "figure.facecolor": _BACK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": _GRID,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.1,
+    "figure.constrained_layout.w_pad": 0.1,
+}
 
 
-@dataclass(frozen=True)
-class Point:
-    """A value; `low` and `high` are its interval, `label` is written beside it, `marked` draws a ring around it."""
+def vocabulary_plot(kinds: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
+    """Return an SVG file of the candidates of each kind of tokenizer (`wordpiece`, `unigram`); the chosen has a ring.
 
-    x: float
-    y: float
-    low: float | None = None
-    high: float | None = None
-    label: str = ""
-    marked: bool = False
+    `kinds` holds rows of the table `candidates` of the vocabulary's report, in the order of their sizes.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-
-@dataclass(frozen=True)
-class Series:
-    """Points of one colour; joined by a line unless `joined` is off. Without a name they belong to another series."""
-
-    name: str
-    points: tuple[Point, ...]
-    joined: bool = True
-    colour: int = 1  # 1 … 6
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One plot. `levels` are named heights across it, such as a baseline without bytes."""
-
-    title: str
-    x_title: str
-    series: tuple[Series, ...]
-    x_format: Format = field(default=lambda value: f"{value:g}")
-    y_format: Format = field(default=lambda value: f"{value:g}")
-    levels: tuple[tuple[str, float], ...] = ()
-    logarithmic: bool = False  # the x axis
-    from_zero: bool = False  # the y axis
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure((8.4, 4.6))
+        panels = list(figure.subplots(2, 3).flat)
+        for (key, title, form, unit), axes in zip(_PANELS, panels, strict=False):
+            for kind, rows in sorted(kinds.items(), reverse=True):
+                colour = _WORDPIECE if kind == "wordpiece" else _OTHER
+                points = [(row["size"], row[key] / unit, row["chosen"]) for row in rows]
+                axes.plot(*zip(*(point[:2] for point in points), strict=True), "o-", color=colour, ms=4, label=kind)
+                for size, value, _ in filter(lambda point: point[2], points):
+                    ring = {"marker": "o", "markersize": 10, "fillstyle": "none", "color": _INK, "clip_on": False}
+                    axes.plot(size, value, **ring, gid=f"chosen-{kind}-{key}")
+            axes.set(title=title, xlabel="tokens")
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _, form=form: form.format(value)))
+            if key == "unknown_rate":
+                axes.set_ylim(0, max(axes.dataLim.y1 * 1.1, 1e-4))
+        panels[-1].axis("off")
+        handles, labels = panels[0].get_legend_handles_labels()
+        panels[-1].legend(handles, labels, loc="center left", title="ring: the chosen size")
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return _themed(stream.getvalue()).encode("utf-8")
 
 
-def svg(panels: Sequence[Panel], width: int = 640, height: int = 380, columns: int = 1) -> bytes:
-    """Return the panels as one SVG file, `columns` in a row, each `width` x `height`."""
-    rows = math.ceil(len(panels) / columns)
-    parts = [
-        f'<g transform="translate({index % columns * width} {index // columns * height})">'
-        + "".join(_panel(panel, width, height))
-        + "</g>"
-        for index, panel in enumerate(panels)
-    ]
-    whole = (columns if len(panels) > 1 else 1) * width, rows * height
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{whole[0]}" height="{whole[1]}" '
-        f'viewBox="0 0 {whole[0]} {whole[1]}" role="img">'
-    )
-    back = f'<rect class="back" width="{whole[0]}" height="{whole[1]}"/>'
-    return "\n".join([head, f"<style>{_STYLE}</style>", back, *parts, "</svg>", ""]).encode("utf-8")
-
-
-def _panel(panel: Panel, width: int, height: int) -> list[str]:
-    points = [point for series in panel.series for point in series.points]
-    values = [value for point in points for value in (point.y, point.low, point.high) if value is not None]
-    values += [level for _, level in panel.levels]
-    y_low, y_high = _padded(min(values), max(values))
-    y_low = 0.0 if panel.from_zero else y_low
-    places = [_place(panel, point.x) for point in points]
-    x_low, x_high = _padded(min(places), max(places))
-    bottom, right = height - _BOTTOM, width - _RIGHT
-    named = [series for series in panel.series if series.name]
-    top = _TOP + _LINE * max(len(named) - 1, 0)  # the names of the series stand above the plot
-
-    def across(x: float) -> float:
-        return _LEFT + (_place(panel, x) - x_low) / (x_high - x_low) * (right - _LEFT)
-
-    def up(y: float) -> float:
-        return top + (y_high - y) / (y_high - y_low) * (bottom - top)
-
-    parts = [_text(panel.title, _LEFT, 16, "name")]
-    for tick in _ticks(y_low, y_high):
-        parts.append(_line(_LEFT, up(tick), right, up(tick), "grid"))
-        parts.append(_text(panel.y_format(tick), _LEFT - 7, up(tick) + 4, "end"))
-    for tick in _x_ticks(panel, sorted({point.x for point in points}), across):
-        parts.append(_line(across(tick), bottom, across(tick), bottom + 4, "axis"))
-        parts.append(_text(panel.x_format(tick), across(tick), bottom + 16, "middle"))
-    parts.append(_line(_LEFT, bottom, right, bottom, "axis"))
-    parts.append(_text(panel.x_title, (_LEFT + right) / 2, height - 10, "middle"))
-    taken: list[tuple[float, float]] = []
-    for name, level in panel.levels:
-        parts.append(_line(_LEFT, up(level), right, up(level), "level"))
-        parts.append(_text(name, _LEFT + 6, _free(_LEFT + 6, up(level) - 4, taken), ""))
-    for series in panel.series:
-        parts += _drawn(series, across, up, taken, right)
-    for number, series in enumerate(named):
-        parts.append(_text(series.name, right, 16 + number * _LINE, f"end f{series.colour}"))
-    return parts
-
-
-def _drawn(
-    series: Series,
-    across: Callable[[float], float],
-    up: Callable[[float], float],
-    taken: list[tuple[float, float]],
-    right: float,
-) -> list[str]:
-    parts = []
-    ordered = sorted(series.points, key=lambda point: (point.x, point.y))
-    if series.joined and len(ordered) > 1:
-        path = " ".join(f"{across(point.x):.1f},{up(point.y):.1f}" for point in ordered)
-        parts.append(f'<polyline class="line s{series.colour}" points="{path}"/>')
-    for point in ordered:
-        x, y = across(point.x), up(point.y)
-        if point.low is not None and point.high is not None:
-            parts.append(_line(x, up(point.low), x, up(point.high), f"s{series.colour}"))
-        parts.append(f'<circle class="f{series.colour}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
-        if point.marked:
-            parts.append(f'<circle class="line s{series.colour}" cx="{x:.1f}" cy="{y:.1f}" r="8"/>')
-        if point.label:
-            to_left = x > 0.65 * right
-            place = x + (-9 if to_left else 9)
-            parts.append(_text(point.label, place, _free(place, y + 4, taken), "name end" if to_left else "name"))
-    return parts
-
-
-def _free(x: float, y: float, taken: list[tuple[float, float]]) -> float:
-    """Return the nearest height above `y` where no other text stands, and keep it."""
-    while any(abs(y - other) < _LINE and abs(x - place) < 150 for place, other in taken):
-        y -= 4
-    taken.append((x, y))
-    return y
-
-
-def _place(panel: Panel, x: float) -> float:
-    return math.log10(x) if panel.logarithmic else x
-
-
-def _x_ticks(panel: Panel, values: Sequence[float], across: Callable[[float], float]) -> list[float]:
-    """Return the values themselves where they are few and stand apart, round numbers elsewhere."""
-    apart = all(across(after) - across(before) > 34 for before, after in itertools.pairwise(values))
-    if len(values) <= 8 and apart:
-        return list(values)
-    if not panel.logarithmic:
-        return _ticks(values[0], values[-1])
-    exponents = range(math.floor(math.log10(values[0])), math.ceil(math.log10(values[-1])) + 1)
-    found = [step * 10.0**exponent for exponent in exponents for step in (1, 2, 5)]
-    return [tick for tick in found if values[0] <= tick <= values[-1]] or [values[0], values[-1]]
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    rough = (high - low) / 4 or 1.0
-    size = 10 ** math.floor(math.log10(rough))
-    step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough * 0.8)
-    first = math.ceil(low / step - 1e-9)
-    return [round(index * step, 12) for index in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def _padded(low: float, high: float) -> tuple[float, float]:
-    pad = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
-    return low - pad, high + pad
-
-
-def _text(text: str, x: float, y: float, kind: str) -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{html.escape(text)}</text>'
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
-    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+def _themed(svg: str) -> str:
+    """Let the colours of a plot follow the reader's light or dark scheme."""
+    light, dark = ("".join(f"{entry[0]}:{entry[place]};" for entry in _COLOURS.values()) for place in (1, 2))
+    for colour, (name, *_) in _COLOURS.items():
+        svg = svg.replace(colour, f"var({name})")
+    style = f"<style>svg{{{light}}}@media (prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
+    return svg.replace("<defs>", f"{style}<defs>", 1)

@@ -20,10 +20,10 @@ from ..settings import VocabularySettings
 from ..stage import StageContext
 from ..teacher.source import resolve_teacher
 from .output import VocabularyOutput
+from .plot import vocabulary_plot
 from .size_choice import SPLIT_WEIGHT, TABLE_WEIGHT, UNKNOWN_WEIGHT, Candidate, _measure, _Texts, choose
 from .tokenizer_file import MAX_WORD_CHARACTERS, SPECIAL_TOKENS, WordCounter, unigram_tokenizer, wordpiece_tokenizer
 from .unigram import learn_unigram
-from .vocabulary_plot import vocabulary_plot
 from .wordpiece import CONTINUATION, learn_pieces, piece_counts, prune, spellable
 
 

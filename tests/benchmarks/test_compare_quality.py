@@ -1,4 +1,4 @@
-"""Two bundles asked the same queries: shares of the teacher are compared query by query, too."""
+"""Two bundles with the same queries: retention is compared query by query, too."""
 
 from pathlib import Path
 
@@ -8,26 +8,28 @@ from pocketrank.benchmarks.render.compare import Side, compare
 
 
 def side(figures: dict[str, np.ndarray], **per_query: np.ndarray) -> Side:
-    share = float(figures["symmetric"].mean() / figures["teacher"].mean())
+    retention = float(figures["symmetric"].mean() / figures["teacher"].mean())
     entry = Measurement(
         metric="ndcg10_retention_symmetric",
-        value=share,
+        value=retention,
         unit="1",
         method="",
         count=200,
         kind="counted",
-        low=share - 0.1,
-        high=share + 0.1,
+        low=retention - 0.1,
+        high=retention + 0.1,
         level=0.95,
     )
-    known = {name: {str(place): float(one) for place, one in enumerate(values)} for name, values in per_query.items()}
+    known = {
+        name: {str(index): float(value) for index, value in enumerate(values)} for name, values in per_query.items()
+    }
     return Side(Path("side"), None, (), (entry,), known)
 
 
-def test_a_small_difference_on_every_query_is_told_apart_only_by_pairs() -> None:
-    dice = np.random.default_rng(1)
-    teacher = dice.uniform(0.2, 1.0, 200)
-    first = {"teacher": teacher, "symmetric": teacher * dice.uniform(0.7, 1.0, 200)}
+def test_a_small_difference_on_every_query_is_distinguished_only_by_pairs() -> None:
+    rng = np.random.default_rng(1)
+    teacher = rng.uniform(0.2, 1.0, 200)
+    first = {"teacher": teacher, "symmetric": teacher * rng.uniform(0.7, 1.0, 200)}
     second = {"teacher": teacher, "symmetric": first["symmetric"] * 0.97}
     (alone,) = compare(side(first), side(second))
     assert alone.apart is False

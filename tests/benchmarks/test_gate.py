@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pocketrank.benchmarks.gate import budget as budgets
 from pocketrank.benchmarks.gate import judge as gate
-from pocketrank.benchmarks.gate import junit
+from pocketrank.benchmarks.gate import judge_report, junit
 from pocketrank.benchmarks.measure import model_files as models
 from pocketrank.benchmarks.records import report
 from pocketrank.runtime.errors import InputError
@@ -315,6 +315,22 @@ def test_verdicts_are_written_and_read(write, tmp_path):
     (tmp_path / "verdict.json").write_text("{}", encoding="utf-8")
     with pytest.raises(InputError, match="not a verdict"):
         gate.read_verdict(tmp_path / "verdict.json")
+
+
+def test_a_report_is_judged_by_path(write, tmp_path):
+    """The door for Python: paths as text or `Path`, or what was read from them, and the errors of the command line."""
+    found = make_report(timed(QUIET, factor=1.15), bundle=[one("shipped_bytes", 5, "B", kind="counted")])
+    report.write_report(tmp_path / "report.json", found)
+    report.write_report(tmp_path / "baseline.json", make_report(timed(QUIET)))
+    limits = write('[bundle]\nshipped_bytes = "10 B"\n[regression]\nlatency_p50 = "10 %"\n')
+    by_path = judge_report(str(tmp_path / "report.json"), limits.path, tmp_path / "baseline.json")
+    assert (by_path.verdict, by_path.exit_code, by_path.baseline) == ("fail", 1, "baseline.json")
+    read = judge_report(found, limits, make_report(timed(QUIET)), baseline_name="baseline.json")
+    assert read == by_path
+    bundle = write_bundle(tmp_path / "old")
+    assert judge_report(found, limits, bundle).verdict == "inconclusive"  # a bundle alone has no times
+    with pytest.raises(InputError, match="is not a benchmark report"):
+        judge_report(bundle / "manifest.json", limits)
 
 
 def test_the_shipped_budget_is_readable():

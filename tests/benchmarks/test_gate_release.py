@@ -104,7 +104,7 @@ def test_taking_turns_shows_what_the_weather_hides(factor, verdict, tmp_path):
     limits = budget_of(tmp_path, '[regression]\nlatency_p50 = "5 %"\n')
     beside = gate.judge(in_turns(new * factor, old), limits, old_bundle())
     assert beside.verdict == verdict
-    assert "25 pairs, taking turns" in beside.checks[0].method
+    assert "25 interleaved pairs" in beside.checks[0].method
     if factor < 1:
         return
     # The same figures as two separate reports say nothing.
@@ -221,6 +221,12 @@ def test_the_action_passes_inputs_as_variables():
     }
 
 
+def test_the_action_installs_what_its_page_needs():
+    text = (REPOSITORY / "action.yml").read_text(encoding="utf-8")
+    assert '"${GITHUB_ACTION_PATH}[report]"' in text
+    assert "--html" in text
+
+
 def test_gating_an_older_bundle_in_turns(pocketrank, tmp_path):
     new, old = write_bundle(tmp_path / "run" / "bundle"), write_bundle(tmp_path / "old")
     path = tmp_path / "budget.toml"
@@ -292,7 +298,7 @@ def test_quality_is_compared_query_by_query_where_it_can():
     (together,) = compare.compare(side(figure[:1], {"symmetric": old}), side(figure[1:], {"symmetric": new}))
     assert together.apart is True
     assert together.low < together.value < together.high
-    assert "200 queries that both were asked" in together.method
+    assert "200 common queries" in together.method
     # The same queries in another order are the same queries.
     value, low, high, count = compare.paired_quality(old, dict(reversed(new.items())))
     assert (count, low < value < high) == (200, True)

@@ -397,7 +397,7 @@ def test_command_line_measures_and_says_it_in_json(pocketrank, bundle, tmp_path)
     table = pocketrank("benchmark", bundle, *words)
     assert table.returncode == 0
     assert "latency_p50" in table.stdout
-    assert "models taking turns" in table.stdout
+    assert "models interleaved" in table.stdout
     wrong = pocketrank("benchmark", bundle, "--device", "raspberry-pi-6")
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("pocketrank: error: there is no device 'raspberry-pi-6'; did you mean")

@@ -1,17 +1,22 @@
 """The HTML page of a report: whole, loading nothing, and text in it stays text."""
 
 import dataclasses
-import re
+import importlib.util
+import tomllib
 from html.parser import HTMLParser
+from pathlib import Path
 
+import pytest
 from builders.reports import make_report, one
+from builders.tiny_recipe import REPOSITORY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pocketrank.benchmarks.gate import budget as budgets
 from pocketrank.benchmarks.gate import judge as gate
 from pocketrank.benchmarks.records import report
-from pocketrank.benchmarks.render import charts, markup
+from pocketrank.benchmarks.render import charts
 from pocketrank.benchmarks.render import page as html
+from pocketrank.runtime.errors import UnavailableError
 
 FACTS = report.ModelFacts("m", "subject", 1000, "0" * 64, 200, "0" * 64, 256)
 
@@ -71,17 +76,40 @@ def test_the_page_is_whole_and_loads_nothing(tmp_path):
     assert "url(" not in page
     assert "http://" not in page.replace("http-equiv", "")
     assert names >= {"svg", "circle", "rect", "table"}
-    assert "prefers-color-scheme:dark" in page
+    assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
 
 
-@given(st.text(), st.text())
-def test_text_stays_text(text, value):
-    element = markup.tag("p", text, title=value)
+@given(st.text(min_size=1))
+@settings(max_examples=25, deadline=None)
+def test_text_stays_text(text):
+    found = make_report(one("latency_p50", 1e-3))
+    page = html.html_page(dataclasses.replace(found, code=text)).decode("utf-8")
     reader = Elements()
-    reader.feed(element)
-    assert [name for name, _ in reader.tags] == ["p"]
+    reader.feed(page)
+    plain = Elements()
+    plain.feed(html.html_page(found).decode("utf-8"))
+    assert reader.tags == plain.tags
     assert reader.open == []
+
+
+def test_the_same_report_gives_the_same_bytes():
+    assert html.html_page(hostile_report()) == html.html_page(hostile_report())
+
+
+def test_the_wheel_has_template_and_style_sheet():
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    folder = Path(html.__file__).parent
+    matched = {
+        path for pattern in settings["package-data"]["pocketrank.benchmarks.render"] for path in folder.glob(pattern)
+    }
+    assert {path for path in folder.iterdir() if path.is_file() and path.suffix != ".py"} == matched
+
+
+def test_without_jinja2_the_message_names_the_extra(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UnavailableError, match=r"run: pip install 'pocketrank\[report\]'"):
+        html.html_page(make_report(one("latency_p50", 1e-3)))
 
 
 @given(st.lists(st.floats(1e-6, 1e9), min_size=1, max_size=6), st.floats(0.01, 1))
@@ -91,12 +119,12 @@ def test_charts_stay_inside_their_frame(xs, y):
     rows = [charts.Row("r", tuple(xs))]
     for drawing in (
         charts.scatter(points, "x", "y", "{:g}".format),
-        charts.strips(rows, "{:g}".format),
+        charts.dot_rows(rows, "{:g}".format, "all", logarithmic=True),
+        charts.dot_rows([charts.Row("r", (y,), y - 0.01, y + 0.01)], "{:g}".format, "one"),
         charts.stacked_bars([charts.Row("r", (x,)) for x in xs], ("part",), "{:g}".format),
-        charts.intervals([charts.Row("r", (y,), y - 0.01, y + 0.01)], "{:g}".format),
         charts.lines([("a", [(x, y) for x in xs])], "x", "{:g}".format),
     ):
-        width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawing).groups())
-        for attribute, most in (("cx", width), ("x1", width), ("x2", width), ("cy", height), ("y1", height)):
-            for number in re.findall(rf' {attribute}="([^"]+)"', drawing):
-                assert -0.01 <= float(number) <= most + 0.01
+        for shape in drawing.shapes:
+            for names, most in ((("cx", "x1", "x2"), drawing.width), (("cy", "y1", "y2"), drawing.height)):
+                for name in names:
+                    assert -0.01 <= float(shape.attributes.get(name, 0)) <= most + 0.01

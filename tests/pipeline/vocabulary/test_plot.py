@@ -1,10 +1,9 @@
-"""Plots are files that stand alone: well-formed, the same bytes each time, with every value in its place."""
+"""The plot of a vocabulary is a file that stands alone: well-formed, the same bytes each time, every value in it."""
 
 import re
 import xml.etree.ElementTree as ElementTree
 
-from pocketrank.pipeline.vocabulary.plot import Panel, Point, Series, svg
-from pocketrank.pipeline.vocabulary.vocabulary_plot import vocabulary_plot
+from pocketrank.pipeline.vocabulary.plot import vocabulary_plot
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -24,30 +23,31 @@ def rows(*sizes: int, chosen: int) -> list[dict[str, float | bool]]:
     ]
 
 
-def circles(data: bytes, radius: str) -> list[ElementTree.Element]:
-    return [one for one in ElementTree.fromstring(data).iter(f"{SVG}circle") if one.get("r") == radius]
-
-
-def test_a_plot_puts_larger_values_higher_and_to_the_right() -> None:
-    points = (Point(1e6, 0.5, 0.4, 0.6, "small <b>"), Point(4e6, 0.7, label="large"))
-    panel = Panel("quality", "bytes", (Series("ours", points),), levels=(("BM25", 0.66),), logarithmic=True)
-    data = svg([panel])
-    assert data == svg([panel])
-    low, high = circles(data, "4")
-    assert float(low.get("cx", "")) < float(high.get("cx", ""))
-    assert float(low.get("cy", "")) > float(high.get("cy", ""))
-    assert b"small &lt;b&gt;" in data
-    assert b"BM25" in data
+def rings(data: bytes) -> list[str]:
+    groups = ElementTree.fromstring(data).iter(f"{SVG}g")
+    return [name for group in groups if (name := group.get("id", "")).startswith("chosen-")]
 
 
 def test_the_chosen_vocabulary_has_a_ring_in_every_panel() -> None:
-    data = vocabulary_plot({"wordpiece": rows(2048, 4096, 8192, chosen=4096), "unigram": rows(4096, chosen=0)})
-    assert len(circles(data, "4")) == 5 * 4
-    rings = circles(data, "8")
-    assert len(rings) == 5
-    assert {ring.get("class") for ring in rings} == {"line s1"}
-    assert not re.search(rb"nan|inf", data)
+    kinds = {"wordpiece": rows(2048, 4096, 8192, chosen=4096), "unigram": rows(4096, chosen=0)}
+    data = vocabulary_plot(kinds)
+    assert data == vocabulary_plot(kinds)
+    assert len(rings(data)) == 5
+    assert all(name.startswith("chosen-wordpiece-") for name in rings(data))
+    markers = [use for use in ElementTree.fromstring(data).iter(f"{SVG}use") if "wordpiece" in use.get("style", "")]
+    assert len(markers) == 5 * 3 + 1  # and one in the legend
+    assert b"unknown words" in data  # text is text
+    assert b"prefers-color-scheme:dark" in data
+    assert not re.search(rb"nan|inf|#2a78d6[^;]|20\d\d-\d\d-\d\d", data)
+
+
+def test_larger_values_stand_higher_and_to_the_right() -> None:
+    data = vocabulary_plot({"wordpiece": rows(2048, 8192, chosen=2048)})
+    uses = [use for use in ElementTree.fromstring(data).iter(f"{SVG}use") if "wordpiece" in use.get("style", "")]
+    small, large = uses[:2]  # of the first panel, bytes
+    assert float(small.get("x", "")) < float(large.get("x", ""))
+    assert float(small.get("y", "")) > float(large.get("y", ""))
 
 
 def test_one_candidate_alone_can_be_drawn() -> None:
-    assert len(circles(vocabulary_plot({"wordpiece": rows(512, chosen=512)}), "8")) == 5
+    assert len(rings(vocabulary_plot({"wordpiece": rows(512, chosen=512)}))) == 5
