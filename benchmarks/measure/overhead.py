@@ -4,30 +4,31 @@ The model casts its token ids to numbers. Through the same worker this costs wha
 reading the clock costs, so the rest of a figure is the model's own.
 """
 
+import dataclasses
 import json
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
-from ...devices.targets.base import Target
-from ..records.metrics import Measurement
-from ..records.report import Run
-from .aggregate import summarize
-from .worker_process import MeasureSettings, ModelFiles, request_for, run_worker
+from ..records.report import DeviceReport
+from .aggregate import aggregate_runs
+from .session import ModelFiles, Session
 
 NAME = "empty"
 _REPETITIONS = 3
 _INT64, _FLOAT = 7, 1  # element types of ONNX
 
 
-def measure_overhead(target: Target, settings: MeasureSettings, texts: Sequence[str], device: str) -> list[Measurement]:
-    """Return what the empty model measures on a device that is ready; `device` is its fingerprint."""
+def measure_overhead(session: Session, report: DeviceReport) -> DeviceReport:
+    """Add what the empty model measures on this device."""
+    if not session.settings.overhead:
+        return report
+    target = session.target
     with tempfile.TemporaryDirectory(prefix="pocketrank-empty-") as folder:
         model = write_empty_model(Path(folder))
-        request = request_for(model, target, settings, texts)
-        count = min(settings.repetitions, _REPETITIONS)
-        runs: list[Run] = [run_worker(target, request, settings.timeout)[0] for _ in range(count)]
-    return summarize(runs, NAME, device, target.timed, None, target.share)
+        session = dataclasses.replace(session, models=[model])
+        runs = [session.run_worker(model)[0] for _ in range(min(session.settings.repetitions, _REPETITIONS))]
+    rows = aggregate_runs(runs, NAME, report.fingerprint, target.has_wall_time, target.cpu_quota)
+    return dataclasses.replace(report, overhead=tuple(rows))
 
 
 def write_empty_model(folder: Path) -> ModelFiles:

@@ -2,13 +2,23 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...runtime.errors import InputError
 from ...runtime.files import read_text, sha256_bytes
 from ..records.report import TextFacts
 
-BUILT_IN = (
+
+@dataclass(frozen=True)
+class QueryTexts:
+    """Queries to measure with, and where they are from."""
+
+    texts: Sequence[str]
+    source: str = "texts of the caller"
+
+
+_QUESTIONS = (
     "merge two sorted lists",
     "how do I parse a date in a given format",
     "remove duplicates while keeping order",
@@ -42,6 +52,7 @@ BUILT_IN = (
     "truncate a number to two decimal places",
     "find the first element that satisfies a condition, or a default when there is none",
 )
+BUILT_IN = QueryTexts(_QUESTIONS, "built-in questions")
 
 
 def choose_texts(texts: Sequence[str], limit: int) -> list[str]:
@@ -52,8 +63,9 @@ def choose_texts(texts: Sequence[str], limit: int) -> list[str]:
     return [clean[index * len(clean) // limit] for index in range(limit)]
 
 
-def read_texts(path: Path) -> list[str]:
+def read_texts(path: Path) -> QueryTexts:
     """Read queries from a BEIR folder, a JSON Lines file with a "text" key, or a file with one text a line."""
+    source = path.name
     if path.is_dir():
         path = path / "queries.jsonl"
     lines = [line for line in read_text(path).split("\n") if line.strip()]
@@ -61,7 +73,7 @@ def read_texts(path: Path) -> list[str]:
         lines = [_text_of(path, number, line) for number, line in enumerate(lines, start=1)]
     if not lines:
         raise InputError(f"{path} holds no texts; put one text on a line")
-    return lines
+    return QueryTexts(lines, source)
 
 
 def text_facts(source: str, texts: Sequence[str]) -> TextFacts:

@@ -82,7 +82,6 @@ def test_intervals_scale_with_the_unit(values, factor):
 def test_one_process_has_no_interval():
     assert statistics.between_processes([3.0]) is None
     assert statistics.change([3.0], [3.0, 3.1]) is None
-    assert statistics.smallest_change([3.0], [3.0, 3.1]) is None
 
 
 @given(st.lists(FLOATS, min_size=2, max_size=10), st.lists(FLOATS, min_size=2, max_size=10))
@@ -99,7 +98,6 @@ def test_a_change_is_undone_by_the_change_back(new, old):
 def test_equal_processes_have_no_noise():
     change = statistics.change([2.0, 2.0], [2.0, 2.0])
     assert (change.value, change.low, change.high) == (0.0, 0.0, 0.0)
-    assert statistics.smallest_change([2.0, 2.0], [2.0, 2.0]) == 0.0
 
 
 def test_runs_of_the_same_thing_rarely_look_different():

@@ -7,11 +7,13 @@ import numpy as np
 import onnx
 import pytest
 from builders.miniature import MAX_LENGTH, write_bundle
-from pocketrank.benchmarks.measure import aggregate as summary
 from pocketrank.benchmarks.measure import model_files as models
 from pocketrank.benchmarks.measure import overhead, sustained, sweep
-from pocketrank.benchmarks.measure import run as measure
-from pocketrank.benchmarks.measure import throttling as conditions
+from pocketrank.benchmarks.measure.aggregate import aggregate_runs
+from pocketrank.benchmarks.measure.query_texts import QueryTexts
+from pocketrank.benchmarks.measure.run import measure
+from pocketrank.benchmarks.measure.session import WORKER, MeasureSettings
+from pocketrank.benchmarks.measure.throttling import throttle_reasons
 from pocketrank.benchmarks.records.report import Run, Window, read_report, write_report
 from pocketrank.devices.profile import read_profile
 from pocketrank.devices.targets.local import LocalTarget
@@ -20,7 +22,7 @@ from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.progress import NoProgress
 
 TEXTS = ["merge two sorted lists", "open a network connection", "random number", "read text from socket"]
-QUICK = measure.MeasureSettings(
+QUICK = MeasureSettings(
     repetitions=2, min_seconds=0.02, min_queries=60, warmup=2, energy="none", timeout=60, idle_seconds=0
 )
 
@@ -32,7 +34,7 @@ def bundle(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def worker():
-    spec = importlib.util.spec_from_file_location("worker", measure.WORKER)
+    spec = importlib.util.spec_from_file_location("worker", WORKER)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -51,7 +53,7 @@ def test_everything_beside_the_main_figures(bundle, tmp_path):
         sustained_seconds=0.4,
         sweeps={"length": (4, 12, 99), "batch": (1, 4), "threads": (1, 2)},
     )
-    report = measure.measure([models.find_model(bundle)], ["host"], settings, TEXTS, NoProgress())
+    report = measure([models.find_model(bundle)], ["host"], settings, QueryTexts(TEXTS), NoProgress())
     (device,) = report.devices
     empty = {one.metric: one for one in device.overhead}
     whole = device.find("latency_p50", "miniature")
@@ -114,17 +116,17 @@ def test_sweeps_are_read_strictly(words, message):
     with pytest.raises(InputError, match=message):
         sweep.parse_sweeps(words)
     with pytest.raises(ValueError, match="there is no sweep over 'thread'"):
-        measure.MeasureSettings(sweeps={"thread": (1,)})
+        MeasureSettings(sweeps={"thread": (1,)})
     with pytest.raises(ValueError, match="sweep length takes whole numbers from 3 up"):
-        measure.MeasureSettings(sweeps={"length": (2,)})
+        MeasureSettings(sweeps={"length": (2,)})
 
 
 def test_throttle_bits_in_words():
-    assert conditions.throttling(None) == []
-    assert conditions.throttling(0x50000) == []  # happened some time, not now
-    assert conditions.throttling(0x50005) == ["under-voltage", "throttled"]
-    assert conditions.throttling(0x80000, before=0x0) == ["soft temperature limit"]  # between the two readings
-    assert conditions.throttling(0x80000, before=0x80000) == []
+    assert throttle_reasons(None) == []
+    assert throttle_reasons(0x50000) == []  # happened some time, not now
+    assert throttle_reasons(0x50005) == ["under-voltage", "throttled"]
+    assert throttle_reasons(0x80000, before=0x0) == ["soft temperature limit"]  # between the two readings
+    assert throttle_reasons(0x80000, before=0x80000) == []
 
 
 def test_the_firmware_is_asked(worker, monkeypatch, tmp_path):
@@ -146,7 +148,7 @@ def run(worker, **after):
 
 def test_a_throttled_timing_is_not_stable(worker):
     def verdict(**after):
-        rows = summary.summarize([run(worker), run(worker, **after)], "m", "f", True, None)
+        rows = aggregate_runs([run(worker), run(worker, **after)], "m", "f")
         return next(one for one in rows if one.metric == "latency_p50").stability
 
     assert verdict() == "stable"
@@ -168,13 +170,13 @@ def test_sustained_runs_are_judged():
     assert sustained.judge(windows([1.0] * 3), 0)[1] is None
 
 
-def test_one_share_of_a_quota_is_not_contention(worker):
+def test_a_quota_is_not_contention(worker):
     halved = dataclasses.replace(run(worker), wall=0.6)
-    for share, word in ((1.0, "contended"), (0.5, "stable")):
-        rows = summary.summarize([halved, halved], "m", "f", True, None, share)
+    for quota, word in ((1.0, "contended"), (0.5, "stable")):
+        rows = aggregate_runs([halved, halved], "m", "f", cpu_quota=quota)
         assert next(one for one in rows if one.metric == "throughput").stability.startswith(word)
 
 
-def test_this_machine_is_not_a_stand_in():
+def test_this_machine_is_not_emulated():
     target = LocalTarget(read_profile("host"))
-    assert (target.timed, target.is_emulated, target.share) == (True, False, 1.0)
+    assert (target.has_wall_time, target.is_emulated, target.cpu_quota) == (True, False, 1.0)
