@@ -14,14 +14,7 @@ from .throttling import throttling
 _PERCENTILES = (("latency_p50", 0.5), ("latency_p95", 0.95), ("latency_p99", 0.99))
 _PHASES = ("interpreter", "import", "tokenizer", "session", "first")
 _QUOTA = "a quota stops a process between its queries and does not slow a query down; see throughput"
-_ABSENT_UNDER_A_QUOTA = (
-    "latency_p50",
-    "latency_p95",
-    "latency_p99",
-    "tokenize_p50",
-    "latency_p50_ratio",
-    "latency_p95_ratio",
-)
+_STOPPED = ("latency_p50", "latency_p95", "latency_p99", "tokenize_p50", "latency_p50_ratio", "latency_p95_ratio")
 
 
 def aggregate_runs(
@@ -224,10 +217,10 @@ def mark_emulated(session: Session, report: DeviceReport) -> DeviceReport:
     if not target.is_emulated:
         return report
     limits = ", ".join(f"{key}: {text}" for key, text in target.limits.items() if key not in ("system", "counter"))
-    stopped = target.has_wall_time and target.cpu_quota < 1
+    under_quota = target.has_wall_time and target.cpu_quota < 1
 
     def marked(row: Measurement) -> Measurement:
-        if stopped and row.metric in _ABSENT_UNDER_A_QUOTA:
+        if under_quota and row.metric in _STOPPED:
             row = dataclasses.replace(row, value=None, low=None, high=None, level=None, processes=())
             return dataclasses.replace(row, kind="emulated", stability="stable", reason=_QUOTA)
         if row.kind != "measured":

@@ -2,11 +2,11 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from ...devices.targets.base import Target
 from ...runtime.errors import PocketrankError
@@ -16,6 +16,7 @@ from ..records.report import DeviceReport, Run
 WORKER = Path(__file__).parent.parent / "worker" / "worker.py"
 SWEEP_AXES = {"threads": 1, "length": 3, "batch": 1}  # and the smallest value of each
 MIN_PAIRS = 5  # of a calibration
+_AS_ANSWERED = ("memory", "peak_rss", "dimension", "output", "conditions", "energy")
 _COUNTED_BYTES = 4_000_000_000  # queries times bytes of the model, about, in one counting process
 
 
@@ -104,9 +105,8 @@ class Session:
         """
         request = {**self.requests[model.name], **(changes or {})}
         result = self.target.run(WORKER, json.dumps(request), timeout=self.settings.timeout + seconds)
-        elapsed = round(result.seconds, 3)
+        run = Run(model.name, 0, 0, result.outcome, result.detail, round(result.seconds, 3), observed=result.observed)
         if result.outcome != "ok":
-            run = Run(model.name, 0, 0, result.outcome, result.detail, elapsed, observed=result.observed)
             return run, {}
         try:
             answer = json.loads(result.output)
@@ -114,27 +114,12 @@ class Session:
             raise PocketrankError(
                 f"the worker on {self.target.profile.name} answered no JSON: {result.output[:80]!r}"
             ) from None
-        queries, tokens = answer["queries"], answer["tokens"]
-        run = Run(
-            model.name,
-            repetition=0,
-            order=0,
-            outcome="ok",
-            seconds=elapsed,
+        run = dataclasses.replace(
+            run,
             phases={name: value for name, value in answer["phases"].items() if value is not None},
-            memory=answer["memory"],
-            peak_rss=answer["peak_rss"],
-            count=queries["count"],
-            wall=queries["wall"],
-            cpu=queries["cpu"],
-            mean_tokens=round(sum(tokens) / len(tokens), 2),
-            dimension=answer["dimension"],
-            output=answer["output"],
-            latency_ns=queries["latency_ns"],
-            tokenize_ns=queries["tokenize_ns"],
-            conditions=answer["conditions"],
-            energy=answer["energy"],
-            observed=result.observed,
+            mean_tokens=round(sum(answer["tokens"]) / len(answer["tokens"]), 2),
+            **answer["queries"],  # count, wall, cpu and the packed samples
+            **{name: answer[name] for name in _AS_ANSWERED},
         )
         return run, answer
 
@@ -168,9 +153,5 @@ class Session:
         return request
 
 
-class Probe(Protocol):
-    """A step of measuring a device, which adds what it found to the report, or nothing when it was not asked for."""
-
-    def __call__(self, session: Session, report: DeviceReport) -> DeviceReport:
-        """Return the report with what was measured."""
-        ...
+# A step of measuring a device, which adds what it measured to the report, or nothing when it was not asked for.
+Probe = Callable[[Session, DeviceReport], DeviceReport]
