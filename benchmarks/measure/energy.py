@@ -56,13 +56,13 @@ def measure_energy(session: Session, report: DeviceReport) -> DeviceReport:
     """Add the energy per query, in joules, of every model that runs on this device, or why there is none."""
     rows = list(report.measurements)
     for model in session.running(report):
-        reading = _read(session, model, [run for run in report.runs if run.model == model.name])
+        reading = _read(session, report, model)
         rows.append(dataclasses.replace(reading, model=model.name, device=report.fingerprint))
     position = {model.name: index for index, model in enumerate(session.models)}
     return dataclasses.replace(report, measurements=tuple(sorted(rows, key=lambda row: position[row.model])))
 
 
-def _read(session: Session, model: ModelFiles, runs: Sequence[Run]) -> Measurement:
+def _read(session: Session, report: DeviceReport, model: ModelFiles) -> Measurement:
     """Return the energy from the source that the settings name.
 
     `auto` takes the first of rapl, pmic, codecarbon and profile-model that can say something here.
@@ -73,6 +73,7 @@ def _read(session: Session, model: ModelFiles, runs: Sequence[Run]) -> Measureme
         return _no_energy("none", f"processor time of an emulation ({target.kind}) is not the board's")
     if source == "none":
         return _no_energy("none", "energy was switched off")
+    runs = [run for run in report.runs if run.model == model.name]
     readers: dict[str, Callable[[], Measurement]] = {
         "rapl": lambda: from_rapl(runs),
         "pmic": lambda: from_sensor("pmic", target, request),
@@ -86,7 +87,7 @@ def _read(session: Session, model: ModelFiles, runs: Sequence[Run]) -> Measureme
     reasons = []
     for source in _AUTOMATIC:
         # Only one board has a power controller that can be read; elsewhere nothing needs to be started to know.
-        if source == "pmic" and not _is_pi5(target):
+        if source == "pmic" and not report.machine.get("board", "").startswith("Raspberry Pi 5"):
             continue
         reading = readers[source]()
         if reading.value is not None:
@@ -257,14 +258,3 @@ def from_profile(profile: Profile, runs: Sequence[Run]) -> Measurement:
     values = [watts * run.cpu / run.count for run in good]
     details = {"idle_watts": power.idle_watts, "window_seconds": float(np.mean([run.wall for run in good]))}
     return _energy("profile-model", "estimated", method, values, sum(run.count for run in good), details)
-
-
-def _is_pi5(target: Target) -> bool:
-    return target.profile.title == "Raspberry Pi 5" or (
-        target.kind == "local" and _board().startswith("Raspberry Pi 5")
-    )
-
-
-def _board() -> str:
-    path = Path("/proc/device-tree/model")
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

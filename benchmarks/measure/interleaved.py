@@ -28,7 +28,7 @@ def measure_interleaved(session: Session) -> DeviceReport:
         measurements += aggregate_runs(own, model.name, fingerprint, target.has_wall_time, target.cpu_quota)
     return DeviceReport(
         device=target.profile.name,
-        target=target.kind,
+        target="replay" if target.is_replay else target.kind,
         fingerprint=fingerprint,
         machine=machine,
         profile=json.loads(json_bytes(facts(target.profile))),

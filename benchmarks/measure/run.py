@@ -124,6 +124,8 @@ def measure(
     check_devices(devices)
     check_source(settings.energy)
     _check_models(models, devices)
+    if options and options.record and len(devices) > 1:
+        raise InputError(f"{options.record} can hold one device; record {' and '.join(devices)} one by one")
     chosen = choose_texts(texts.texts, settings.texts)
     if not chosen:
         raise InputError("there are no texts to measure with; name a file of texts")

@@ -36,7 +36,8 @@ class Target(Protocol):
     """A place where a Python script can run. Use it as a context manager: leaving it cleans up."""
 
     profile: Profile
-    kind: str  # local, cgroup, qemu, ssh, replay
+    kind: str  # local, cgroup, qemu or ssh; of a replay, that of the device that was recorded
+    is_replay: bool  # whether recorded answers are played
     has_wall_time: bool  # whether seconds measured there are the device's own
     is_emulated: bool  # whether another machine plays the device, so that figures are labelled `emulated`
     counts_instructions: bool  # whether instructions between the worker's marks are counted

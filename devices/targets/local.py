@@ -16,6 +16,7 @@ class LocalTarget:
     """This machine as it is."""
 
     kind = "local"
+    is_replay = False
     has_wall_time = True
     is_emulated = False
     counts_instructions = False

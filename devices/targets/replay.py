@@ -34,7 +34,7 @@ class _Device:
 class ReplayTarget(LocalTarget):
     """A device that answers as it once did, whatever it is asked."""
 
-    kind = "replay"
+    is_replay = True
 
     def __init__(self, path: Path) -> None:
         lines = [mapping for _, mapping in read_json_lines(path)]
@@ -42,7 +42,7 @@ class ReplayTarget(LocalTarget):
             raise InputError(f"{path} holds no recording; make one with `pocketrank benchmark … --record {path}`")
         device = from_mapping(_Device, lines[0], str(path))
         super().__init__(device.profile)
-        self.has_wall_time, self.is_emulated = device.has_wall_time, device.is_emulated
+        self.kind, self.has_wall_time, self.is_emulated = device.recorded_on, device.has_wall_time, device.is_emulated
         self.counts_instructions, self.cpu_quota = device.counts_instructions, device.cpu_quota
         self.limits: Mapping[str, str] = {**device.limits, "recorded on": device.recorded_on}
         self._path = path
@@ -59,6 +59,8 @@ class ReplayTarget(LocalTarget):
 
 class Recorder:
     """A device whose answers are written down while it is measured; the file is written when it is left."""
+
+    is_replay = False
 
     def __init__(self, target: Target, path: Path) -> None:
         self._target, self._path = target, path

@@ -41,6 +41,7 @@ class SshTarget:
     """A board behind `ssh://user@host[:port]`."""
 
     kind = "ssh"
+    is_replay = False
     has_wall_time = True
     is_emulated = False
     counts_instructions = False

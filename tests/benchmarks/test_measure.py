@@ -1,6 +1,7 @@
 """The harness: the worker run for real, what a report holds, how models are found, and how runs that fail end."""
 
 import dataclasses
+import doctest
 import importlib.util
 import json
 import subprocess
@@ -12,7 +13,7 @@ import onnx
 import pytest
 from builders.miniature import DIMENSION, tokenizer, write_bundle
 from onnx import TensorProto, helper, numpy_helper
-from pocketrank.benchmarks.measure import aggregate, energy
+from pocketrank.benchmarks.measure import aggregate, energy, measure_model
 from pocketrank.benchmarks.measure import model_files as models
 from pocketrank.benchmarks.measure import query_texts as texts
 from pocketrank.benchmarks.measure import run as measure
@@ -178,6 +179,32 @@ def test_report_holds_every_metric_with_its_method(measured):
     assert len(parts) == 5
     order = [(run.model, run.repetition) for run in device.runs]
     assert order == [("miniature", 0), ("reference", 0), ("reference", 1), ("miniature", 1)]
+
+
+def test_the_door_is_documented_by_what_it_does():
+    """The example in the documentation is run as it stands."""
+    from pocketrank.benchmarks import measure as door
+
+    assert door.__all__ == ["MeasureSettings", "measure_model"]
+    (example,) = doctest.DocTestFinder().find(door.measure_model, "measure_model", globs={})
+    failed, tried = doctest.DocTestRunner().run(example)
+    assert (failed, tried) == (0, 5)
+
+
+def test_the_door_takes_paths_as_they_come(bundle, tmp_path):
+    (tmp_path / "queries.txt").write_text("\n".join(TEXTS), encoding="utf-8")
+    onnx_file = str(bundle / "onnx" / "model.onnx")
+    report = measure_model(str(bundle), settings=QUICK, texts=tmp_path / "queries.txt", compare_with=[onnx_file])
+    assert (report.subject, report.reference) == ("miniature", "miniature/model")
+    assert (report.texts.source, report.texts.count) == ("queries.txt", len(TEXTS))
+    assert {row.metric for row in report.bundle} >= {"shipped_bytes", "folder_bytes"}
+    assert report.devices[0].find("latency_p50_ratio", "miniature").value > 0
+    with pytest.raises(InputError, match="nothing does not exist; name a bundle or an ONNX file"):
+        measure_model(tmp_path / "nothing")
+    with pytest.raises(InputError, match="there is no device 'raspberry-pi-6'; did you mean"):
+        measure_model(bundle, "raspberry-pi-6")
+    with pytest.raises(InputError, match="--energy rappl: did you mean 'rapl'"):
+        measure_model(bundle, settings=dataclasses.replace(QUICK, energy="rappl"))
 
 
 def test_percentiles_need_samples(measured):

@@ -179,6 +179,35 @@ def test_no_mechanism_is_said(tmp_path):
         cgroup.find_mechanism(tmp_path / "none", tmp_path / "none")
 
 
+# Recordings
+
+
+def test_a_recording_plays_what_was_measured(bundle, tmp_path):
+    recording = tmp_path / "recording.jsonl"
+    settings = dataclasses.replace(QUICK, overhead=True, calibration_pairs=5, min_queries=8)
+    files, options = [models.find_model(bundle)], TargetOptions(record=recording)
+    (recorded,) = measure(files, ["host"], settings, QUERIES, NoProgress(), options=options).devices
+    (played,) = measure(files, [f"replay:{recording}"], settings, QUERIES, NoProgress()).devices
+    assert (played.target, played.limits) == ("replay", {"recorded on": "local"})
+    assert played.runs == recorded.runs
+    assert [row.value for row in played.measurements] == [row.value for row in recorded.measurements]
+    assert [row.value for row in played.overhead] == [row.value for row in recorded.overhead]
+    assert played.calibration == recorded.calibration
+    assert recorded.calibration.pairs == 5
+    assert recorded.calibration.paired["latency_p50"] > 0
+    with pytest.raises(InputError, match="holds 14 answers and one more is needed"):
+        longer = dataclasses.replace(settings, calibration_pairs=9)
+        measure(files, [f"replay:{recording}"], longer, QUERIES, NoProgress())
+    with pytest.raises(InputError, match="can hold one device; record host and raspberry-pi-4 one by one"):
+        measure(files, ["host", "raspberry-pi-4"], settings, QUERIES, NoProgress(), options=options)
+
+
+def test_an_empty_recording_says_how_one_is_made(tmp_path):
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(InputError, match="make one with `pocketrank benchmark … --record"):
+        open_target(f"replay:{tmp_path / 'empty.jsonl'}")
+
+
 # ARM emulation
 
 
