@@ -16,17 +16,15 @@ from .session import ModelFiles
 _LONGEST = 100_000
 
 
-def find_model(path: Path, name: str = "", variant: str = "") -> ModelFiles:
+def find_model(path: Path, name: str = "") -> ModelFiles:
     """Return the files of a bundle, of a folder with an ONNX model in it, or of an ONNX file.
 
     The tokenizer is looked for beside the ONNX file, then one folder up. Raises `InputError` that says what is missing.
     """
     if path.is_dir() and (path / MANIFEST_NAME).is_file():
-        return _from_manifest(path, name, variant)
+        return _from_manifest(path, name)
     if path.is_dir():
         candidates = ["onnx/model_quantized.onnx", "onnx/model.onnx", "model_quantized.onnx", "model.onnx"]
-        if variant:
-            candidates = [f"onnx/{variant}.onnx", f"{variant}.onnx"]
         onnx = next((path / name for name in candidates if (path / name).is_file()), None)
         if onnx is None:
             raise InputError(f"{path} has none of {', '.join(candidates)}; name a bundle or an ONNX file")
@@ -86,19 +84,17 @@ def quality_measurements(bundle: Path | None, evaluation: Path | None = None) ->
     return list(rows.values())
 
 
-def _from_manifest(bundle: Path, name: str, variant: str) -> ModelFiles:
+def _from_manifest(bundle: Path, name: str) -> ModelFiles:
     manifest = read_manifest(bundle)
-    chosen = variant or manifest.default_variant
-    if chosen not in manifest.variants:
-        raise InputError(f"{bundle} has no variant {chosen!r}; choose one of {', '.join(sorted(manifest.variants))}")
+    variant = manifest.default_variant
     return ModelFiles(
         name or manifest.name,
-        safe_join(bundle, manifest.variants[chosen].file),
+        safe_join(bundle, manifest.variants[variant].file),
         safe_join(bundle, TOKENIZER_NAME),
         manifest.max_length,
         prompt=manifest.prompts.query,
         bundle=bundle,
-        variant=chosen,
+        variant=variant,
     )
 
 

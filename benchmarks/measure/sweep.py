@@ -1,6 +1,7 @@
 """How cost grows with threads, text length and batch: one of them varies, the others stay."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -60,19 +61,15 @@ def texts_of_length(model: ModelFiles, texts: Sequence[str], tokens: int) -> lis
     tokenizer = Tokenizer.from_file(str(model.tokenizer))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    words = [text.split() for text in texts]
     lengthened = []
     for start in range(len(texts)):
-        text, index = "", 0
-        while len(tokenizer.encode(model.prompt + text).ids) < tokens:
-            following = words[(start + index) % len(words)]
-            for word in following:
-                text = f"{text} {word}".strip()
-                if len(tokenizer.encode(model.prompt + text).ids) >= tokens:
-                    break
-            index += 1
-            if index > len(words) + tokens:
-                break  # texts without a single known sign: truncation cannot be reached
+        words = " ".join([*texts[start:], *texts[:start]]).split()
+        text = ""
+        # The limit: texts without a single known sign never reach any length.
+        for word in itertools.islice(itertools.cycle(words), len(words) * tokens):
+            text = f"{text} {word}".strip()
+            if len(tokenizer.encode(model.prompt + text).ids) >= tokens:
+                break
         lengthened.append(text)
     return lengthened
 

@@ -43,7 +43,7 @@ def bundle(tmp_path_factory):
 @pytest.fixture(scope="module")
 def measured(bundle):
     """A report of the miniature bundle with its own fp32 variant as the reference."""
-    files = [models.find_model(bundle), models.find_model(bundle, "reference", "model")]
+    files = [models.find_model(bundle), models.find_model(bundle / "onnx" / "model.onnx", "reference")]
     return measure.measure(files, ["host"], QUICK, QUERIES, NoProgress())
 
 

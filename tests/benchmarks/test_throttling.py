@@ -91,7 +91,7 @@ def test_a_batch_has_the_time_of_the_whole_and_the_throughput_of_its_texts(bundl
 
 def test_batches_are_padded_and_masked(bundle, worker):
     """The model must see the padding as padding: its mean over the batch's rows is that of each text alone."""
-    found = models.find_model(bundle, variant="model")
+    found = models.find_model(bundle / "onnx" / "model.onnx")
     config = dict(worker.DEFAULTS, onnx=str(found.onnx), tokenizer=str(found.tokenizer), max_length=MAX_LENGTH)
     model, _ = worker.load(config, {}, {})
     seen = []
