@@ -118,8 +118,8 @@ def measure(
     The first model is the subject, the second one the reference of the ratios, the others are peers. All of them run
     in every repetition, in alternating order. A device that is not available is noted in the report and does not stop
     the others; when none is, `UnavailableError` is raised. An interrupt (control-C) ends the measuring, not the
-    report: what was finished by then is in it, and `interrupted` is true. `quality` stands in the report instead of
-    what the subject's bundle says itself; `options` say how to reach a board.
+    report: what was finished by then is in it, and `interrupted` is true. `quality` replaces what the
+    subject's bundle says itself; `options` say how to reach a board.
     """
     check_devices(devices)
     check_source(settings.energy)
