@@ -91,7 +91,6 @@ def execute(arguments: argparse.Namespace) -> int:
         old=arguments.baseline_bundle,
         repetitions=arguments.repetitions,
         texts=read_texts(arguments.texts) if arguments.texts else BUILT_IN,
-        text_source=arguments.texts.name if arguments.texts else "built-in questions",
         progress=make_progress(arguments.json),
     )
     report = release.report(arguments.report)

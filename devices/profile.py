@@ -100,8 +100,3 @@ def load_profile(path: Path) -> Profile:
 def facts(profile: Profile) -> dict[str, object]:
     """Return the profile as plain values, without what is unknown."""
     return {key: value for key, value in dataclasses.asdict(profile).items() if value not in (None, "", ())}
-
-
-def with_name(profile: Profile, name: str) -> Profile:
-    """Return the profile under another name, such as the address of the very board."""
-    return dataclasses.replace(profile, name=name)

@@ -3,8 +3,10 @@
 from ..benchmarks.gate.judge import not_judged, write_verdict
 from ..benchmarks.gate.junit import write_junit
 from ..benchmarks.gate.release import judge_report
-from ..benchmarks.measure.model_files import bundle_measurements, find_model, quality_measurements
-from ..benchmarks.measure.run import MeasureSettings, ModelFiles, measure
+from ..benchmarks.measure.model_files import find_model, quality_measurements
+from ..benchmarks.measure.query_texts import QueryTexts
+from ..benchmarks.measure.run import measure
+from ..benchmarks.measure.session import MeasureSettings, ModelFiles
 from ..benchmarks.records.report import Report, read_report, write_report
 from ..benchmarks.render.page import html_page
 from ..benchmarks.render.tables import markdown
@@ -58,9 +60,7 @@ def _measure(context: StageContext) -> Report:
             min_queries=settings.min_queries,
             energy=settings.energy,
         ),
-        list(queries.values()),
+        QueryTexts(list(queries.values()), "held-out queries of the corpus"),
         context.progress,
-        text_source="held-out queries of the corpus",
-        bundle=bundle_measurements(bundle),
         quality=quality_measurements(bundle, EvaluateOutput.of(context).evaluation_file),
     )

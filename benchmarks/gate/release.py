@@ -7,8 +7,10 @@ from pathlib import Path
 
 from ...runtime.errors import InputError
 from ...runtime.progress import Progress
-from ..measure.model_files import bundle_measurements, find_model, quality_measurements, report_of, require_runtime
-from ..measure.run import MeasureSettings, measure
+from ..measure.model_files import bundle_measurements, find_model, quality_measurements, report_of
+from ..measure.query_texts import QueryTexts
+from ..measure.run import measure
+from ..measure.session import MeasureSettings
 from ..records.metrics import METRICS
 from ..records.report import SCHEMA, VERSION, ModelFacts, Report, TextFacts, read_report
 from .budget import Budget, read_budget
@@ -63,8 +65,7 @@ class Release:
     others: Sequence[Path]
     old: Path | None  # the baseline bundle
     repetitions: int  # 0: the default
-    texts: Sequence[str]
-    text_source: str
+    texts: QueryTexts
     progress: Progress
 
     def report(self, named: Path | None) -> Report:
@@ -89,9 +90,6 @@ class Release:
     def _measure(self) -> Report:
         devices = list(dict.fromkeys(limit.device for limit in self.budget.limits if limit.device)) or ["host"]
         paths = self._models()
-        if "host" in devices:
-            for path in paths:
-                require_runtime(path)
         models = [find_model(path) for path in (self.bundle, *self.others)]
         energy = "auto" if any(limit.metric.startswith("energy") for limit in self.budget.limits) else "none"
         if len(paths) > len(models):
@@ -104,16 +102,7 @@ class Release:
             )
         else:
             settings = MeasureSettings(repetitions=self.repetitions or MeasureSettings.repetitions, energy=energy)
-        return measure(
-            models,
-            devices,
-            settings,
-            self.texts,
-            self.progress,
-            text_source=self.text_source,
-            bundle=bundle_measurements(self.bundle),
-            quality=quality_measurements(self.bundle),
-        )
+        return measure(models, devices, settings, self.texts, self.progress)
 
 
 def read_baseline(path: Path) -> Report:

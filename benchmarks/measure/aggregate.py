@@ -1,273 +1,234 @@
 """From raw processes to measurements: percentiles where the sample supports them, intervals, stability, ratios."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ..records.metrics import METRICS, RATIOS, Measurement
-from ..records.report import Run, unpack
+from ..records.report import DeviceReport, Run, unpack
 from ..statistics import intervals as statistics
-from .energy import EnergyReading
-from .throttling import disturbances
+from .session import Session
+from .throttling import throttling
 
 _PERCENTILES = (("latency_p50", 0.5), ("latency_p95", 0.95), ("latency_p99", 0.99))
 _PHASES = ("interpreter", "import", "tokenizer", "session", "first")
+_QUOTA = "a quota stops a process between its queries and does not slow a query down; see throughput"
+_STOPPED = ("latency_p50", "latency_p95", "latency_p99", "tokenize_p50", "latency_p50_ratio", "latency_p95_ratio")
 
 
-def summarize(
-    runs: Sequence[Run],
-    model: str,
-    device: str,
-    timed: bool,
-    energy: EnergyReading | None,
-    share: float = 1.0,
+def aggregate_runs(
+    runs: Sequence[Run], model: str, device: str, has_wall_time: bool = True, cpu_quota: float = 1.0
 ) -> list[Measurement]:
     """Return every measurement of one model on one device; `runs` are its processes in order.
 
-    `device` is the fingerprint. Where `timed` is false (emulation), seconds are left out with the reason. `share` is
-    what a quota leaves of the processor's time.
+    `device` is the fingerprint. Without `has_wall_time` (emulation) seconds are left out with the reason. `cpu_quota`
+    is what a quota leaves of the processor's time.
     """
     good = [run for run in runs if run.outcome == "ok"]
     if not good:
-        last = runs[-1] if runs else None
-        reason = f"no process finished: {last.outcome} ({last.detail})" if last else "nothing was run"
+        reason = f"no process finished: {runs[-1].outcome} ({runs[-1].detail})" if runs else "nothing was run"
         names = ("latency_p50", "cold_start", "peak_rss", "energy_per_query")
-        return [_absent(name, model, device, "fresh processes", reason) for name in names]
-    found = []
-    if timed:
-        found += _times(good, model, device, share)
-        found += _cold_start(good, model, device, share)
+        rows = [absent(name, "fresh processes", reason) for name in names]
     else:
-        reason = "the seconds of an emulated processor say nothing about the real one"
-        found += [_absent(name, model, device, "emulation", reason) for name in ("latency_p50", "cold_start")]
-    found += _instructions(good, model, device)
-    found += _memory(good, model, device)
-    found.append(_energy(energy, model, device))
-    return found
+        if has_wall_time:
+            rows = [*_times(good, cpu_quota), *_cold_start(good, cpu_quota)]
+        else:
+            reason = "the seconds of an emulated processor say nothing about the real one"
+            rows = [absent(name, "emulation", reason) for name in ("latency_p50", "cold_start")]
+        rows += [*_instructions(good), *_memory(good)]
+    return [dataclasses.replace(row, model=model, device=device) for row in rows]
 
 
-def _times(runs: Sequence[Run], model: str, device: str, share: float) -> list[Measurement]:
-    samples = [unpack(run.latency_ns) / 1e9 for run in runs]
-    pooled = np.sort(np.concatenate(samples))
-    medians = [statistics.quantile(np.sort(sample), 0.5) for sample in samples]
-    verdict = statistics.stability(medians, [statistics.drift(sample) for sample in samples], _cpu_shares(runs, share))
-    disturbed = disturbances(runs)
-    if disturbed:
-        verdict = "; ".join([f"throttled: {', '.join(disturbed)}", *([] if verdict == "stable" else [verdict])])
-    found = []
-    for name, q in _PERCENTILES:
-        method = f"{len(runs)} processes, pooled; interval: order statistics and between processes"
-        needed = statistics.required_count(q)
-        if len(pooled) < needed:
-            reason = f"{len(pooled)} samples, {needed} are needed to bound this percentile with 95 % confidence"
-            found.append(_absent(name, model, device, method, reason, count=len(pooled)))
-            continue
-        values = [statistics.quantile(np.sort(sample), q) for sample in samples]
-        interval = statistics.quantile_interval(pooled, q)
-        between = statistics.between_processes(values)
-        interval = interval.union(between) if between else interval
-        value = statistics.quantile(pooled, q)
-        found.append(_measured(name, value, model, device, method, len(pooled), interval, verdict, values))
-    tokenizing = [unpack(run.tokenize_ns) / 1e9 for run in runs]
-    values = [statistics.quantile(np.sort(sample), 0.5) for sample in tokenizing]
-    found.append(_from_processes("tokenize_p50", values, model, device, "median in each process", verdict))
-    values = [run.count / run.wall for run in runs]
-    found.append(_from_processes("throughput", values, model, device, "queries over wall time, one thread", verdict))
-    values = [run.cpu / run.count for run in runs]
-    found.append(
-        _from_processes("cpu_per_query", values, model, device, "CPU time of the process over queries", verdict)
-    )
-    return found
+def absent(metric: str, method: str, reason: str, count: int = 0) -> Measurement:
+    """Return a measurement without a value, and why."""
+    return Measurement(metric, METRICS[metric].unit, "measured", method, count=count, reason=reason)
 
 
-def _cpu_shares(runs: Sequence[Run], share: float) -> list[float]:
-    return [run.cpu / run.wall / share for run in runs]
-
-
-def _cold_start(runs: Sequence[Run], model: str, device: str, share: float) -> list[Measurement]:
-    method = "fresh process, files in the page cache; reading the request is not counted"
-    found = []
-    for phase in _PHASES:
-        name = f"cold_start_{phase}"
-        values = [run.phases[phase] for run in runs if phase in run.phases]
-        found.append(
-            _from_processes(name, values, model, device, method)
-            if len(values) == len(runs)
-            else _absent(name, model, device, method, "the start of the process is not known on this device")
-        )
-    if any(one.value is None for one in found):
-        total = _absent("cold_start", model, device, method, "one of its parts is absent")
-    else:
-        sums = [sum(run.phases[phase] for phase in _PHASES) for run in runs]
-        spread = statistics.relative_spread(sums)
-        # What kept the processor from the queries kept it from the start that came just before.
-        verdict = statistics.stability([], [], _cpu_shares(runs, share))
-        if spread > statistics.MAX_SPREAD:
-            noisy = f"noisy: processes differ by {spread:.0%}"
-            verdict = noisy if verdict == "stable" else f"{verdict}; {noisy}"
-        total = _from_processes("cold_start", sums, model, device, method, verdict)
-    return [total, *found]
-
-
-def _memory(runs: Sequence[Run], model: str, device: str) -> list[Measurement]:
-    method = "VmHWM and smaps_rollup of the process"
-
-    def rss(run: Run, stage: str, kind: str = "rss") -> int | None:
-        return run.memory.get(stage, {}).get(kind)
-
-    def difference(run: Run, later: str, earlier: str) -> int | None:
-        a, b = rss(run, later), rss(run, earlier)
-        return None if a is None or b is None else a - b
-
-    def added(run: Run) -> int | None:
-        base = rss(run, "import")
-        return None if run.peak_rss is None or base is None else run.peak_rss - base
-
-    columns = {
-        "peak_rss": [run.peak_rss for run in runs],
-        "peak_rss_added": [added(run) for run in runs],
-        "settled_rss": [rss(run, "settled") for run in runs],
-        "settled_pss": [rss(run, "settled", "pss") for run in runs],
-        "interpreter_rss": [rss(run, "interpreter") for run in runs],
-        "libraries_rss": [difference(run, "import", "interpreter") for run in runs],
-        "tokenizer_rss": [difference(run, "tokenizer", "import") for run in runs],
-        "model_rss": [difference(run, "first", "tokenizer") for run in runs],
-    }
-    found = []
-    for name, values in columns.items():
-        known = [float(value) for value in values if value is not None]
-        found.append(
-            _from_processes(name, known, model, device, method)
-            if len(known) == len(values)
-            else _absent(name, model, device, method, "this kernel does not show it")
-        )
-    return found
-
-
-def _instructions(runs: Sequence[Run], model: str, device: str) -> list[Measurement]:
-    """Return the instructions per query where something counted them; the interval is all that was seen."""
-    values = [run.observed["instructions"] / run.count for run in runs if "instructions" in run.observed]
-    if not values:
-        return []
-    method = f"instructions between two marks around {runs[0].count} queries, median of {len(values)} processes"
-    found = _from_processes("instructions_per_query", values, model, device, method)
-    return [dataclasses.replace(found, kind="counted", low=min(values), high=max(values), level=None)]
-
-
-def _energy(energy: EnergyReading | None, model: str, device: str) -> Measurement:
-    if energy is None or energy.joules_per_query is None:
-        reason = energy.reason if energy else "no energy source was asked for"
-        source = energy.source if energy else ""
-        return Measurement(
-            "energy_per_query", "J", "estimated", "none", model=model, device=device, reason=reason, source=source
-        )
-    low, high = energy.low, energy.high
-    return Measurement(
-        "energy_per_query",
-        "J",
-        "estimated" if energy.estimate else "measured",
-        energy.method,
-        value=energy.joules_per_query,
-        model=model,
-        device=device,
-        count=energy.queries,
-        low=low,
-        high=high,
-        level=statistics.LEVEL if low is not None else None,
-        source=energy.source,
-        details=dict(energy.details),
-        processes=energy.processes,
-    )
-
-
-def ratios(subject: Sequence[Measurement], reference: Sequence[Measurement], against: str) -> list[Measurement]:
-    """Return the subject's ratios to the reference, paired by repetition (the models took turns)."""
-    own = {one.metric: one for one in subject}
-    other = {one.metric: one for one in reference}
-    found = []
-    for name, metric in RATIOS.items():
-        a, b = own.get(metric), other.get(metric)
-        if a is None or b is None:
-            continue
-        method = f"{metric} over that of {against}, paired by repetition of the same run"
-        if a.value is None or b.value is None:
-            missing = a if a.value is None else b
-            found.append(_absent(name, a.model, a.device, method, f"{metric} of {missing.model}: {missing.reason}"))
-            continue
-        pairs = min(len(a.processes), len(b.processes))
-        if not pairs or min(b.processes) <= 0 or min(a.processes) <= 0:
-            found.append(_absent(name, a.model, a.device, method, "no repetition has both values"))
-            continue
-        value, interval = statistics.paired_ratio(a.processes[:pairs], b.processes[:pairs])
-        values = [x / y for x, y in zip(a.processes, b.processes, strict=False)]
-        spread = statistics.relative_spread(values)
-        verdict = "stable" if spread <= statistics.MAX_SPREAD else f"noisy: repetitions differ by {spread:.0%}"
-        kind = "estimated" if "estimated" in (a.kind, b.kind) else a.kind
-        found.append(
-            Measurement(
-                name,
-                "1",
-                kind,
-                method,
-                value=value,
-                model=a.model,
-                device=a.device,
-                count=pairs,
-                low=interval.low if interval else None,
-                high=interval.high if interval else None,
-                level=interval.level if interval else None,
-                stability=verdict,
-                source=a.source,
-                processes=tuple(values),
-            )
-        )
-    return found
-
-
-def counted(metric: str, value: float, method: str) -> Measurement:
-    """Return a value that is exact by nature."""
-    return Measurement(metric, METRICS[metric].unit, "counted", method, value=value, count=1, low=value, high=value)
-
-
-def _absent(metric: str, model: str, device: str, method: str, reason: str, count: int = 0) -> Measurement:
-    return Measurement(
-        metric, METRICS[metric].unit, "measured", method, model=model, device=device, count=count, reason=reason
-    )
-
-
-def _from_processes(
-    metric: str, values: Sequence[float], model: str, device: str, method: str, verdict: str = "stable"
-) -> Measurement:
-    """Return the median of one value per process with a between-process interval."""
+def from_processes(metric: str, values: Sequence[float], method: str, stability: str = "stable") -> Measurement:
+    """Return the median of one value a process, with an interval between processes."""
     interval = statistics.between_processes(values)
-    return _measured(metric, float(np.median(values)), model, device, method, len(values), interval, verdict, values)
+    return _measured(metric, float(np.median(values)), method, len(values), interval, values, stability)
 
 
 def _measured(
     metric: str,
     value: float,
-    model: str,
-    device: str,
     method: str,
     count: int,
     interval: statistics.Interval | None,
-    stability: str,
     processes: Sequence[float],
+    stability: str,
 ) -> Measurement:
-    return Measurement(
-        metric,
-        METRICS[metric].unit,
-        "measured",
+    unit = METRICS[metric].unit
+    row = Measurement(
+        metric, unit, "measured", method, value=value, count=count, stability=stability, processes=tuple(processes)
+    )
+    return _with_interval(row, interval.including(value) if interval else None)
+
+
+def _with_interval(row: Measurement, interval: statistics.Interval | None) -> Measurement:
+    if interval is None:
+        return row
+    return dataclasses.replace(row, low=interval.low, high=interval.high, level=interval.level)
+
+
+def _times(runs: Sequence[Run], cpu_quota: float) -> list[Measurement]:
+    samples = [np.sort(unpack(run.latency_ns)) / 1e9 for run in runs]
+    drifts = [statistics.drift(unpack(run.latency_ns)) for run in runs]
+    pooled = np.sort(np.concatenate(samples))
+    medians = [statistics.quantile(sample, 0.5) for sample in samples]
+    stability = statistics.stability(medians, drifts, _cpu_shares(runs, cpu_quota))
+    reasons = throttling(runs)
+    if reasons:
+        stability = "; ".join([f"throttled: {', '.join(reasons)}", *([] if stability == "stable" else [stability])])
+    rows = []
+    method = f"{len(runs)} processes, pooled; interval: order statistics and between processes"
+    for metric, q in _PERCENTILES:
+        needed = statistics.required_count(q)
+        if len(pooled) < needed:
+            reason = f"{len(pooled)} samples, {needed} are needed to bound this percentile with 95 % confidence"
+            rows.append(absent(metric, method, reason, count=len(pooled)))
+            continue
+        values = [statistics.quantile(sample, q) for sample in samples]
+        interval = statistics.quantile_interval(pooled, q)
+        between = statistics.between_processes(values)
+        interval = interval.union(between) if between else interval
+        value = statistics.quantile(pooled, q)
+        rows.append(_measured(metric, value, method, len(pooled), interval, values, stability))
+    tokenizing = [statistics.quantile(np.sort(unpack(run.tokenize_ns)) / 1e9, 0.5) for run in runs]
+    rates = [run.count / run.wall for run in runs]
+    cpu = [run.cpu / run.count for run in runs]
+    rows.append(from_processes("tokenize_p50", tokenizing, "median in each process", stability))
+    rows.append(from_processes("throughput", rates, "queries over wall time, one thread", stability))
+    rows.append(from_processes("cpu_per_query", cpu, "CPU time of the process over queries", stability))
+    return rows
+
+
+def _cpu_shares(runs: Sequence[Run], cpu_quota: float) -> list[float]:
+    return [run.cpu / run.wall / cpu_quota for run in runs]
+
+
+def _cold_start(runs: Sequence[Run], cpu_quota: float) -> list[Measurement]:
+    method = "fresh process, files in the page cache; reading the request is not counted"
+    unknown = "the start of the process is not known on this device"
+    parts = [
+        _if_complete(f"cold_start_{phase}", [run.phases.get(phase) for run in runs], method, unknown)
+        for phase in _PHASES
+    ]
+    if any(part.value is None for part in parts):
+        return [absent("cold_start", method, "one of its parts is absent"), *parts]
+    sums = [sum(run.phases[phase] for phase in _PHASES) for run in runs]
+    spread = statistics.relative_spread(sums)
+    # What kept the processor from the queries kept it from the start that came just before.
+    stability = statistics.stability([], [], _cpu_shares(runs, cpu_quota))
+    if spread > statistics.MAX_SPREAD:
+        noisy = f"noisy: processes differ by {spread:.0%}"
+        stability = noisy if stability == "stable" else f"{stability}; {noisy}"
+    return [from_processes("cold_start", sums, method, stability), *parts]
+
+
+def _memory(runs: Sequence[Run]) -> list[Measurement]:
+    def rss(run: Run, stage: str) -> int | None:
+        return run.memory.get(stage, {}).get("rss")
+
+    def added(later: int | None, earlier: int | None) -> int | None:
+        return None if later is None or earlier is None else later - earlier
+
+    columns: dict[str, Callable[[Run], int | None]] = {
+        "peak_rss": lambda run: run.peak_rss,
+        "peak_rss_added": lambda run: added(run.peak_rss, rss(run, "import")),
+        "settled_rss": lambda run: rss(run, "settled"),
+        "settled_pss": lambda run: run.memory.get("settled", {}).get("pss"),
+        "interpreter_rss": lambda run: rss(run, "interpreter"),
+        "libraries_rss": lambda run: added(rss(run, "import"), rss(run, "interpreter")),
+        "tokenizer_rss": lambda run: added(rss(run, "tokenizer"), rss(run, "import")),
+        "model_rss": lambda run: added(rss(run, "first"), rss(run, "tokenizer")),
+    }
+    method, unknown = "VmHWM and smaps_rollup of the process", "this kernel does not show it"
+    return [_if_complete(metric, [of(run) for run in runs], method, unknown) for metric, of in columns.items()]
+
+
+def _if_complete(metric: str, values: Sequence[float | None], method: str, unknown: str) -> Measurement:
+    """Return the measurement when every process has a value, else that it is absent because it is `unknown`."""
+    known = [float(value) for value in values if value is not None]
+    return from_processes(metric, known, method) if len(known) == len(values) else absent(metric, method, unknown)
+
+
+def _instructions(runs: Sequence[Run]) -> list[Measurement]:
+    """Return the instructions per query where something counted them; the interval is all that was seen."""
+    values = [run.observed["instructions"] / run.count for run in runs if "instructions" in run.observed]
+    if not values:
+        return []
+    method = f"instructions between two marks around {runs[0].count} queries, median of {len(values)} processes"
+    row = from_processes("instructions_per_query", values, method)
+    return [dataclasses.replace(row, kind="counted", low=min(values), high=max(values), level=None)]
+
+
+def compare_with_reference(session: Session, report: DeviceReport) -> DeviceReport:
+    """Add the ratios of every other model to the second one, paired by repetition (the runs were interleaved)."""
+    if len(session.models) < 2:
+        return report
+    reference = session.models[1].name
+    rows = [
+        ratio for model in session.models if model.name != reference for ratio in _ratios(report, model.name, reference)
+    ]
+    return dataclasses.replace(report, measurements=(*report.measurements, *rows))
+
+
+def _ratios(report: DeviceReport, model: str, reference: str) -> list[Measurement]:
+    rows = []
+    for name, metric in RATIOS.items():
+        above, below = report.find(metric, model), report.find(metric, reference)
+        if above is not None and below is not None:
+            row = _ratio(name, above, below)
+            rows.append(dataclasses.replace(row, model=model, device=above.device))
+    return rows
+
+
+def _ratio(name: str, above: Measurement, below: Measurement) -> Measurement:
+    method = f"{above.metric} over that of {below.model}, paired by repetition of the same run"
+    for row in (above, below):
+        if row.value is None:
+            return absent(name, method, f"{row.metric} of {row.model}: {row.reason}")
+    pairs = min(len(above.processes), len(below.processes))
+    if not pairs or min(below.processes) <= 0 or min(above.processes) <= 0:
+        return absent(name, method, "no repetition has both values")
+    value, interval = statistics.paired_ratio(above.processes[:pairs], below.processes[:pairs])
+    values = [x / y for x, y in zip(above.processes, below.processes, strict=False)]
+    spread = statistics.relative_spread(values)
+    ratio = Measurement(
+        name,
+        "1",
+        "estimated" if "estimated" in (above.kind, below.kind) else above.kind,
         method,
         value=value,
-        model=model,
-        device=device,
-        count=count,
-        # The interval is around the geometric mean, the value is a median: keep the value inside.
-        low=min(interval.low, value) if interval else None,
-        high=max(interval.high, value) if interval else None,
-        level=interval.level if interval else None,
-        stability=stability,
-        processes=tuple(processes),
+        count=pairs,
+        stability="stable" if spread <= statistics.MAX_SPREAD else f"noisy: repetitions differ by {spread:.0%}",
+        source=above.source,
+        processes=tuple(values),
+    )
+    return _with_interval(ratio, interval)
+
+
+def mark_emulated(session: Session, report: DeviceReport) -> DeviceReport:
+    """Mark what was measured on a machine that plays the device, and leave out what would mislead."""
+    target = session.target
+    if not target.is_emulated:
+        return report
+    limits = ", ".join(f"{key}: {text}" for key, text in target.limits.items() if key not in ("system", "counter"))
+    under_quota = target.has_wall_time and target.cpu_quota < 1
+
+    def marked(row: Measurement) -> Measurement:
+        if under_quota and row.metric in _STOPPED:
+            row = dataclasses.replace(row, value=None, low=None, high=None, level=None, processes=())
+            return dataclasses.replace(row, kind="emulated", stability="stable", reason=_QUOTA)
+        if row.kind != "measured":
+            return row
+        return dataclasses.replace(row, kind="emulated", method=f"{row.method}; {target.kind} ({limits})")
+
+    return dataclasses.replace(
+        report,
+        measurements=tuple(map(marked, report.measurements)),
+        overhead=tuple(map(marked, report.overhead)),
     )

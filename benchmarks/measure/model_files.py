@@ -5,96 +5,96 @@ from typing import Any
 
 from ...runtime.errors import InputError, UnavailableError, VerificationError
 from ...runtime.files import read_json, safe_join, sha256_file
-from ...runtime.manifest import GOLDEN_NAME, MANIFEST_NAME, TOKENIZER_NAME, read_manifest
+from ...runtime.manifest import MANIFEST_NAME, TOKENIZER_NAME, read_manifest
 from ...runtime.progress import Progress
-from ..records.metrics import Measurement
+from ...runtime.verify import check_runtime
+from ..records.metrics import METRICS, Measurement
 from ..records.report import Report, read_report
-from .aggregate import counted
-from .run import ModelFiles
+from .session import ModelFiles
 
 # An absurd length in a tokenizer's configuration means that nobody set one.
 _LONGEST = 100_000
 
 
-def find_model(path: Path, name: str = "", variant: str = "") -> ModelFiles:
+def find_model(path: Path, name: str = "") -> ModelFiles:
     """Return the files of a bundle, of a folder with an ONNX model in it, or of an ONNX file.
 
     The tokenizer is looked for beside the ONNX file, then one folder up. Raises `InputError` that says what is missing.
     """
     if path.is_dir() and (path / MANIFEST_NAME).is_file():
-        return _from_manifest(path, name, variant)
+        return _from_manifest(path, name)
     if path.is_dir():
         candidates = ["onnx/model_quantized.onnx", "onnx/model.onnx", "model_quantized.onnx", "model.onnx"]
-        if variant:
-            candidates = [f"onnx/{variant}.onnx", f"{variant}.onnx"]
-        onnx = next((path / one for one in candidates if (path / one).is_file()), None)
+        onnx = next((path / name for name in candidates if (path / name).is_file()), None)
         if onnx is None:
             raise InputError(f"{path} has none of {', '.join(candidates)}; name a bundle or an ONNX file")
     elif path.is_file():
         onnx = path
     else:
         raise InputError(f"{path} does not exist; name a bundle or an ONNX file")
-    tokenizer = next((one / TOKENIZER_NAME for one in onnx.parents[:2] if (one / TOKENIZER_NAME).is_file()), None)
+    beside = [folder / TOKENIZER_NAME for folder in onnx.parents[:2]]
+    tokenizer = next((candidate for candidate in beside if candidate.is_file()), None)
     if tokenizer is None:
         raise InputError(f"{onnx} has no {TOKENIZER_NAME} beside it or one folder up; copy the model's own there")
     return ModelFiles(name or _name_of(path), onnx, tokenizer, _max_length(tokenizer.parent))
 
 
-def require_runtime(path: Path) -> None:
+def require_runtime(bundle: Path | None) -> None:
     """Refuse a bundle that is meant for other versions of onnxruntime than the one here; raises `UnavailableError`."""
-    if not (path / MANIFEST_NAME).is_file():
+    if bundle is None or not (bundle / MANIFEST_NAME).is_file():
         return
-    from ...runtime.verify import check_runtime
-
     try:
-        check_runtime(read_manifest(path))
+        check_runtime(read_manifest(bundle))
     except VerificationError as error:
-        raise UnavailableError(f"{path} cannot be measured here: {error}") from None
+        raise UnavailableError(f"{bundle} cannot be measured here: {error}") from None
 
 
-def bundle_measurements(bundle: Path) -> list[Measurement]:
+def bundle_measurements(bundle: Path | None) -> list[Measurement]:
     """Return the bytes of a bundle's files; nothing for a path that is no bundle."""
-    if not (bundle / MANIFEST_NAME).is_file():
+    if bundle is None or not (bundle / MANIFEST_NAME).is_file():
         return []
     manifest = read_manifest(bundle)
     model = manifest.files[manifest.variants[manifest.default_variant].file].bytes
     tokenizer = manifest.files[TOKENIZER_NAME].bytes
     folder = sum(entry.bytes for entry in manifest.files.values()) + (bundle / MANIFEST_NAME).stat().st_size
     return [
-        counted("shipped_bytes", model + tokenizer, "default ONNX file + tokenizer.json, ONNX Runtime not counted"),
-        counted("model_bytes", model, "default ONNX file"),
-        counted("tokenizer_bytes", tokenizer, "tokenizer.json"),
-        counted("folder_bytes", folder, "all files of the bundle"),
+        _counted("shipped_bytes", model + tokenizer, "default ONNX file + tokenizer.json, ONNX Runtime not counted"),
+        _counted("model_bytes", model, "default ONNX file"),
+        _counted("tokenizer_bytes", tokenizer, "tokenizer.json"),
+        _counted("folder_bytes", folder, "all files of the bundle"),
     ]
 
 
-def quality_measurements(bundle: Path, evaluation: Path | None = None) -> list[Measurement]:
+def _counted(metric: str, value: float, method: str) -> Measurement:
+    """Return a value that is exact by nature."""
+    return Measurement(metric, METRICS[metric].unit, "counted", method, value=value, count=1, low=value, high=value)
+
+
+def quality_measurements(bundle: Path | None, evaluation: Path | None = None) -> list[Measurement]:
     """Return quality and parity figures of the manifest; `evaluation.json` adds the intervals where it has them."""
-    found: dict[str, Measurement] = {}
-    if (bundle / MANIFEST_NAME).is_file():
+    rows: dict[str, Measurement] = {}
+    if bundle is not None and (bundle / MANIFEST_NAME).is_file():
         manifest = read_manifest(bundle)
         parity = {f"parity_{name.removeprefix('parity_')}": figure for name, figure in manifest.parity.items()}
         for name, figure in {**manifest.quality, **parity}.items():
-            found[name] = Measurement(name, figure.unit or "1", "measured", figure.method, value=figure.value, count=1)
+            rows[name] = Measurement(name, figure.unit or "1", "measured", figure.method, value=figure.value, count=1)
     if evaluation is not None and evaluation.is_file():
         for name, entry in _flat(read_json(evaluation)).items():
-            found[name] = _from_entry(name, entry, found.get(name))
-    return list(found.values())
+            rows[name] = _from_entry(name, entry, rows.get(name))
+    return list(rows.values())
 
 
-def _from_manifest(bundle: Path, name: str, variant: str) -> ModelFiles:
+def _from_manifest(bundle: Path, name: str) -> ModelFiles:
     manifest = read_manifest(bundle)
-    chosen = variant or manifest.default_variant
-    if chosen not in manifest.variants:
-        raise InputError(f"{bundle} has no variant {chosen!r}; choose one of {', '.join(sorted(manifest.variants))}")
+    variant = manifest.default_variant
     return ModelFiles(
         name or manifest.name,
-        safe_join(bundle, manifest.variants[chosen].file),
+        safe_join(bundle, manifest.variants[variant].file),
         safe_join(bundle, TOKENIZER_NAME),
         manifest.max_length,
         prompt=manifest.prompts.query,
-        golden=safe_join(bundle, GOLDEN_NAME),
-        variant=chosen,
+        bundle=bundle,
+        variant=variant,
     )
 
 
@@ -121,13 +121,14 @@ def _max_length(folder: Path) -> int:
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """Return entries that carry a number, by their path of keys joined with underscores."""
-    found: dict[str, Any] = {}
-    if isinstance(value, dict):
-        if isinstance(value.get("value"), (int, float)) and not isinstance(value["value"], bool):
-            return {prefix: value}
-        for key, item in value.items():
-            found.update(_flat(item, f"{prefix}_{key}" if prefix else str(key)))
-    return found
+    if not isinstance(value, dict):
+        return {}
+    if isinstance(value.get("value"), (int, float)) and not isinstance(value["value"], bool):
+        return {prefix: value}
+    entries: dict[str, Any] = {}
+    for key, item in value.items():
+        entries |= _flat(item, f"{prefix}_{key}" if prefix else str(key))
+    return entries
 
 
 def _from_entry(name: str, entry: dict[str, Any], known: Measurement | None) -> Measurement:
@@ -155,7 +156,7 @@ def report_of(model: ModelFiles, named: Path | None, bundle: Path, progress: Pro
     if not path.is_file() and named is None:
         return None
     report = read_report(path)
-    facts = next(one for one in report.models if one.name == report.subject)
+    facts = next(model for model in report.models if model.name == report.subject)
     same = facts.model_sha256 == sha256_file(model.onnx) and facts.tokenizer_sha256 == sha256_file(model.tokenizer)
     if same:
         progress.note(f"report: {path}")

@@ -30,10 +30,8 @@ class PowerTrace:
         """Return the joules between two moments, by trapezoids; the trace must cover them."""
         inside = (self.seconds > begin) & (self.seconds < end)
         times = np.concatenate([[begin], self.seconds[inside], [end]])
-        watts = np.concatenate(
-            [[self._at(begin)], self.watts[inside], [self._at(end)]],
-        )
-        return float(((watts[1:] + watts[:-1]) / 2 * np.diff(times)).sum())
+        first, last = np.interp([begin, end], self.seconds, self.watts)
+        return float(np.trapezoid(np.concatenate([[first], self.watts[inside], [last]]), times))
 
     def covers(self, begin: float, end: float) -> bool:
         """Return whether there are readings before, after and between two moments."""
@@ -44,15 +42,12 @@ class PowerTrace:
         """Return the number of readings between two moments."""
         return int(((self.seconds >= begin) & (self.seconds <= end)).sum())
 
-    def _at(self, moment: float) -> float:
-        return float(np.interp(moment, self.seconds, self.watts))
-
 
 def sampled_trace(result: Mapping[str, Any], shunt_ohms: float = SHUNT_OHMS) -> PowerTrace:
     """Return the trace of what `power_sampler.py` wrote."""
     parse = {"pmic": pmic_watts, "ina219": lambda reading: ina219_watts(reading, shunt_ohms)}[result["source"]]
-    seconds = np.array([one[0] for one in result["readings"]], dtype=float)
-    return PowerTrace(seconds, np.array([parse(one[1]) for one in result["readings"]], dtype=float))
+    seconds = np.array([moment for moment, _ in result["readings"]], dtype=float)
+    return PowerTrace(seconds, np.array([parse(reading) for _, reading in result["readings"]], dtype=float))
 
 
 def pmic_watts(text: str) -> float:
@@ -65,10 +60,10 @@ def pmic_watts(text: str) -> float:
     for line in text.splitlines():
         if not line.strip():
             continue
-        found = _PMIC_LINE.fullmatch(line)
-        if found is None or (found[2] == "A") != (found[3] == "current") or found[2] != found[5]:
+        match = _PMIC_LINE.fullmatch(line)
+        if match is None or (match[2] == "A") != (match[3] == "current") or match[2] != match[5]:
             raise InputError(f"pmic_read_adc: {line.strip()[:60]!r} is no reading of a rail; update the firmware")
-        rails.setdefault(found[1], {})[found[2]] = float(found[4])
+        rails.setdefault(match[1], {})[match[2]] = float(match[4])
     pairs = [rail["A"] * rail["V"] for rail in rails.values() if {"A", "V"} <= rail.keys()]
     unpaired = sorted(name for name, rail in rails.items() if "V" not in rail)
     if not pairs or unpaired:
@@ -126,7 +121,7 @@ def read_meter(path: Path) -> MeterFile:
     `mark` may hold one filled cell: the row at which the run began. Raises `InputError` that names the row or column.
     """
     text = read_text(path)
-    delimiter = max(";\t,", key=lambda one: text.partition("\n")[0].count(one))
+    delimiter = max(";\t,", key=text.partition("\n")[0].count)
     rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(cell.strip() for cell in row)]
     if len(rows) < 3:
         raise InputError(f"{path}: a header and at least two rows of readings are needed; record again")
@@ -134,29 +129,26 @@ def read_meter(path: Path) -> MeterFile:
     seconds, watts, marks = [], [], []
     absolute = False
     for number, row in enumerate(rows[1:], start=2):
-        if len(row) < len(rows[0]):
-            raise InputError(f"{path}, row {number}: {len(row)} cells instead of {len(rows[0])}; fix the row")
         place = f"{path}, row {number}"
-        moment, dated = _moment(place, row[columns["time"][0]], columns["time"][1], delimiter)
+        if len(row) < len(rows[0]):
+            raise InputError(f"{place}: {len(row)} cells instead of {len(rows[0])}; fix the row")
+        cells = {name: (row[index], scale) for name, (index, scale) in columns.items()}
+        moment, dated = _moment(place, *cells.pop("time"), delimiter)
         absolute = absolute or dated
         if seconds and moment < seconds[-1]:
             raise InputError(f"{place}: time goes back from {seconds[-1]:g} to {moment:g} s; sort the file")
-        values = {
-            name: _number(place, row[index], delimiter) * scale
-            for name, (index, scale) in columns.items()
-            if name in ("watts", "volts", "amps")
-        }
+        if cells.pop("mark", ("", 0))[0].strip() not in ("", "0"):
+            marks.append(moment)
+        values = {name: _number(place, cell, delimiter) * scale for name, (cell, scale) in cells.items()}
         seconds.append(moment)
         watts.append(values["watts"] if "watts" in values else values["volts"] * values["amps"])
-        if "mark" in columns and row[columns["mark"][0]].strip() not in ("", "0"):
-            marks.append(moment)
     if len(marks) > 1:
         raise InputError(f"{path}: {len(marks)} rows are marked; mark only the one at which the run began")
     return MeterFile(PowerTrace(np.array(seconds), np.array(watts)), absolute, marks[0] if marks else None)
 
 
 def _meter_columns(path: Path, header: Sequence[str]) -> dict[str, tuple[int, float]]:
-    found: dict[str, tuple[int, float]] = {}
+    columns: dict[str, tuple[int, float]] = {}
     for index, cell in enumerate(header):
         match = _HEADER.fullmatch(cell.strip("\ufeff\"' "))
         if match is None:
@@ -170,15 +162,15 @@ def _meter_columns(path: Path, header: Sequence[str]) -> dict[str, tuple[int, fl
                 unit = "s"  # dates carry no unit, and a stop watch without one counts seconds
             if unit not in scales:
                 raise InputError(f"{path}: column {cell!r} needs its unit in brackets, one of {', '.join(scales)}")
-            if column in found:
-                raise InputError(f"{path}: two columns could be {column}: {header[found[column][0]]!r} and {cell!r}")
-            found[column] = (index, scales[unit])
-    if "time" not in found or not ("watts" in found or {"volts", "amps"} <= found.keys()):
+            if column in columns:
+                raise InputError(f"{path}: two columns could be {column}: {header[columns[column][0]]!r} and {cell!r}")
+            columns[column] = (index, scales[unit])
+    if "time" not in columns or not ("watts" in columns or {"volts", "amps"} <= columns.keys()):
         raise InputError(
             f"{path}: the header has {', '.join(repr(cell) for cell in header)[:120]}; needed are a time and watts, or "
             "volts and amps, such as: time (s),power (mW)"
         )
-    return found
+    return columns
 
 
 def _moment(place: str, cell: str, scale: float, delimiter: str) -> tuple[float, bool]:

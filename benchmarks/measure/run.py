@@ -1,284 +1,188 @@
-"""Measure models on devices: fresh processes, models taking turns, every raw sample kept."""
+"""Measure models on devices: fresh processes, models interleaved, every raw sample kept."""
 
 import dataclasses
-import json
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from ...devices.profile import facts
-from ...devices.targets.base import BoardOptions, Target
-from ...devices.targets.open import open_target
+from ...devices.targets.base import TargetOptions
+from ...devices.targets.open import check_devices, open_target
 from ...runtime.errors import InputError, UnavailableError
-from ...runtime.files import json_bytes, sha256_bytes, sha256_file
-from ...runtime.progress import Progress
-from ..records.metrics import METRICS, Measurement
-from ..records.report import (
-    SCHEMA,
-    VERSION,
-    DeviceReport,
-    GoldenReplay,
-    ModelFacts,
-    Report,
-    Run,
-    Sustained,
-    SweepPoint,
-    Unavailable,
-)
-from ..statistics import intervals as statistics
-from .aggregate import ratios, summarize
-from .emulated import label, no_energy
-from .energy import read_energy
+from ...runtime.files import sha256_file
+from ...runtime.packaged import bundle_path
+from ...runtime.progress import NoProgress, Progress
+from ..records.metrics import RATIOS, Measurement
+from ..records.report import SCHEMA, VERSION, DeviceReport, ModelFacts, Report, Unavailable
+from ..statistics.intervals import relative_spread
+from .aggregate import compare_with_reference, mark_emulated
+from .calibration import calibrate_noise
+from .energy import check_source, measure_energy
 from .golden_replay import replay_golden
+from .interleaved import measure_interleaved
+from .model_files import bundle_measurements, find_model, quality_measurements, require_runtime
 from .overhead import measure_overhead
-from .query_texts import choose_texts, text_facts
+from .query_texts import BUILT_IN, QueryTexts, choose_texts, read_texts, text_facts
+from .session import MeasureSettings, ModelFiles, Probe, Session
 from .sustained import measure_sustained
-from .sweep import measure_sweeps, sweep_repetitions
-from .worker_process import WORKER, MeasureSettings, ModelFiles, machine_of, request_for, run_worker
+from .sweep import measure_sweeps
 
-__all__ = ["WORKER", "MeasureSettings", "ModelFiles", "fingerprint_of", "measure", "measure_device"]
+# In this order: each one sees what those before it have added.
+PROBES: tuple[Probe, ...] = (
+    measure_energy,
+    compare_with_reference,
+    replay_golden,
+    measure_overhead,
+    measure_sweeps,
+    measure_sustained,
+    mark_emulated,
+    calibrate_noise,
+)
 
-_COUNTING_REPETITIONS = 3  # where only instructions are counted: they hardly differ
+
+def measure_model(
+    model: str | Path,
+    device: str | Sequence[str] = "host",
+    *,
+    settings: MeasureSettings | None = None,
+    texts: str | Path | Sequence[str] | None = None,
+    compare_with: Sequence[str | Path] = (),
+    progress: Progress | None = None,
+    options: TargetOptions | None = None,
+) -> Report:
+    """Measure what a bundle, or any ONNX embedding model, costs on a device.
+
+    Every model runs in fresh processes of its own. All values of the report are in base units: seconds, bytes, joules,
+    queries per second; shares and ratios are plain numbers. Each one carries how it came about, the number of samples,
+    and an interval where it has one.
+
+    Args:
+        model: A bundle's folder, `general-english` for the bundle that comes with the package, a folder with an ONNX
+            model and its tokenizer.json, or an ONNX file with that beside it.
+        device: One name or several: `host`, a name of `pocketrank devices`, `qemu:NAME`, `cgroup:NAME`,
+            `ssh://user@host[:port]` or `replay:FILE`.
+        settings: How long and how often; by default 7 processes a model of at least 1 s and 300 queries.
+        texts: The queries: the texts themselves, or the path of a text file, a JSON Lines file or a BEIR folder. By
+            default 32 short questions.
+        compare_with: Models measured in the same run, interleaved with the first; the first of them is the reference
+            of the ratios.
+        progress: Where to say how far it is; by default nowhere.
+        options: How to reach a board, and whether to record it.
+
+    Returns:
+        The report: for each device `report.devices[i].find(metric, model_name)`, bytes in `report.bundle` and quality
+        in `report.quality` where the model is a bundle. A device that was missing is in `report.unavailable`, as long
+        as another one could be measured.
+
+    Raises:
+        InputError: A path, a device, an energy source or a model is not what it should be; the message says which.
+        UnavailableError: No device could be measured, or the bundle needs another version of onnxruntime.
+
+    Example:
+        >>> from pocketrank.benchmarks.measure import MeasureSettings, measure_model
+        >>> quick = MeasureSettings(repetitions=2, min_seconds=0.1, energy="none")
+        >>> report = measure_model("general-english", "host", settings=quick, texts=["open a file", "sort a list"])
+        >>> latency = report.devices[0].find("latency_p50", report.subject)
+        >>> latency.unit, 0 < latency.value < 1
+        ('s', True)
+    """
+    if texts is None:
+        queries = BUILT_IN
+    elif isinstance(texts, str | Path):
+        queries = read_texts(Path(texts))
+    else:
+        queries = QueryTexts(tuple(texts))
+    return measure(
+        [find_model(bundle_path(str(path))) for path in (model, *compare_with)],
+        [device] if isinstance(device, str) else device,
+        settings or MeasureSettings(),
+        queries,
+        progress or NoProgress(),
+        options=options,
+    )
 
 
 def measure(
     models: Sequence[ModelFiles],
     devices: Sequence[str],
     settings: MeasureSettings,
-    texts: Sequence[str],
+    texts: QueryTexts,
     progress: Progress,
-    text_source: str = "built-in questions",
-    bundle: Sequence[Measurement] = (),
-    quality: Sequence[Measurement] = (),
-    options: BoardOptions | None = None,
+    *,
+    quality: Sequence[Measurement] | None = None,
+    options: TargetOptions | None = None,
 ) -> Report:
     """Measure every model on every device and return the report.
 
     The first model is the subject, the second one the reference of the ratios, the others are peers. All of them run
     in every repetition, in alternating order. A device that is not available is noted in the report and does not stop
     the others; when none is, `UnavailableError` is raised. An interrupt (control-C) ends the measuring, not the
-    report: what was finished by then is in it, and `interrupted` is true. `bundle` and `quality` travel into the
-    report as they are; `options` say how to reach a board.
+    report: what was finished by then is in it, and `interrupted` is true. `quality` replaces what the
+    subject's bundle says itself; `options` say how to reach a board.
     """
-    if not models:
-        raise InputError("there is no model to measure; name a bundle or an ONNX file")
-    names = [model.name for model in models]
-    if len(set(names)) < len(names):
-        raise InputError(f"two models have the same name ({', '.join(names)}); give them different names")
-    chosen = choose_texts(texts, settings.texts)
+    check_devices(devices)
+    check_source(settings.energy)
+    _check_models(models, devices)
+    if options and options.record and len(devices) > 1:
+        raise InputError(f"{options.record} can hold one device; record {' and '.join(devices)} one by one")
+    chosen = choose_texts(texts.texts, settings.texts)
     if not chosen:
         raise InputError("there are no texts to measure with; name a file of texts")
     model_facts = tuple(_facts(model, _role(index)) for index, model in enumerate(models))
-    reports, missing = [], []
+    reports: list[DeviceReport] = []
+    missing: list[Unavailable] = []
     for device in devices:
-        if any(one.interrupted for one in reports):
+        if any(report.interrupted for report in reports):
             missing.append(Unavailable(device, "interrupted before its turn"))
             continue
         try:
-            with ExitStack() as stack:
-                target = stack.enter_context(open_target(device, options))
-                reports.append(measure_device(models, target, settings, chosen, progress))
+            with open_target(device, options) as target:
+                reports.append(measure_device(Session(target, models, chosen, settings, progress)))
         except UnavailableError as error:
             progress.note(f"{device}: {error}")
             missing.append(Unavailable(device, str(error)))
     if not reports:
         raise UnavailableError(missing[0].reason if missing else "no device was named; use --device host")
+    if quality is None:
+        quality = quality_measurements(models[0].bundle)
     return Report(
         schema=SCHEMA,
         version=VERSION,
         code=metadata.version("pocketrank"),
         subject=models[0].name,
         models=model_facts,
-        texts=text_facts(text_source, chosen),
+        texts=text_facts(texts.source, chosen),
         settings=asdict(settings),
         devices=tuple(reports),
-        bundle=tuple(bundle),
+        bundle=tuple(bundle_measurements(models[0].bundle)),
         quality=tuple(quality),
         unavailable=tuple(missing),
     )
 
 
-def measure_device(
-    models: Sequence[ModelFiles],
-    target: Target,
-    settings: MeasureSettings,
-    texts: Sequence[str],
-    progress: Progress,
-) -> DeviceReport:
-    """Measure the models on one device that is ready."""
-    requests = {model.name: request_for(model, target, settings, texts) for model in models}
-    runs, machine, interrupted = _all_processes(models, requests, target, settings, progress)
-    if interrupted:  # nothing more is started
-        settings = dataclasses.replace(settings, energy="none", overhead=False, sweeps={}, sustained_seconds=0.0)
-    fingerprint = fingerprint_of(target, machine)
-    measurements: dict[str, list[Measurement]] = {}
-    for model in models:
-        own = [run for run in runs if run.model == model.name]
-        energy = (
-            no_energy(target) if target.is_emulated else read_energy(settings.energy, target, own, requests[model.name])
-        )
-        found = summarize(own, model.name, fingerprint, target.timed, energy, target.share)
-        measurements[model.name] = label(found, target)
-    flat = [one for model in models for one in measurements[model.name]]
-    if len(models) > 1:
-        reference = models[1].name
+def measure_device(session: Session) -> DeviceReport:
+    """Measure the models on one device that is ready: the main figures, then what each probe adds to them."""
+    report = measure_interleaved(session)
+    if report.interrupted:  # nothing more is started
+        session = dataclasses.replace(session, settings=session.settings.plain())
+    for probe in PROBES:
+        report = probe(session, report)
+    own = [row for row in report.measurements if row.model == session.models[0].name and row.metric not in RATIOS]
+    noisy = [row for row in own if len(row.processes) > 1 and min(row.processes) > 0]
+    noise = {row.metric: round(relative_spread(row.processes), 6) for row in noisy}
+    return dataclasses.replace(report, noise=noise)
+
+
+def _check_models(models: Sequence[ModelFiles], devices: Sequence[str]) -> None:
+    if not models:
+        raise InputError("there is no model to measure; name a bundle or an ONNX file")
+    names = [model.name for model in models]
+    if len(set(names)) < len(names):
+        raise InputError(f"two models have the same name ({', '.join(names)}); give them different names")
+    if "host" in devices:
         for model in models:
-            if model.name != reference:
-                flat += label(ratios(measurements[model.name], measurements[reference], reference), target)
-    alive = [
-        model
-        for model in models
-        if not interrupted and any(run.model == model.name and run.outcome == "ok" for run in runs)
-    ]
-    golden = _golden(alive, requests, target, settings, progress)
-    flat += label([_golden_difference(one, fingerprint) for one in golden if one.difference is not None], target)
-    return DeviceReport(
-        device=target.profile.name,
-        target=target.kind,
-        fingerprint=fingerprint,
-        machine=machine,
-        profile=json.loads(json_bytes(facts(target.profile))),
-        limits=dict(target.limits),
-        runs=tuple(runs),
-        measurements=tuple(flat),
-        noise=_noise(measurements[models[0].name]),
-        golden=tuple(golden),
-        overhead=tuple(_overhead(target, settings, texts, fingerprint)),
-        sweeps=tuple(_sweeps(alive, requests, target, settings, progress)),
-        sustained=tuple(_sustained(alive, requests, target, settings, progress)),
-        interrupted=interrupted,
-    )
-
-
-def _all_processes(
-    models: Sequence[ModelFiles],
-    requests: Mapping[str, dict[str, Any]],
-    target: Target,
-    settings: MeasureSettings,
-    progress: Progress,
-) -> tuple[list[Run], dict[str, Any], bool]:
-    """Run every repetition of every model; return the runs in order, what the machine is, whether it was cut short."""
-    runs: list[Run] = []
-    machine: dict[str, Any] = {}
-    hopeless: set[str] = set()
-    repetitions = settings.repetitions if target.timed else min(settings.repetitions, _COUNTING_REPETITIONS)
-    with progress.task(f"benchmark on {target.profile.name}", repetitions * len(models), "processes") as task:
-        try:
-            for repetition in range(repetitions):
-                # A B, then B A: a slow drift of the machine falls on both alike.
-                turn = list(models) if repetition % 2 == 0 else list(reversed(models))
-                for model in turn:
-                    task.advance()
-                    if model.name in hopeless:
-                        continue
-                    run, result = run_worker(target, requests[model.name], settings.timeout)
-                    runs.append(dataclasses.replace(run, model=model.name, repetition=repetition, order=len(runs)))
-                    machine = machine or machine_of(result)
-                    if _is_hopeless(runs[-1], target):
-                        hopeless.add(model.name)
-        except KeyboardInterrupt:
-            if not {model.name for model in models} <= {run.model for run in runs}:
-                raise
-            progress.note(f"interrupted: {len(runs)} finished processes are kept")
-            return runs, machine, True
-    return runs, machine, False
-
-
-def _is_hopeless(run: Run, target: Target) -> bool:
-    """Say whether a model cannot even open here, so that no repetition will fix it.
-
-    On this very machine that is the user's mistake and an error at once; on another device it is a finding.
-    """
-    if run.repetition or run.outcome not in ("failed", "illegal instruction", "timeout"):
-        return False
-    if target.kind == "local" and run.outcome == "failed":
-        raise InputError(f"{run.model} cannot be measured: {run.detail}; check the model and its tokenizer")
-    return target.kind != "local"
-
-
-def _golden(
-    models: Sequence[ModelFiles],
-    requests: Mapping[str, dict[str, Any]],
-    target: Target,
-    settings: MeasureSettings,
-    progress: Progress,
-) -> list[GoldenReplay]:
-    """Replay golden texts on devices whose processor is not this machine's: here, `pocketrank verify` does it."""
-    if target.kind in ("local", "cgroup"):
-        return []
-    found = [replay_golden(model, requests[model.name], target, settings) for model in models]
-    replays = [one for one in found if one is not None]
-    for one in replays:
-        progress.note(f"  golden vectors of {one.model}: {'ok' if one.passed else 'DIFFERENT'}, {one.detail}")
-    return replays
-
-
-def _golden_difference(replay: GoldenReplay, device: str) -> Measurement:
-    unit = METRICS["golden_difference"].unit
-    method = f"{replay.texts} golden texts against the vectors in the bundle"
-    return Measurement(
-        "golden_difference",
-        unit,
-        "measured",
-        method,
-        value=replay.difference,
-        model=replay.model,
-        device=device,
-        count=replay.texts,
-        low=replay.difference,
-        high=replay.difference,
-    )
-
-
-def _overhead(target: Target, settings: MeasureSettings, texts: Sequence[str], fingerprint: str) -> list[Measurement]:
-    return label(measure_overhead(target, settings, texts, fingerprint), target) if settings.overhead else []
-
-
-def _sweeps(
-    models: Sequence[ModelFiles],
-    requests: Mapping[str, dict[str, Any]],
-    target: Target,
-    settings: MeasureSettings,
-    progress: Progress,
-) -> list[SweepPoint]:
-    points = sum(len(values) for values in settings.sweeps.values())
-    if not points or not models:
-        return []
-    total = points * len(models) * sweep_repetitions(settings)
-    with progress.task(f"sweeps on {target.profile.name}", total, "processes") as task:
-        return measure_sweeps(models, requests, target, settings, task)
-
-
-def _sustained(
-    models: Sequence[ModelFiles],
-    requests: Mapping[str, dict[str, Any]],
-    target: Target,
-    settings: MeasureSettings,
-    progress: Progress,
-) -> list[Sustained]:
-    if not settings.sustained_seconds:
-        return []
-    if not target.timed:
-        progress.note(f"{target.profile.name}: no sustained run, an emulated processor does not grow hot")
-        return []
-    with progress.task(f"sustained on {target.profile.name}", len(models), "models") as task:
-        found = []
-        for model in models:
-            found.append(measure_sustained(model.name, requests[model.name], target, settings))
-            task.advance()
-        return found
-
-
-def fingerprint_of(target: Target, machine: dict[str, Any]) -> str:
-    """Return a short hash of what must be equal for two timings to be comparable."""
-    stable = {
-        key: machine.get(key)
-        for key in ("system", "architecture", "cpu", "cpu_part", "board", "cores", "memory", "isa", "libraries")
-    }
-    return sha256_bytes(json_bytes([target.kind, dict(target.limits), stable]))[:12]
+            require_runtime(model.bundle)
 
 
 def _role(index: int) -> Literal["subject", "reference", "peer"]:
@@ -286,27 +190,16 @@ def _role(index: int) -> Literal["subject", "reference", "peer"]:
 
 
 def _facts(model: ModelFiles, role: Literal["subject", "reference", "peer"]) -> ModelFacts:
+    for path in (model.onnx, model.tokenizer):
+        if not path.is_file():
+            raise InputError(f"{path} does not exist; check the path")
     return ModelFacts(
         name=model.name,
         role=role,
-        model_bytes=_size(model.onnx),
+        model_bytes=model.onnx.stat().st_size,
         model_sha256=sha256_file(model.onnx),
-        tokenizer_bytes=_size(model.tokenizer),
+        tokenizer_bytes=model.tokenizer.stat().st_size,
         tokenizer_sha256=sha256_file(model.tokenizer),
         max_length=model.max_length,
         output=model.pooled_output,
     )
-
-
-def _size(path: Path) -> int:
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; check the path")
-    return path.stat().st_size
-
-
-def _noise(measurements: Sequence[Measurement]) -> dict[str, float]:
-    return {
-        one.metric: round(statistics.relative_spread(one.processes), 6)
-        for one in measurements
-        if len(one.processes) > 1 and min(one.processes) > 0
-    }

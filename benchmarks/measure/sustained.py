@@ -1,28 +1,44 @@
 """Keep a model busy for minutes and watch: does the board hold its speed?"""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ...devices.targets.base import Target
-from ..records.report import Sustained, Window, unpack
+from ..records.report import DeviceReport, Sustained, Window, unpack
 from ..statistics.intervals import quantile
-from .throttling import CLOCK_FALL, throttling
-from .worker_process import MeasureSettings, run_worker
+from .session import ModelFiles, Session
+from .throttling import CLOCK_FALL, throttle_reasons
 
 SLOWER = 0.05  # of the throughput, from the first to the last quarter
 
 
-def measure_sustained(model: str, request: Mapping[str, Any], target: Target, settings: MeasureSettings) -> Sustained:
-    """Run one process for `settings.sustained_seconds` and return its windows with a verdict."""
-    changes = {"sustained_seconds": settings.sustained_seconds, "min_seconds": 0.0, "min_queries": 1}
-    run, result = run_worker(target, {**request, **changes}, settings.timeout + settings.sustained_seconds)
+def measure_sustained(session: Session, report: DeviceReport) -> DeviceReport:
+    """Add one long process of each model that runs here, in windows, with a verdict."""
+    name = session.target.profile.name
+    if not session.settings.sustained_seconds:
+        return report
+    if not session.target.has_wall_time:
+        session.progress.note(f"{name}: no sustained run, an emulated processor does not grow hot")
+        return report
+    models = session.running(report)
+    rows = []
+    with session.progress.task(f"sustained on {name}", len(models), "models") as task:
+        for model in models:
+            rows.append(_run(session, model))
+            task.advance()
+    return dataclasses.replace(report, sustained=tuple(rows))
+
+
+def _run(session: Session, model: ModelFiles) -> Sustained:
+    seconds = session.settings.sustained_seconds
+    changes = {"sustained_seconds": seconds, "min_seconds": 0.0, "min_queries": 1}
+    run, answer = session.run_worker(model, changes, seconds)
     if run.outcome != "ok":
-        return Sustained(model, (), f"{run.outcome}: {run.detail}", None)
-    first = result["conditions"]["before"].get("throttled")
-    windows = tuple(_window(window) for window in result["windows"])
-    return Sustained(model, windows, *judge(windows, first))
+        return Sustained(model.name, (), f"{run.outcome}: {run.detail}", None)
+    windows = tuple(map(_window, answer["windows"]))
+    return Sustained(model.name, windows, *judge(windows, answer["conditions"]["before"].get("throttled")))
 
 
 def judge(windows: Sequence[Window], throttled_before: int | None) -> tuple[str, float | None]:
@@ -34,7 +50,7 @@ def judge(windows: Sequence[Window], throttled_before: int | None) -> tuple[str,
     change = float(np.median(speeds[-quarter:]) / np.median(speeds[:quarter]) - 1)
     reasons: dict[str, None] = {}
     for window in windows:
-        reasons |= dict.fromkeys(throttling(window.throttled, throttled_before))
+        reasons |= dict.fromkeys(throttle_reasons(window.throttled, throttled_before))
     clocks = [window.megahertz for window in windows if window.megahertz]
     if clocks and 1 - min(clocks) / max(clocks) > CLOCK_FALL:
         reasons[f"the clock fell from {max(clocks):.0f} to {min(clocks):.0f} MHz"] = None

@@ -1,5 +1,7 @@
 """How cost grows with threads, text length and batch: one of them varies, the others stay."""
 
+import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,52 +9,46 @@ import numpy as np
 
 from ...devices.targets.base import Target
 from ...runtime.errors import InputError
-from ...runtime.progress import Task
-from ..records.report import Run, SweepPoint, unpack
+from ..records.report import DeviceReport, Run, SweepPoint, unpack
 from ..statistics import intervals as statistics
-from .worker_process import MeasureSettings, ModelFiles, run_worker
+from .session import ModelFiles, Session
 
-_REPETITIONS = 3
+_REPETITIONS = 3  # processes of each point, at most
 
 
 def parse_sweeps(words: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Return the sweeps that words such as `length=8,32,128` ask for."""
-    found: dict[str, tuple[int, ...]] = {}
+    sweeps: dict[str, tuple[int, ...]] = {}
     for word in words:
         axis, _, values = word.partition("=")
         try:
-            found[axis] = tuple(int(value) for value in values.split(","))
+            sweeps[axis] = tuple(int(value) for value in values.split(","))
         except ValueError:
             raise InputError(f"--sweep {word}: write an axis and whole numbers, such as length=8,32,128") from None
-    return found
+    return sweeps
 
 
-def sweep_repetitions(settings: MeasureSettings) -> int:
-    """Return how many processes measure each point of a sweep."""
-    return min(settings.repetitions, _REPETITIONS)
-
-
-def measure_sweeps(
-    models: Sequence[ModelFiles],
-    requests: Mapping[str, Mapping[str, Any]],
-    target: Target,
-    settings: MeasureSettings,
-    task: Task,
-) -> list[SweepPoint]:
-    """Return every point of every sweep; models take turns at each of them."""
-    points = []
-    for axis, values in settings.sweeps.items():
-        for value in values:
+def measure_sweeps(session: Session, report: DeviceReport) -> DeviceReport:
+    """Add every point of every sweep; models are interleaved at each of them."""
+    points = [(axis, value) for axis, values in session.settings.sweeps.items() for value in values]
+    models = session.running(report)
+    if not points or not models:
+        return report
+    repetitions = min(session.settings.repetitions, _REPETITIONS)
+    total = len(points) * len(models) * repetitions
+    rows = []
+    with session.progress.task(f"sweeps on {session.target.profile.name}", total, "processes") as task:
+        for axis, value in points:
+            changes = {model.name: _changes(axis, value, model, session.requests[model.name]) for model in models}
             runs: dict[str, list[Run]] = {model.name: [] for model in models}
-            for _ in range(sweep_repetitions(settings)):
+            for _ in range(repetitions):
                 for model in models:
-                    changes = _changes(axis, value, model, requests[model.name])
-                    if changes is not None:
-                        run, _ = run_worker(target, {**requests[model.name], **changes}, settings.timeout)
-                        runs[model.name].append(run)
+                    change = changes[model.name]
+                    if change is not None:
+                        runs[model.name].append(session.run_worker(model, change)[0])
                     task.advance()
-            points += [_point(model, axis, value, runs[model.name], target) for model in models]
-    return points
+            rows += [_point(model, axis, value, runs[model.name], session.target) for model in models]
+    return dataclasses.replace(report, sweeps=tuple(rows))
 
 
 def texts_of_length(model: ModelFiles, texts: Sequence[str], tokens: int) -> list[str]:
@@ -65,21 +61,17 @@ def texts_of_length(model: ModelFiles, texts: Sequence[str], tokens: int) -> lis
     tokenizer = Tokenizer.from_file(str(model.tokenizer))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    words = [text.split() for text in texts]
-    found = []
+    lengthened = []
     for start in range(len(texts)):
-        text, index = "", 0
-        while len(tokenizer.encode(model.prompt + text).ids) < tokens:
-            following = words[(start + index) % len(words)]
-            for word in following:
-                text = f"{text} {word}".strip()
-                if len(tokenizer.encode(model.prompt + text).ids) >= tokens:
-                    break
-            index += 1
-            if index > len(words) + tokens:
-                break  # texts without a single known sign: truncation cannot be reached
-        found.append(text)
-    return found
+        words = " ".join([*texts[start:], *texts[:start]]).split()
+        text = ""
+        # The limit: texts without a single known sign never reach any length.
+        for word in itertools.islice(itertools.cycle(words), len(words) * tokens):
+            text = f"{text} {word}".strip()
+            if len(tokenizer.encode(model.prompt + text).ids) >= tokens:
+                break
+        lengthened.append(text)
+    return lengthened
 
 
 def _changes(axis: str, value: int, model: ModelFiles, request: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -102,21 +94,25 @@ def _point(model: ModelFiles, axis: str, value: int, runs: Sequence[Run], target
     batch = value if axis == "batch" else 1
     counted = [run.observed["instructions"] / (run.count * batch) for run in good if "instructions" in run.observed]
     peaks = [run.peak_rss for run in good if run.peak_rss is not None]
-    point: dict[str, Any] = {
-        "mean_tokens": good[0].mean_tokens,
-        "peak_rss": float(np.median(peaks)) if peaks else None,
-        "instructions": float(np.median(counted)) if counted else None,
-        "kind": "emulated" if target.is_emulated else "measured",
-    }
-    if target.timed:
-        rates = [run.count * batch / run.wall for run in good]
-        between = statistics.between_processes(rates)
-        point |= {
-            "throughput": float(np.median(rates)),
-            "throughput_low": min(between.low, float(np.median(rates))) if between else None,
-            "throughput_high": max(between.high, float(np.median(rates))) if between else None,
-        }
-        if target.share >= 1:
-            medians = [statistics.quantile(np.sort(unpack(run.latency_ns)), 0.5) / 1e9 for run in good]
-            point["latency_p50"] = float(np.median(medians))
-    return SweepPoint(model.name, axis, value, **point)
+    point = SweepPoint(
+        model.name,
+        axis,
+        value,
+        mean_tokens=good[0].mean_tokens,
+        peak_rss=float(np.median(peaks)) if peaks else None,
+        instructions=float(np.median(counted)) if counted else None,
+        kind="emulated" if target.is_emulated else "measured",
+    )
+    if not target.has_wall_time:
+        return point
+    rates = [run.count * batch / run.wall for run in good]
+    rate, between = float(np.median(rates)), statistics.between_processes(rates)
+    bounds = between.including(rate) if between else None
+    medians = [statistics.quantile(np.sort(unpack(run.latency_ns)), 0.5) / 1e9 for run in good]
+    return dataclasses.replace(
+        point,
+        throughput=rate,
+        throughput_low=bounds.low if bounds else None,
+        throughput_high=bounds.high if bounds else None,
+        latency_p50=float(np.median(medians)) if target.cpu_quota >= 1 else None,
+    )

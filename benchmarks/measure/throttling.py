@@ -1,4 +1,4 @@
-"""What disturbed a measurement: throttle bits of the firmware, a falling clock, heat."""
+"""What throttled the processor: throttle bits of the firmware, a falling clock."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ THROTTLE_BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "
 CLOCK_FALL = 0.05  # of the clock, from before to after
 
 
-def throttling(bits: int | None, before: int | None = None) -> list[str]:
+def throttle_reasons(bits: int | None, before: int | None = None) -> list[str]:
     """Return in words what holds now, or has happened since the reading `before`."""
     if not bits:
         return []
@@ -19,17 +19,17 @@ def throttling(bits: int | None, before: int | None = None) -> list[str]:
     return [word for bit, word in THROTTLE_BITS.items() if (bits | happened) >> bit & 1]
 
 
-def disturbances(runs: Sequence[Run]) -> list[str]:
+def throttling(runs: Sequence[Run]) -> list[str]:
     """Return what throttled the processor while these processes were timed, the worst case of each kind."""
-    found: dict[str, None] = {}
+    reasons: dict[str, None] = {}  # an ordered set
     falls = []
     for run in runs:
         before, after = run.conditions.get("before", {}), run.conditions.get("after", {})
-        found |= dict.fromkeys(throttling(after.get("throttled"), before.get("throttled")))
+        reasons |= dict.fromkeys(throttle_reasons(after.get("throttled"), before.get("throttled")))
         falls.append(_fall(before, after))
     if max(falls, default=0.0) > CLOCK_FALL:
-        found[f"the clock fell by up to {max(falls):.0%}"] = None
-    return list(found)
+        reasons[f"the clock fell by up to {max(falls):.0%}"] = None
+    return list(reasons)
 
 
 def _fall(before: Mapping[str, Any], after: Mapping[str, Any]) -> float:

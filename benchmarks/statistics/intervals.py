@@ -32,6 +32,10 @@ class Interval:
         """Return the range that covers both; its level is the lower one."""
         return Interval(min(self.low, other.low), max(self.high, other.high), min(self.level, other.level))
 
+    def including(self, value: float) -> "Interval":
+        """Return the range widened to hold `value`: a median may lie outside an interval for the geometric mean."""
+        return Interval(min(self.low, value), max(self.high, value), self.level)
+
 
 def required_count(q: float, level: float = LEVEL) -> int:
     """Return how many samples bound the quantile `q` from above with confidence `level`.
@@ -51,7 +55,7 @@ def quantile_interval(ordered: np.ndarray, q: float, level: float = LEVEL) -> In
     """Return an interval for the quantile `q` from sorted independent samples, free of any distribution.
 
     Each side is the outermost order statistic that leaves at most half of 1 - level outside; where the sample is too
-    small for that, the smallest or largest sample stands in and the level that is really reached is returned.
+    small for that, it is the smallest or largest sample, and the level that is really reached is returned.
     """
     count = len(ordered)
     below = _binomial_cdf(count, q)  # below[k] = P(at most k samples lie under the quantile)
@@ -141,27 +145,17 @@ def change(new: Sequence[float], old: Sequence[float], level: float = LEVEL) -> 
     """
     if len(new) < 2 or len(old) < 2:
         return None
-    half = _welch_half_width(_log_variance(new), len(new), _log_variance(old), len(old), level)
+    half = _welch_half_width(new, old, level)
     center = float(np.log(new).mean() - np.log(old).mean())
     return Change(math.expm1(center), math.expm1(center - half), math.expm1(center + half), level)
 
 
-def smallest_change(new: Sequence[float], old: Sequence[float], level: float = LEVEL) -> float | None:
-    """Return the smallest relative slowdown that these two groups could tell from none; None when they cannot say."""
-    if len(new) < 2 or len(old) < 2:
-        return None
-    return math.expm1(_welch_half_width(_log_variance(new), len(new), _log_variance(old), len(old), level))
-
-
-def _log_variance(values: Sequence[float]) -> float:
-    return float(np.var(np.log(values), ddof=1))
-
-
-def _welch_half_width(variance: float, count: int, other: float, other_count: int, level: float) -> float:
-    a, b = variance / count, other / other_count
+def _welch_half_width(new: Sequence[float], old: Sequence[float], level: float) -> float:
+    """Return half of Welch's interval for the difference of two means of logarithms."""
+    a, b = (float(np.var(np.log(values), ddof=1)) / len(values) for values in (new, old))
     if a + b == 0:
         return 0.0
-    degrees = (a + b) ** 2 / (a * a / (count - 1) + b * b / (other_count - 1))
+    degrees = (a + b) ** 2 / (a * a / (len(new) - 1) + b * b / (len(old) - 1))
     return student_quantile((1 + level) / 2, max(int(degrees), 1)) * math.sqrt(a + b)
 
 

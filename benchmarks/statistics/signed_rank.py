@@ -1,4 +1,4 @@
-"""Paired comparisons: two models that took turns, repetition by repetition, on a machine that had its own weather.
+"""Paired comparisons: two models whose runs were interleaved, repetition by repetition, on a machine of varying load.
 
 The change is the Hodges-Lehmann estimate over the logarithms of the ratios, its interval the one that belongs to
 Wilcoxon's signed ranks (Hollander, Wolfe and Chicken, *Nonparametric Statistical Methods*, 3rd edition, sections 3.2
@@ -22,7 +22,7 @@ MAX_EXACT = 60
 def paired_change(new: Sequence[float], old: Sequence[float], level: float = LEVEL) -> Change | None:
     """Return the relative change from `old` to `new`, pair by pair; all values must be positive.
 
-    Below `MIN_PAIRS` pairs Student's interval on the logarithms stands in; None for fewer than two pairs.
+    Below `MIN_PAIRS` pairs it has Student's interval on the logarithms; None for fewer than two pairs.
     """
     differences = np.log(np.asarray(new, dtype=float)) - np.log(np.asarray(old, dtype=float))
     count = len(differences)
@@ -48,19 +48,14 @@ def signed_rank_bound(count: int, tail: float) -> int:
     if count > MAX_EXACT:
         mean, deviation = count * (count + 1) / 4, math.sqrt(count * (count + 1) * (2 * count + 1) / 24)
         return max(math.floor(mean + NormalDist().inv_cdf(tail) * deviation), 1)
-    ways = [1]
+    signs = [1]  # choices of signs by the sum of the positive ranks
     for rank in range(1, count + 1):
-        longer = ways + [0] * rank
-        for total, number in enumerate(ways):
+        longer = signs + [0] * rank
+        for total, number in enumerate(signs):
             longer[total + rank] += number
-        ways = longer
+        signs = longer
     below, k, most = 0, 0, tail * 2**count
-    while below + ways[k] <= most:
-        below += ways[k]
+    while below + signs[k] <= most:
+        below += signs[k]
         k += 1
     return max(k, 1)
-
-
-def smallest_paired_change(change: Change) -> float:
-    """Return the smallest slowdown that pairs as noisy as these could tell from none."""
-    return math.expm1((math.log1p(change.high) - math.log1p(change.low)) / 2)

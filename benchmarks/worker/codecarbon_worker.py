@@ -6,9 +6,9 @@ The tracker follows this process alone (`tracking_mode="process"`). Only the pro
 constant guess of several watts there, and would drown a model that runs for microseconds.
 """
 
-import importlib.util
 import json
 import os
+import runpy
 import sys
 import time
 from importlib import metadata
@@ -16,13 +16,10 @@ from importlib import metadata
 
 def main() -> None:
     """Read the worker's request from standard input, write energy and counts to standard output."""
-    spec = importlib.util.spec_from_file_location("worker", os.path.join(sys.argv[1], "worker.py"))
-    assert spec is not None and spec.loader is not None
-    worker = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(worker)
-    config = dict(worker.DEFAULTS, **json.load(sys.stdin))
+    worker = runpy.run_path(os.path.join(sys.argv[1], "worker.py"))
+    config = dict(worker["DEFAULTS"], **json.load(sys.stdin))
     texts = [config["prompt"] + text for text in config["texts"]]
-    model, _ = worker.load(config, {}, {})
+    model, _ = worker["load"](config, {}, {})
     for text in texts[: config["warmup"]]:
         model.encode(text)
 
@@ -38,7 +35,7 @@ def main() -> None:
     )
     tracker.start()
     began = time.process_time()
-    queries = worker.timed_queries(model, texts, config)
+    queries = worker["timed_queries"](model, texts, config)
     cpu = time.process_time() - began
     tracker.stop()
     data = tracker.final_emissions_data

@@ -7,8 +7,8 @@ The request is the worker's own, plus `metering`: {"source": "pmic" | "ina219" |
 monotonic clock, and `epoch` is what to add for seconds since 1970.
 """
 
-import importlib.util
 import json
+import runpy
 import subprocess
 import sys
 import time
@@ -18,11 +18,11 @@ def main():
     """Read the request from standard input, write windows, counts and raw power readings to standard output."""
     request = json.load(sys.stdin)
     metering = request.pop("metering")
-    worker = load(sys.argv[1])
-    config = dict(worker.DEFAULTS, **request)
+    worker = runpy.run_path(sys.argv[1])
+    config = dict(worker["DEFAULTS"], **request)
     config["min_seconds"], config["min_queries"] = metering["seconds"], 1
     texts = [config["prompt"] + text for text in config["texts"]]
-    model, _ = worker.load(config, {}, {})
+    model, _ = worker["load"](config, {}, {})
     for index in range(config["warmup"]):
         model.encode(texts[index % len(texts)])
 
@@ -34,7 +34,7 @@ def main():
     windows = []
     for _ in range(metering["windows"]):
         began = time.monotonic()
-        queries = worker.timed_queries(model, texts, config)
+        queries = worker["timed_queries"](model, texts, config)
         windows.append({"begin": began, "end": time.monotonic(), "count": queries["count"], "cpu": queries["cpu"]})
     power = None
     if sampler is not None:
@@ -45,15 +45,6 @@ def main():
         power = json.loads(output)
     result = {"idle": idle, "windows": windows, "epoch": time.time() - time.monotonic(), "power": power}
     sys.stdout.write(json.dumps(result) + "\n")
-
-
-def load(path):
-    """Return the worker's module."""
-    spec = importlib.util.spec_from_file_location("worker", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def start_sampler(path, metering):

@@ -30,7 +30,6 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-RESULT_VERSION = 1
 VCGENCMD = ("/usr/bin/vcgencmd", "/opt/vc/bin/vcgencmd")
 DEFAULTS = {
     "onnx": "",  # path of the model
@@ -84,7 +83,6 @@ def measure(request):
     gc.collect()
     memory["settled"] = read_memory()
     result = {
-        "version": RESULT_VERSION,
         "phases": phases,
         "memory": memory,
         "peak_rss": _status_bytes("VmHWM"),
@@ -141,7 +139,7 @@ def load(config, phases, memory):
         raise SystemExit(f"the model has no output {wanted!r} (it has: {', '.join(outputs)})")
     model = Model(numpy, tokenizer, session, wanted)
     versions = {module.__name__: module.__version__ for module in (numpy, onnxruntime, tokenizers)}
-    return model, {"output": wanted, "inputs": [name for name, _ in model.feeds], "libraries": versions}
+    return model, {"output": wanted, "libraries": versions}
 
 
 class Model:
@@ -278,18 +276,18 @@ def pack(values):
 def read_memory():
     """Return resident, proportional and private bytes of this process from the kernel's counters."""
     names = {"Rss": "rss", "Pss": "pss", "Private_Clean": "private", "Private_Dirty": "private"}
-    found = {}
+    memory = {}
     try:
         with open("/proc/self/smaps_rollup", encoding="ascii", errors="replace") as stream:
             for line in stream:
                 name, _, rest = line.partition(":")
                 if name in names:
-                    found[names[name]] = found.get(names[name], 0) + int(rest.split()[0]) * 1024
+                    memory[names[name]] = memory.get(names[name], 0) + int(rest.split()[0]) * 1024
     except OSError:  # kernels before 4.14, and user emulation
         rss = _status_bytes("VmRSS")
         if rss is not None:
-            found["rss"] = rss
-    return found
+            memory["rss"] = rss
+    return memory
 
 
 def _status_bytes(name):
@@ -320,35 +318,27 @@ def _seconds_since_spawn():
 def conditions():
     """Return what may disturb a measurement, read outside the timed region: load, clocks, temperature, switches."""
     state = dict.fromkeys(("load", "megahertz", "celsius", "throttled", "steal_ticks", "switches", "major_faults"))
+    state["megahertz"] = _largest("/sys/devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq", os.cpu_count() or 1)
+    state["celsius"] = _largest("/sys/class/thermal/thermal_zone{}/temp", 16)
+    state["throttled"] = _throttled()
     if hasattr(os, "getloadavg"):
         with contextlib.suppress(OSError):
             state["load"] = os.getloadavg()[0]
-    clocks = []
-    for cpu in range(os.cpu_count() or 1):
-        text = _read_line(f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_cur_freq")
-        if text.isdigit():
-            clocks.append(int(text) / 1000)
-    if clocks:
-        state["megahertz"] = max(clocks)
-    heats = []
-    for zone in range(16):
-        text = _read_line(f"/sys/class/thermal/thermal_zone{zone}/temp")
-        if text.lstrip("-").isdigit():
-            heats.append(int(text) / 1000)
-    if heats:
-        state["celsius"] = max(heats)
-    state["throttled"] = _throttled()
     fields = _read_line("/proc/stat").split()
     if len(fields) > 8 and fields[0] == "cpu":
         state["steal_ticks"] = int(fields[8])
-    try:
+    with contextlib.suppress(ImportError):
         import resource
 
         usage = resource.getrusage(resource.RUSAGE_SELF)
         state["switches"], state["major_faults"] = usage.ru_nivcsw, usage.ru_majflt
-    except ImportError:
-        pass
     return state
+
+
+def _largest(path, count):
+    """Return the largest number in the files of this path, numbered from 0, in thousands; None where there is none."""
+    texts = [_read_line(path.format(number)) for number in range(count)]
+    return max((int(text) / 1000 for text in texts if text.lstrip("-").isdigit()), default=None)
 
 
 def _throttled():
@@ -382,27 +372,31 @@ def machine():
         facts["usable_cores"] = len(os.sched_getaffinity(0))
     with contextlib.suppress(ValueError, OSError):
         facts["memory"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    wanted = {"model name": "cpu", "Model": "board", "Hardware": "hardware", "CPU part": "cpu_part", "flags": "isa"}
-    wanted.update({"Features": "isa", "CPU implementer": "cpu_implementer"})
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as stream:
-            for line in stream:
-                name, _, value = line.partition(":")
-                name = wanted.get(name.strip())
-                if name and name not in facts:
-                    facts[name] = value.strip()
-    except OSError:
-        pass
-    flags = facts.pop("isa", "").split()
-    facts["virtual"] = "hypervisor" in flags
-    relevant = ("avx", "fma", "amx", "asimd", "sve", "i8mm", "bf16", "fphp", "f16c")
-    facts["isa"] = " ".join(sorted({flag for flag in flags if flag.startswith(relevant)}))
+    facts.update(_processor())
     board = _read_line("/proc/device-tree/model").rstrip("\0")
     if board:
         facts["board"] = board
     governor = _read_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     if governor:
         facts["governor"] = governor
+    return facts
+
+
+def _processor():
+    """Return what the kernel says about the first core; of its features those that matrix products use."""
+    keys = {"model name": "cpu", "Model": "board", "Hardware": "hardware", "CPU part": "cpu_part"}
+    keys.update({"CPU implementer": "cpu_implementer", "flags": "isa", "Features": "isa"})
+    facts = {}
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            name, _, value = line.partition(":")
+            key = keys.get(name.strip())
+            if key:
+                facts.setdefault(key, value.strip())
+    flags = facts.pop("isa", "").split()
+    facts["virtual"] = "hypervisor" in flags
+    relevant = ("avx", "fma", "amx", "asimd", "sve", "i8mm", "bf16", "fphp", "f16c")
+    facts["isa"] = " ".join(sorted({flag for flag in flags if flag.startswith(relevant)}))
     return facts
 
 

@@ -146,9 +146,9 @@ def qemu_version(qemu: str) -> str:
 
 
 def _find_qemu(progress: Progress) -> str:
-    found = shutil.which(_QEMU)
-    if found:
-        return found
+    qemu = shutil.which(_QEMU)
+    if qemu:
+        return qemu
     if shutil.which("apt-get") is None:
         raise UnavailableError(f"{_QEMU} is missing and so is apt-get; install qemu's user emulation, then run again")
     if os.geteuid() != 0:
@@ -158,10 +158,10 @@ def _find_qemu(progress: Progress) -> str:
     progress.note("installing qemu-user")
     _run(["apt-get", "update", "-q"], "apt-get update failed")
     _run(["apt-get", "install", "-y", "-q", "--no-install-recommends", "qemu-user"], "qemu-user cannot be installed")
-    found = shutil.which(_QEMU)
-    if found is None:
+    qemu = shutil.which(_QEMU)
+    if qemu is None:
         raise UnavailableError(f"qemu-user is installed, but {_QEMU} is not on the PATH; fix the PATH")
-    return found
+    return qemu
 
 
 def _fetch_system(folder: Path) -> tuple[DebianPackage, ...]:
@@ -187,20 +187,20 @@ def _fetch_system(folder: Path) -> tuple[DebianPackage, ...]:
     _run(["apt-get", *flags, "update", "-q"], "apt cannot read the lists of ARM packages")
     fetch = ["apt-get", *flags, "install", "-y", "-q", "--download-only", *_PACKAGES]
     _run(fetch, "the apt sources of this machine offer no arm64 packages")
-    root, found = folder / "root", []
+    root, packages = folder / "root", []
     root.mkdir()
     for package in sorted((apt / "cache" / "archives").glob("*.deb")):
-        found.append(DebianPackage(package.name, sha256_file(package)))
+        packages.append(DebianPackage(package.name, sha256_file(package)))
         _run(["dpkg-deb", "--extract", str(package), str(root)], f"{package.name} cannot be unpacked")
     shutil.rmtree(apt)
-    return tuple(found)
+    return tuple(packages)
 
 
 def _python_of(root: Path) -> str:
-    found = sorted((root / "usr" / "bin").glob("python3.[0-9]*"))
-    if not found:
+    interpreters = sorted((root / "usr" / "bin").glob("python3.[0-9]*"))
+    if not interpreters:
         raise PocketrankError(f"no Python came with the ARM packages; run `{SETUP_COMMAND}` again")
-    return found[-1].name.removeprefix("python")
+    return interpreters[-1].name.removeprefix("python")
 
 
 def _fetch_wheels(site: Path, python: str) -> dict[str, str]:
@@ -214,8 +214,7 @@ def _fetch_wheels(site: Path, python: str) -> dict[str, str]:
     if f"{sys.version_info[0]}.{sys.version_info[1]}" == python:
         # The same minor version reads the same byte code, and compiling under emulation takes minutes.
         _run([sys.executable, "-m", "compileall", "-q", "-j", "1", str(site)], "the wheels cannot be compiled")
-    folders = sorted(site.glob("*.dist-info"))
-    return {name: version for name, version in (one.name.removesuffix(".dist-info").split("-", 1) for one in folders)}
+    return dict(path.stem.split("-", 1) for path in sorted(site.glob("*.dist-info")))
 
 
 def _build_counter(folder: Path, qemu: str) -> str:

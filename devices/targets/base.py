@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Protocol, Self
 
 from ..profile import Profile
@@ -13,36 +12,39 @@ Outcome = Literal["ok", "failed", "out of memory", "timeout", "illegal instructi
 
 @dataclass(frozen=True)
 class ProcessResult:
-    """A script that ran on a device. Running out of memory or time is a result, not an error of ours."""
+    """How a process on a device ended. Running out of memory or time is a result, not an error of ours."""
 
     outcome: Outcome
     output: str  # standard output
-    detail: str = ""  # last line of the error stream, or what happened
+    detail: str = ""  # nothing when it went well, else the last line of the error stream, or what happened
     seconds: float = 0.0
-    observed: Mapping[str, float] = field(default_factory=dict)  # seen from outside, such as counted instructions
+    observed: dict[str, float] = field(default_factory=dict)  # seen from outside, such as counted instructions
+    exit_code: int | None = None  # negative for a signal; None when the process had to be stopped
 
 
 @dataclass(frozen=True)
-class BoardOptions:
-    """How to reach and leave a real board. The defaults suit a board that the user's own ssh can reach."""
+class TargetOptions:
+    """How to open a device. The defaults suit a board that the user's own ssh can reach."""
 
-    python: str = ""  # an interpreter there with numpy, tokenizers and onnxruntime; empty: make an environment
-    keep: bool = False  # leave the environment there for the next run
-    ssh_config: Path | None = None  # instead of the user's own
+    python: str = ""  # ssh: an interpreter there with numpy, tokenizers and onnxruntime; empty: make an environment
+    keep: bool = False  # ssh: leave the environment there for the next run
+    ssh_config: Path | None = None  # ssh: instead of the user's own
+    record: Path | None = None  # write what the device answers into this file, for `replay:FILE`
 
 
 class Target(Protocol):
     """A place where a Python script can run. Use it as a context manager: leaving it cleans up."""
 
     profile: Profile
-    kind: str  # local, cgroup, qemu, ssh, replay
-    timed: bool  # whether seconds measured there are the device's own
+    kind: str  # local, cgroup, qemu or ssh; of a replay, that of the device that was recorded
+    is_replay: bool  # whether recorded answers are played
+    has_wall_time: bool  # whether seconds measured there are the device's own
     is_emulated: bool  # whether another machine plays the device, so that figures are labelled `emulated`
-    counts: bool  # whether instructions between the worker's marks are counted
-    share: float  # of the processor's time that one thread may have; below 1 under a quota
+    counts_instructions: bool  # whether instructions between the worker's marks are counted
+    cpu_quota: float  # share of the processor's time that one thread may have; below 1 it is stopped now and then
     limits: Mapping[str, str]  # what holds the process to the profile, for the report
 
-    def place(self, path: Path) -> str:
+    def upload(self, path: Path) -> str:
         """Bring a file to the device and return its path there."""
         ...
 
@@ -57,8 +59,6 @@ class Target(Protocol):
         """Make the device ready."""
         ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Leave nothing behind."""
         ...

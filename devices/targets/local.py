@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from ...runtime.errors import InputError
@@ -17,10 +16,11 @@ class LocalTarget:
     """This machine as it is."""
 
     kind = "local"
-    timed = True
+    is_replay = False
+    has_wall_time = True
     is_emulated = False
-    counts = False
-    share = 1.0
+    counts_instructions = False
+    cpu_quota = 1.0
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
@@ -30,23 +30,19 @@ class LocalTarget:
         """Nothing to make ready."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Nothing to clean up."""
 
-    def place(self, path: Path) -> str:
+    def upload(self, path: Path) -> str:
         """Return the file's own path."""
         if not path.is_file():
             raise InputError(f"{path} does not exist; check the path")
         return str(path.resolve())
 
-    def command(self) -> list[str]:
-        """Return what starts a Python here. `-I`: neither the script's folder nor PYTHON* variables count."""
-        return [sys.executable, "-I"]
+    def command(self, script: Path, arguments: Sequence[str]) -> list[str]:
+        """Return what starts the script. `-I`: neither the script's folder nor PYTHON* variables count."""
+        return [sys.executable, "-I", self.upload(script), *arguments]
 
     def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> ProcessResult:
         """Run the script in a fresh process and wait for it asleep."""
-        command = [*self.command(), self.place(script), *arguments]
-        ended = run_process(command, request, timeout, {**os.environ, **ENVIRONMENT})
-        return ended.completed(ended.outcome)
+        return run_process(self.command(script, arguments), request, timeout, {**os.environ, **ENVIRONMENT})

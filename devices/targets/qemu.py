@@ -4,36 +4,36 @@ This shows that a model runs there, computes the same vectors and how many instr
 emulation have no relation to the board's, so they are never reported.
 """
 
+import dataclasses
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from ...runtime.errors import InputError
 from ..emulation.setup import cache_folder, guest_command, guest_environment, read_setup, verify_setup
 from ..profile import Core, Profile
 from .base import ProcessResult
+from .local import LocalTarget
 from .subprocess_run import ENVIRONMENT, run_process
 
 
-class QemuTarget:
-    """An emulated ARM board."""
+class QemuTarget(LocalTarget):
+    """An emulated ARM board, whose processes see the files of this machine."""
 
     kind = "qemu"
-    timed = False
+    has_wall_time = False
     is_emulated = True
-    share = 1.0
 
     def __init__(self, profile: Profile) -> None:
-        self.profile = profile
+        super().__init__(profile)
         self._core = profile.cores[0]
         if not self._core.qemu_cpu:
             raise InputError(f"{profile.name}: qemu has no model of {self._core.model}; choose another device")
         self._setup = read_setup()
         self._root = Path()
-        self.counts = not self._setup.counter
+        self.counts_instructions = not self._setup.counter
         self.limits: Mapping[str, str] = {
             "processor": f"qemu-aarch64 {self._setup.qemu_version} -cpu {self._core.qemu_cpu}",
             "system": f"Debian packages for arm64, Python {self._setup.python}",
@@ -50,27 +50,18 @@ class QemuTarget:
         show_processor(self._root, self._core)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Remove the tree; it holds links and the processor's description only."""
         shutil.rmtree(self._root, ignore_errors=True)
-
-    def place(self, path: Path) -> str:
-        """Return the file's own path: an emulated process sees the files of this machine."""
-        if not path.is_file():
-            raise InputError(f"{path} does not exist; check the path")
-        return str(path.resolve())
 
     def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> ProcessResult:
         """Run the script under emulation; `observed` holds the instructions between its two marks, when it set any."""
         folder = cache_folder()
-        counts = self._root / "counts" if self.counts else None
-        command = guest_command(self._setup, folder, self._root, self._core.qemu_cpu, counts)
+        counts = self._root / "counts" if self.counts_instructions else None
+        python = guest_command(self._setup, folder, self._root, self._core.qemu_cpu, counts)
         environment = {**guest_environment(folder), **ENVIRONMENT}
-        ended = run_process([*command, self.place(script), *arguments], request, timeout, environment)
-        observed = _between_marks(counts) if counts else {}
-        return ended.completed(ended.outcome, observed)
+        result = run_process([*python, self.upload(script), *arguments], request, timeout, environment)
+        return dataclasses.replace(result, observed=_between_marks(counts)) if counts else result
 
 
 def _between_marks(counts: Path) -> dict[str, float]:
@@ -84,29 +75,33 @@ def _between_marks(counts: Path) -> dict[str, float]:
     return {"instructions": marks[1] - marks[0]} if len(marks) == 2 else {}
 
 
+# The usual caches of small ARM cores; nothing that is reported follows from them.
+_CACHES = tuple(
+    {
+        "level": level,
+        "type": kind,
+        "size": size,
+        "coherency_line_size": "64",
+        "ways_of_associativity": associativity,
+        "number_of_sets": sets,
+    }
+    for level, kind, size, associativity, sets in (
+        ("1", "Data", "32K", "4", "128"),
+        ("1", "Instruction", "32K", "4", "128"),
+        ("2", "Unified", "512K", "16", "512"),
+    )
+)
+
+
 def show_processor(root: Path, core: Core) -> None:
     """Describe the emulated processor in `root`'s /proc and /sys.
 
     qemu gives an emulated process the files below its root first. Without these, onnxruntime's processor detection
-    reads the description of the x86 machine below and crashes (qemu 7.2). Sizes of caches are the usual ones of small
-    ARM cores; nothing that is reported follows from them.
+    reads the description of the x86 machine below and crashes (qemu 7.2).
     """
-    blocks = []
-    for number in range(core.count):
-        facts = {
-            "processor": number,
-            "BogoMIPS": "108.00",
-            "Features": " ".join(core.features),
-            "CPU implementer": "0x41",
-            "CPU architecture": 8,
-            "CPU variant": "0x0",
-            "CPU part": core.part,
-            "CPU revision": 3,
-        }
-        blocks.append("".join(f"{key}\t: {value}\n" for key, value in facts.items()))
     everyone = f"0-{core.count - 1}" if core.count > 1 else "0"
-    files = {"proc/cpuinfo": "\n".join(blocks) + "\n"}
     folder = "sys/devices/system/cpu"
+    files = {"proc/cpuinfo": "\n".join(_described_core(core, number) for number in range(core.count)) + "\n"}
     files |= {f"{folder}/{name}": everyone for name in ("possible", "present", "online")}
     files[f"{folder}/kernel_max"] = "255"
     for number in range(core.count):
@@ -114,23 +109,27 @@ def show_processor(root: Path, core: Core) -> None:
         files[f"{own}/cpufreq/cpuinfo_max_freq"] = f"{core.megahertz * 1000:.0f}"
         files[f"{own}/cpufreq/cpuinfo_min_freq"] = "600000"
         files |= {f"{own}/topology/{name}": "0" for name in ("physical_package_id", "cluster_id")}
-        files[f"{own}/topology/core_id"] = str(number)
-        files[f"{own}/topology/thread_siblings_list"] = str(number)
-        for name in ("core_siblings_list", "package_cpus_list", "cluster_cpus_list"):
-            files[f"{own}/topology/{name}"] = everyone
-        caches = (
-            ("1", "Data", "32K", str(number)),
-            ("1", "Instruction", "32K", str(number)),
-            ("2", "Unified", "512K", everyone),
-        )
-        for index, (level, kind, size, shared) in enumerate(caches):
-            cache = f"{own}/cache/index{index}"
-            ways = "16" if level == "2" else "4"
-            sets = "512" if level == "2" else "128"
-            values = {"level": level, "type": kind, "size": size, "shared_cpu_list": shared}
-            values |= {"coherency_line_size": "64", "ways_of_associativity": ways, "number_of_sets": sets}
-            files |= {f"{cache}/{name}": value for name, value in values.items()}
+        files |= {f"{own}/topology/{name}": str(number) for name in ("core_id", "thread_siblings_list")}
+        shared = ("core_siblings_list", "package_cpus_list", "cluster_cpus_list")
+        files |= {f"{own}/topology/{name}": everyone for name in shared}
+        for index, cache in enumerate(_CACHES):
+            values = {**cache, "shared_cpu_list": everyone if cache["level"] == "2" else str(number)}
+            files |= {f"{own}/cache/index{index}/{name}": value for name, value in values.items()}
     for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text if text.endswith("\n") else text + "\n", encoding="ascii")
+
+
+def _described_core(core: Core, number: int) -> str:
+    facts = {
+        "processor": number,
+        "BogoMIPS": "108.00",
+        "Features": " ".join(core.features),
+        "CPU implementer": "0x41",
+        "CPU architecture": 8,
+        "CPU variant": "0x0",
+        "CPU part": core.part,
+        "CPU revision": 3,
+    }
+    return "".join(f"{key}\t: {value}\n" for key, value in facts.items())

@@ -1,114 +1,100 @@
-"""Play the answers of a device back, so that everything after the device can be tested without it.
+"""Record what a device answers, and play it back, so that everything after the device can be tested without it.
 
-A recording is a JSON Lines file: a line about the device, then a line for each process in order. `record` writes one
-while a real device is measured.
+A recording is a JSON Lines file: a line about the device, then a line for each process in order.
+`pocketrank benchmark --record FILE` writes one, `--device replay:FILE` plays it.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from ...runtime.errors import InputError
 from ...runtime.files import read_json_lines, write_bytes
 from ...runtime.schema import from_mapping, to_mapping
 from ..profile import Profile
-from .base import Outcome, ProcessResult, Target
+from .base import ProcessResult, Target
 from .local import LocalTarget
 
 
 @dataclass(frozen=True)
 class _Device:
-    """The first line."""
+    """The first line of a recording."""
 
     recorded_on: str  # kind of the target
-    profile: dict[str, Any]
-    timed: bool
+    profile: Profile
+    has_wall_time: bool
     is_emulated: bool
-    counts: bool
-    share: float
+    counts_instructions: bool
+    cpu_quota: float
     limits: dict[str, str]
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """A line of a process."""
-
-    outcome: Outcome
-    output: str
-    detail: str
-    seconds: float
-    observed: dict[str, float] = field(default_factory=dict)
 
 
 class ReplayTarget(LocalTarget):
     """A device that answers as it once did, whatever it is asked."""
 
-    kind = "replay"
+    is_replay = True
 
     def __init__(self, path: Path) -> None:
         lines = [mapping for _, mapping in read_json_lines(path)]
         if not lines:
-            raise InputError(f"{path} holds no recording; record one with `pocketrank.devices.replay.Recorder`")
+            raise InputError(f"{path} holds no recording; make one with `pocketrank benchmark … --record {path}`")
         device = from_mapping(_Device, lines[0], str(path))
-        super().__init__(from_mapping(Profile, device.profile, str(path), "profile"))
-        self.timed, self.is_emulated, self.counts = device.timed, device.is_emulated, device.counts
-        self.share = device.share
+        super().__init__(device.profile)
+        self.kind, self.has_wall_time, self.is_emulated = device.recorded_on, device.has_wall_time, device.is_emulated
+        self.counts_instructions, self.cpu_quota = device.counts_instructions, device.cpu_quota
         self.limits: Mapping[str, str] = {**device.limits, "recorded on": device.recorded_on}
         self._path = path
-        self._answers = [from_mapping(_Answer, line, str(path)) for line in lines[1:]]
+        self._results = [from_mapping(ProcessResult, line, str(path)) for line in lines[1:]]
         self._next = 0
 
     def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> ProcessResult:
         """Return the next answer."""
-        if self._next == len(self._answers):
+        if self._next == len(self._results):
             raise InputError(f"{self._path} holds {self._next} answers and one more is needed; ask as when recording")
-        answer = self._answers[self._next]
         self._next += 1
-        return ProcessResult(answer.outcome, answer.output, answer.detail, answer.seconds, answer.observed)
+        return self._results[self._next - 1]
 
 
 class Recorder:
-    """A device that writes its answers down while it is measured; the file is written when it is left."""
+    """A device whose answers are written down while it is measured; the file is written when it is left."""
+
+    is_replay = False
 
     def __init__(self, target: Target, path: Path) -> None:
         self._target, self._path = target, path
-        self.profile, self.kind, self.timed = target.profile, target.kind, target.timed
-        self.is_emulated, self.counts, self.share = target.is_emulated, target.counts, target.share
-        self.limits: Mapping[str, str] = target.limits
-        self._lines: list[Any] = []
+        self.profile, self.kind, self.limits = target.profile, target.kind, target.limits
+        self.has_wall_time, self.is_emulated = target.has_wall_time, target.is_emulated
+        self.counts_instructions, self.cpu_quota = target.counts_instructions, target.cpu_quota
+        self._results: list[ProcessResult] = []
 
     def __enter__(self) -> Self:
         """Make the device ready."""
         self._target.__enter__()
-        self.profile, self.limits = self._target.profile, self._target.limits
+        self.profile, self.limits = self._target.profile, self._target.limits  # ssh knows the board only now
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Leave the device and write what it answered."""
-        self._target.__exit__(kind, error, trace)
-        first = _Device(
+        self._target.__exit__(*exception)
+        device = _Device(
             self.kind,
-            to_mapping(self.profile),
-            self.timed,
+            self.profile,
+            self.has_wall_time,
             self.is_emulated,
-            self.counts,
-            self.share,
+            self.counts_instructions,
+            self.cpu_quota,
             dict(self.limits),
         )
-        lines = [json.dumps(to_mapping(line)) for line in (first, *self._lines)]
-        write_bytes(self._path, ("\n".join(lines) + "\n").encode("utf-8"))
+        lines: list[Any] = [to_mapping(device), *map(to_mapping, self._results)]
+        write_bytes(self._path, "".join(f"{json.dumps(line)}\n" for line in lines).encode("utf-8"))
 
-    def place(self, path: Path) -> str:
+    def upload(self, path: Path) -> str:
         """Bring a file to the device."""
-        return self._target.place(path)
+        return self._target.upload(path)
 
     def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> ProcessResult:
         """Run on the device and keep the answer."""
-        done = self._target.run(script, request, arguments, timeout)
-        self._lines.append(done)
-        return done
+        self._results.append(self._target.run(script, request, arguments, timeout))
+        return self._results[-1]

@@ -4,6 +4,7 @@ The board needs ssh, a POSIX shell and Python 3.11 or later with `venv`. Everyth
 lies in one private folder, which is removed at the end.
 """
 
+import dataclasses
 import os
 import shlex
 import shutil
@@ -12,20 +13,27 @@ import tempfile
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 
 from ...runtime.errors import InputError, UnavailableError
 from ...runtime.files import sha256_file
 from ..emulation.setup import WORKER_LOCK
-from ..profile import Profile, profile_names, read_profile, with_name
-from .base import BoardOptions, Outcome, ProcessResult
+from ..profile import Profile, profile_names, read_profile
+from .base import Outcome, ProcessResult, TargetOptions
 from .subprocess_run import ENVIRONMENT, run_process
 
 CONNECT_SECONDS = 10
 _INSTALL_SECONDS = 900.0
 _KEPT = ".cache/pocketrank/board"  # below the home folder there
 _LOST = 255  # ssh's own exit code
+# A shell reports a signal as 128 + its number (illegal instruction 4, killed 9); timeout(1) says 124.
+_OUTCOMES: dict[int | None, Outcome] = {
+    None: "timeout",
+    124: "timeout",
+    0: "ok",
+    132: "illegal instruction",
+    137: "out of memory",
+}
 _FACTS = "uname -m; uname -sr; tr -d '\\000' 2>/dev/null < /proc/device-tree/model || true"
 
 
@@ -33,12 +41,13 @@ class SshTarget:
     """A board behind `ssh://user@host[:port]`."""
 
     kind = "ssh"
-    timed = True
+    is_replay = False
+    has_wall_time = True
     is_emulated = False
-    counts = False
-    share = 1.0
+    counts_instructions = False
+    cpu_quota = 1.0
 
-    def __init__(self, address: str, options: BoardOptions) -> None:
+    def __init__(self, address: str, options: TargetOptions) -> None:
         parts = urllib.parse.urlsplit(address)
         try:
             port = parts.port
@@ -58,7 +67,7 @@ class SshTarget:
         self._control = Path()  # folder of the shared connection's socket
         self._folder = ""  # on the board
         self._python = options.python
-        self._placed: set[str] = set()
+        self._uploaded: set[str] = set()
         self._has_timeout = False
 
     def __enter__(self) -> Self:
@@ -84,47 +93,36 @@ class SshTarget:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Remove the private folder, unless it is to be kept, and close the connection."""
         self._leave()
 
-    def place(self, path: Path) -> str:
+    def upload(self, path: Path) -> str:
         """Copy a file to the board, once for the same content."""
         if not path.is_file():
             raise InputError(f"{path} does not exist; check the path")
         there = f"{self._folder}/{sha256_file(path)[:12]}-{path.name}"
-        if there not in self._placed:
-            command = ["scp", "-q", *self._ssh_options()]
-            ended = run_process([*command, str(path), f"{self._host}:{there}"], "", _INSTALL_SECONDS, _environment())
-            if ended.code != 0:
-                raise UnavailableError(
-                    f"{self.address}: {path.name} cannot be copied: {_last(ended.errors)}; try again"
-                )
-            self._placed.add(there)
+        if there not in self._uploaded:
+            command = ["scp", "-q", *self._ssh_options(), str(path), f"{self._host}:{there}"]
+            result = run_process(command, "", _INSTALL_SECONDS, _environment())
+            if result.outcome != "ok":
+                raise UnavailableError(f"{self.address}: {path.name} cannot be copied: {result.detail}; try again")
+            self._uploaded.add(there)
         return there
 
     def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> ProcessResult:
         """Run the script on the board; a stuck one is stopped there as well as here."""
         variables = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
-        words = ["env", *variables, self._python, "-I", self.place(script), *arguments]
+        words = ["env", *variables, self._python, "-I", self.upload(script), *arguments]
         stop = f"timeout -k 5 {timeout:.0f}" if self._has_timeout else ""
         # `exit $?` keeps the shell alive behind the command, to turn a signal into an exit code.
-        ended = run_process(
-            [*self._ssh(), f"{stop} {shlex.join(words)}; exit $?"], request, timeout + CONNECT_SECONDS, _environment()
-        )
-        if ended.code == _LOST:
-            raise UnavailableError(f"{self.address}: the connection was lost: {_last(ended.errors)}; try again")
-        # A shell reports a signal as 128 + its number: 132 illegal instruction, 137 killed; timeout(1) says 124.
-        known: dict[int | None, Outcome] = {
-            **dict[int | None, Outcome](dict.fromkeys((None, 124), "timeout")),
-            0: "ok",
-            132: "illegal instruction",
-            137: "out of memory",
-        }
-        detail = f"stopped after {timeout:.0f} s" if known.get(ended.code) == "timeout" else ""
-        return ended.completed(known.get(ended.code, "failed"), detail=detail)
+        command = [*self._ssh(), f"{stop} {shlex.join(words)}; exit $?"]
+        result = run_process(command, request, timeout + CONNECT_SECONDS, _environment())
+        if result.exit_code == _LOST:
+            raise UnavailableError(f"{self.address}: the connection was lost: {result.detail}; try again")
+        outcome = _OUTCOMES.get(result.exit_code, "failed")
+        detail = f"stopped after {timeout:.0f} s" if outcome == "timeout" else result.detail
+        return dataclasses.replace(result, outcome=outcome, detail=detail)
 
     def _recognise(self) -> Profile:
         """Return the profile of the board that answers; one of ours when its name is known."""
@@ -135,7 +133,7 @@ class SshTarget:
             profile = read_profile(name)
             # "Raspberry Pi 4 Model B Rev 1.4" is a Raspberry Pi 4 Model B.
             if board == profile.title or board.startswith(f"{profile.title} Rev"):
-                return with_name(profile, self.address)
+                return dataclasses.replace(profile, name=self.address)
         architecture: Literal["aarch64", "x86_64", "host"] = "host"
         if machine in ("aarch64", "arm64"):
             architecture = "aarch64"
@@ -153,7 +151,7 @@ class SshTarget:
 
     def _make_environment(self) -> str:
         """Return the interpreter of a new environment with the pinned libraries, checked by hash."""
-        lock = self.place(WORKER_LOCK)
+        lock = self.upload(WORKER_LOCK)
         folder = shlex.quote(f"{self._folder}/environment")
         install = f"{folder}/bin/python -m pip install --quiet --disable-pip-version-check --no-deps"
         install += f" --require-hashes --only-binary=:all: -r {shlex.quote(lock)}"
@@ -172,7 +170,7 @@ class SshTarget:
                 [*self._ssh(), f"rm -rf {shlex.quote(self._folder)}"], capture_output=True, check=False, timeout=60
             )
         self._folder = ""
-        self._placed = set()
+        self._uploaded = set()
         if self._control.name:
             close = ["ssh", *self._ssh_options(), "-O", "exit", self._host]
             subprocess.run(close, capture_output=True, check=False, timeout=60)
@@ -180,15 +178,15 @@ class SshTarget:
 
     def _ask(self, command: str, timeout: float, failure: str = "") -> str:
         """Return what a shell command on the board prints."""
-        ended = run_process([*self._ssh(), command], "", timeout, _environment())
-        if ended.code is None or ended.code == _LOST:
-            said = _last(ended.errors) if ended.code else f"no answer within {timeout:.0f} s"
+        result = run_process([*self._ssh(), command], "", timeout, _environment())
+        if result.outcome == "timeout" or result.exit_code == _LOST:
+            said = f"no answer within {timeout:.0f} s" if result.outcome == "timeout" else result.detail
             raise UnavailableError(
                 f"{self.address} cannot be reached: {said}; try `ssh {self._host}` by hand and fix what it says"
             )
-        if ended.code != 0:
-            raise UnavailableError(f"{self.address}: {failure or 'a command failed'}: {_last(ended.errors)}; fix that")
-        return ended.output
+        if result.outcome != "ok":
+            raise UnavailableError(f"{self.address}: {failure or 'a command failed'}: {result.detail}; fix that")
+        return result.output
 
     def _ssh(self) -> list[str]:
         return ["ssh", *self._ssh_options(), "--", self._host]
@@ -204,8 +202,3 @@ class SshTarget:
 
 def _environment() -> dict[str, str]:
     return {**os.environ, "LC_ALL": "C"}
-
-
-def _last(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1].strip() if lines else "no reason given"

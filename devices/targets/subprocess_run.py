@@ -3,7 +3,6 @@
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from .base import Outcome, ProcessResult
 
@@ -15,40 +14,18 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+# The kernel's memory killer sends SIGKILL; nobody else does in a normal run.
+_OUTCOMES: dict[int, Outcome] = {0: "ok", -9: "out of memory", -4: "illegal instruction"}
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A process that ended. `code` is negative for a signal, and None when it had to be stopped."""
-
-    code: int | None
-    output: str
-    errors: str
-    seconds: float
-
-    @property
-    def outcome(self) -> Outcome:
-        """What the exit code means. The kernel's memory killer sends SIGKILL; nobody else does in a normal run."""
-        known: dict[int | None, Outcome] = {None: "timeout", 0: "ok", -9: "out of memory", -4: "illegal instruction"}
-        return known.get(self.code, "failed")
-
-    def completed(
-        self, outcome: Outcome, observed: Mapping[str, float] | None = None, detail: str = ""
-    ) -> ProcessResult:
-        """Return the record of this process; without a `detail`, the last line that it complained with."""
-        lines = self.errors.strip().splitlines()
-        said = detail or (lines[-1] if lines else f"exit code {self.code}")
-        return ProcessResult(outcome, self.output, "" if outcome == "ok" else said, self.seconds, dict(observed or {}))
-
-
-def run_process(command: Sequence[str], request: str, timeout: float, environment: Mapping[str, str]) -> Ended:
+def run_process(command: Sequence[str], request: str, timeout: float, environment: Mapping[str, str]) -> ProcessResult:
     """Run a command to its end, or until `timeout` seconds are over.
 
     The moment of the start is in the child's POCKETRANK_SPAWNED, on the monotonic clock.
     """
     started = time.monotonic()
     try:
-        done = subprocess.run(
+        ended = subprocess.run(
             command,
             input=request.encode(),
             capture_output=True,
@@ -57,8 +34,14 @@ def run_process(command: Sequence[str], request: str, timeout: float, environmen
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Ended(None, "", f"stopped after {timeout:.0f} s", time.monotonic() - started)
+        return ProcessResult("timeout", "", f"stopped after {timeout:.0f} s", time.monotonic() - started)
     seconds = time.monotonic() - started
-    return Ended(
-        done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"), seconds
+    complaints = ended.stderr.decode("utf-8", "replace").strip().splitlines()
+    detail = complaints[-1].strip() if complaints else f"exit code {ended.returncode}"
+    return ProcessResult(
+        _OUTCOMES.get(ended.returncode, "failed"),
+        ended.stdout.decode("utf-8", "replace"),
+        detail if ended.returncode else "",
+        seconds,
+        exit_code=ended.returncode,
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pocketrank.benchmarks.measure.model_files import find_model
 from pocketrank.benchmarks.measure.query_texts import BUILT_IN
-from pocketrank.benchmarks.measure.run import MeasureSettings, measure
+from pocketrank.benchmarks.measure.run import measure
+from pocketrank.benchmarks.measure.session import MeasureSettings
 from pocketrank.benchmarks.records.report import Report, read_report, write_report
 from pocketrank.runtime.progress import NoProgress, Progress
 

@@ -11,8 +11,7 @@ from builders.miniature import write_bundle
 from hypothesis import given
 from hypothesis import strategies as st
 from pocketrank.benchmarks.measure import energy
-from pocketrank.benchmarks.measure import power_trace as power_readings
-from pocketrank.benchmarks.measure.power_trace import PowerTrace, ina219_watts, pmic_watts, read_meter
+from pocketrank.benchmarks.measure.power_trace import PowerTrace, ina219_watts, pmic_watts, read_meter, sampled_trace
 from pocketrank.devices.profile import read_profile
 from pocketrank.devices.targets.base import ProcessResult
 from pocketrank.devices.targets.local import LocalTarget
@@ -152,16 +151,16 @@ def test_idle_is_subtracted_and_every_joule_has_its_terms():
     found = result()
     reading = energy.from_windows("ina219", "INA219", trace_of(found), found)
     # 3 W above idle for 3 s over 1000 queries; the step lies between two readings of the first window.
-    assert reading.joules_per_query == pytest.approx(0.009, rel=0.01)
-    assert not reading.estimate
+    assert reading.value == pytest.approx(0.009, rel=0.01)
+    assert reading.kind == "measured"
     assert reading.details == {
         "idle_watts": pytest.approx(2.0, abs=0.02),
         "window_seconds": 9.0,
         "rate_hertz": pytest.approx(10.0, abs=0.2),
     }
     assert "idle baseline of 2.00 W" in reading.method
-    assert reading.queries == 3000
-    assert reading.low <= reading.joules_per_query <= reading.high
+    assert reading.count == 3000
+    assert reading.low <= reading.value <= reading.high
 
 
 @pytest.mark.parametrize(
@@ -174,7 +173,7 @@ def test_idle_is_subtracted_and_every_joule_has_its_terms():
 def test_what_cannot_be_told_is_absent(change, reason):
     found = result(**change)
     reading = energy.from_windows("pmic", "rails", trace_of(found), found)
-    assert reading.joules_per_query is None
+    assert reading.value is None
     assert reason in reading.reason
 
 
@@ -197,10 +196,10 @@ def test_a_pi_5_recording_becomes_joules():
         "readings": [[at, busy if watts == 5.0 else PMIC] for at, watts in found["power"]["readings"]],
     }
     reading = energy.from_sensor("pmic", Board(ProcessResult("ok", json.dumps(found))), {})
-    assert reading.joules_per_query == pytest.approx(2.5 * 0.8974594 * 3 / 1000, rel=0.01)
+    assert reading.value == pytest.approx(2.5 * 0.8974594 * 3 / 1000, rel=0.01)
     assert reading.details["idle_watts"] == pytest.approx(PMIC_WATTS, rel=0.01)
     nothing = energy.from_sensor("pmic", Board(ProcessResult("failed", "", "vcgencmd is not installed")), {})
-    assert (nothing.joules_per_query, nothing.reason) == (None, "vcgencmd is not installed")
+    assert (nothing.value, nothing.reason) == (None, "vcgencmd is not installed")
 
 
 @pytest.mark.parametrize("clock", ["date", "mark", "unknown"])
@@ -219,7 +218,7 @@ def test_a_meter_is_aligned_by_date_or_by_its_start_mark(clock, tmp_path, monkey
     if clock == "unknown":
         assert "counts from an unknown start" in reading.reason
         return
-    assert reading.joules_per_query == pytest.approx(0.009, rel=0.02)
+    assert reading.value == pytest.approx(0.009, rel=0.02)
     assert reading.source == "meter"
 
 
@@ -236,10 +235,10 @@ def test_a_meter_file_that_ends_too_early_is_no_energy(tmp_path, monkeypatch):
 def test_codecarbon_is_an_estimate_unless_it_read_a_counter():
     base = {"joules": 3.0, "queries": 1000, "wall": 2.0, "watts": 8.0, "processor": "CPU", "version": "3"}
     guess = energy.codecarbon_reading({**base, "mode": "cpu_load"})
-    assert (guess.source, guess.estimate, guess.joules_per_query) == ("codecarbon-estimate", True, 0.003)
+    assert (guess.source, guess.kind, guess.value) == ("codecarbon-estimate", "estimated", 0.003)
     assert "8 W assumed" in guess.method
     read = energy.codecarbon_reading({**base, "mode": "rpi_pmic"})
-    assert (read.source, read.estimate) == ("codecarbon", False)
+    assert (read.source, read.kind) == ("codecarbon", "measured")
 
 
 @pytest.mark.parametrize(("wanted", "word"), [("rapel", "did you mean 'rapl'"), ("meter", "--meter FILE.csv")])
@@ -249,7 +248,7 @@ def test_sources_are_named_strictly(wanted, word):
 
 
 def test_the_sampler_reads_a_real_tool_beside_a_real_worker(tmp_path, monkeypatch):
-    """A stand-in `vcgencmd` prints recorded rails; sampler, worker and parsing are the real ones."""
+    """A fake `vcgencmd` prints recorded rails; sampler, worker and parsing are the real ones."""
     tool = tmp_path / "vcgencmd"
     tool.write_text(f"#!/bin/sh\ncat <<'END'\n{PMIC}END\n", encoding="utf-8")
     tool.chmod(0o755)
@@ -257,10 +256,10 @@ def test_the_sampler_reads_a_real_tool_beside_a_real_worker(tmp_path, monkeypatc
     monkeypatch.setattr(energy, "METERING", {"idle_seconds": 0.4, "seconds": 0.4, "windows": 2, "hertz": 40.0})
     bundle = write_bundle(tmp_path / "bundle")
     request = {"onnx": str(bundle / "onnx/model.onnx"), "tokenizer": str(bundle / "tokenizer.json"), "texts": ["a b"]}
-    reading, metered = energy._metered("pmic", "pmic", LocalTarget(read_profile("host")), request)
-    assert reading is None
+    metered, problem = energy._metered("pmic", LocalTarget(read_profile("host")), request)
+    assert metered is not None, problem
     assert [one["count"] > 0 for one in metered["windows"]] == [True, True]
-    trace = power_readings.sampled_trace(metered["power"])
+    trace = sampled_trace(metered["power"])
     assert trace.covers(metered["idle"][0], metered["windows"][-1]["end"])
     assert trace.watts.tolist() == pytest.approx([PMIC_WATTS] * len(trace.watts))
 

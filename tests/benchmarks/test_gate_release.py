@@ -21,11 +21,11 @@ from pocketrank.benchmarks.gate import judge as gate
 from pocketrank.benchmarks.gate import release
 from pocketrank.benchmarks.gate.difference import pairs_of
 from pocketrank.benchmarks.measure import calibration as noise
+from pocketrank.benchmarks.measure.session import MeasureSettings
 from pocketrank.benchmarks.records import report
 from pocketrank.benchmarks.render import compare, github
 from pocketrank.benchmarks.statistics import signed_rank as paired
 from pocketrank.benchmarks.statistics.intervals import LEVEL
-from pocketrank.runtime.errors import InputError
 
 FACTS = report.ModelFacts("m", "subject", 1000, "0" * 64, 200, "0" * 64, 256)
 
@@ -332,5 +332,5 @@ def test_an_old_bundle_brings_bytes_and_no_times(tmp_path):
 
 
 def test_too_few_pairs_are_no_calibration():
-    with pytest.raises(InputError, match="at least 5 pairs"):
-        noise.check_pairs(2)
+    with pytest.raises(ValueError, match="at least 5 pairs"):
+        MeasureSettings(calibration_pairs=2)

@@ -1,6 +1,7 @@
 """The harness: the worker run for real, what a report holds, how models are found, and how runs that fail end."""
 
 import dataclasses
+import doctest
 import importlib.util
 import json
 import subprocess
@@ -12,11 +13,11 @@ import onnx
 import pytest
 from builders.miniature import DIMENSION, tokenizer, write_bundle
 from onnx import TensorProto, helper, numpy_helper
-from pocketrank.benchmarks.measure import aggregate as summary
-from pocketrank.benchmarks.measure import energy
+from pocketrank.benchmarks.measure import aggregate, energy, measure_model
 from pocketrank.benchmarks.measure import model_files as models
 from pocketrank.benchmarks.measure import query_texts as texts
 from pocketrank.benchmarks.measure import run as measure
+from pocketrank.benchmarks.measure.session import WORKER, MeasureSettings, Session
 from pocketrank.benchmarks.records import report
 from pocketrank.benchmarks.records.metrics import METRICS
 from pocketrank.devices.profile import Core, Power, Profile, read_profile
@@ -27,10 +28,11 @@ from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError, UnavailableError
 from pocketrank.runtime.progress import NoProgress
 
-QUICK = measure.MeasureSettings(
+QUICK = MeasureSettings(
     repetitions=2, min_seconds=0.05, min_queries=60, warmup=2, energy="none", timeout=60, idle_seconds=0
 )
 TEXTS = ["merge two sorted lists", "open a network connection", "random number", "read text from socket"]
+QUERIES = texts.QueryTexts(TEXTS)
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +43,13 @@ def bundle(tmp_path_factory):
 @pytest.fixture(scope="module")
 def measured(bundle):
     """A report of the miniature bundle with its own fp32 variant as the reference."""
-    files = [models.find_model(bundle), models.find_model(bundle, "reference", "model")]
-    return measure.measure(files, ["host"], QUICK, TEXTS, NoProgress(), bundle=models.bundle_measurements(bundle))
+    files = [models.find_model(bundle), models.find_model(bundle / "onnx" / "model.onnx", "reference")]
+    return measure.measure(files, ["host"], QUICK, QUERIES, NoProgress())
 
 
 def run_worker(**request):
     done = subprocess.run(
-        [sys.executable, "-I", measure.WORKER], input=json.dumps(request), capture_output=True, text=True, check=False
+        [sys.executable, "-I", WORKER], input=json.dumps(request), capture_output=True, text=True, check=False
     )
     return done, json.loads(done.stdout) if done.returncode == 0 else None
 
@@ -60,13 +62,13 @@ def request_for(bundle, **changes):
 
 def test_the_worker_stands_alone():
     """Nothing but the standard library at import, so that a board needs three packages and no pocketrank."""
-    source = measure.WORKER.read_text(encoding="utf-8")
+    source = WORKER.read_text(encoding="utf-8")
     assert "pocketrank" not in source.replace("POCKETRANK_SPAWNED", "")
-    spec = importlib.util.spec_from_file_location("worker", measure.WORKER)
+    spec = importlib.util.spec_from_file_location("worker", WORKER)
     code = (
-        f"import sys; sys.path.insert(0, {str(measure.WORKER.parent)!r}); sys.path.pop(0);"
+        f"import sys; sys.path.insert(0, {str(WORKER.parent)!r}); sys.path.pop(0);"
         "import runpy; before = set(sys.modules);"
-        f"runpy.run_path({str(measure.WORKER)!r}, run_name='worker');"
+        f"runpy.run_path({str(WORKER)!r}, run_name='worker');"
         "print([name for name in ('numpy', 'onnxruntime', 'tokenizers') if name in sys.modules])"
     )
     assert spec is not None
@@ -179,6 +181,32 @@ def test_report_holds_every_metric_with_its_method(measured):
     assert order == [("miniature", 0), ("reference", 0), ("reference", 1), ("miniature", 1)]
 
 
+def test_the_door_is_documented_by_what_it_does():
+    """The example in the documentation is run as it stands."""
+    from pocketrank.benchmarks import measure as door
+
+    assert door.__all__ == ["MeasureSettings", "measure_model"]
+    (example,) = doctest.DocTestFinder().find(door.measure_model, "measure_model", globs={})
+    failed, tried = doctest.DocTestRunner().run(example)
+    assert (failed, tried) == (0, 5)
+
+
+def test_the_door_takes_paths_as_they_come(bundle, tmp_path):
+    (tmp_path / "queries.txt").write_text("\n".join(TEXTS), encoding="utf-8")
+    onnx_file = str(bundle / "onnx" / "model.onnx")
+    report = measure_model(str(bundle), settings=QUICK, texts=tmp_path / "queries.txt", compare_with=[onnx_file])
+    assert (report.subject, report.reference) == ("miniature", "miniature/model")
+    assert (report.texts.source, report.texts.count) == ("queries.txt", len(TEXTS))
+    assert {row.metric for row in report.bundle} >= {"shipped_bytes", "folder_bytes"}
+    assert report.devices[0].find("latency_p50_ratio", "miniature").value > 0
+    with pytest.raises(InputError, match="nothing does not exist; name a bundle or an ONNX file"):
+        measure_model(tmp_path / "nothing")
+    with pytest.raises(InputError, match="there is no device 'raspberry-pi-6'; did you mean"):
+        measure_model(bundle, "raspberry-pi-6")
+    with pytest.raises(InputError, match="--energy rappl: did you mean 'rapl'"):
+        measure_model(bundle, settings=dataclasses.replace(QUICK, energy="rappl"))
+
+
 def test_percentiles_need_samples(measured):
     device = measured.devices[0]
     p99 = device.find("latency_p99", "miniature")
@@ -187,14 +215,14 @@ def test_percentiles_need_samples(measured):
         assert p99.value is None
         assert "299 are needed" in p99.reason
     short = [dataclasses.replace(run, count=4, latency_ns=pack([1000] * 4)) for run in device.runs]
-    found = {one.metric: one for one in summary.summarize(short, "x", "f", True, None)}
+    found = {one.metric: one for one in aggregate.aggregate_runs(short, "x", "f")}
     assert found["latency_p50"].value == pytest.approx(1e-6)  # 16 samples
     assert found["latency_p95"].value is None
     assert found["latency_p95"].reason.startswith("16 samples, 59 are needed")
 
 
 def pack(values):
-    spec = importlib.util.spec_from_file_location("worker", measure.WORKER)
+    spec = importlib.util.spec_from_file_location("worker", WORKER)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.pack(values)
@@ -209,7 +237,7 @@ def test_packed_samples_survive():
 
 def test_emulated_seconds_are_left_out(measured):
     runs = [run for run in measured.devices[0].runs if run.model == "miniature"]
-    found = {one.metric: one for one in summary.summarize(runs, "m", "f", timed=False, energy=None)}
+    found = {one.metric: one for one in aggregate.aggregate_runs(runs, "m", "f", has_wall_time=False)}
     assert found["latency_p50"].value is None
     assert found["latency_p50"].reason == "the seconds of an emulated processor say nothing about the real one"
     assert found["peak_rss"].value > 0
@@ -252,7 +280,7 @@ class Replay(LocalTarget):
 def test_out_of_memory_is_a_result(bundle):
     files = [models.find_model(bundle)]
     killed = ProcessResult("out of memory", "", "exit code -9", 0.1)
-    found = measure.measure_device(files, Replay([killed, killed]), QUICK, TEXTS, NoProgress())
+    found = measure.measure_device(Session(Replay([killed, killed]), files, TEXTS, QUICK, NoProgress()))
     assert [run.outcome for run in found.runs] == ["out of memory"] * 2
     assert found.find("latency_p50", "miniature").reason == "no process finished: out of memory (exit code -9)"
 
@@ -261,7 +289,7 @@ def test_a_model_that_does_not_open_stops_the_run(tmp_path):
     path = token_model(tmp_path / "broken.onnx", TensorProto.INT64)
     path.write_bytes(b"no model")
     with pytest.raises(InputError, match=r"broken cannot be measured: .*; check the model"):
-        measure.measure([models.find_model(path)], ["host"], QUICK, TEXTS, NoProgress())
+        measure.measure([models.find_model(path)], ["host"], QUICK, QUERIES, NoProgress())
 
 
 def test_a_missing_device_does_not_stop_the_others(bundle, monkeypatch):
@@ -272,11 +300,11 @@ def test_a_missing_device_does_not_stop_the_others(bundle, monkeypatch):
 
     monkeypatch.setattr(measure, "open_target", lambda device, options: closed(device))
     files = [models.find_model(bundle)]
-    found = measure.measure(files, ["raspberry-pi-5", "host"], QUICK, TEXTS, NoProgress())
+    found = measure.measure(files, ["raspberry-pi-5", "host"], QUICK, QUERIES, NoProgress())
     assert [device.device for device in found.devices] == ["host"]
     assert found.unavailable == (report.Unavailable("raspberry-pi-5", "nobody answers; switch it on"),)
     with pytest.raises(UnavailableError, match="nobody answers"):
-        measure.measure(files, ["raspberry-pi-5"], QUICK, TEXTS, NoProgress())
+        measure.measure(files, ["raspberry-pi-5"], QUICK, QUERIES, NoProgress())
 
 
 def test_a_process_that_hangs_is_stopped(tmp_path):
@@ -296,14 +324,14 @@ def test_rapl_subtracts_the_idle_baseline():
         active={"seconds": 3.0, "joules": {"package-0": 20.0, "package-1": 20.0}},
     )
     found = energy.from_rapl([run, run])
-    assert found.joules_per_query == pytest.approx((40 - 5 * 3) / 100)
-    assert not found.estimate
+    assert found.value == pytest.approx((40 - 5 * 3) / 100)
+    assert found.kind == "measured"
     assert found.method == "package energy counter around the timed region; idle baseline of 5.00 W subtracted"
     assert energy.from_rapl([energy_run()]).reason.startswith("no readable energy counter")
 
 
 def test_worker_reads_counters_that_wrap_around(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("worker", measure.WORKER)
+    spec = importlib.util.spec_from_file_location("worker", WORKER)
     worker = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(worker)
     zone = tmp_path / "intel-rapl:0"
@@ -325,12 +353,12 @@ def test_profile_model_needs_watts_with_a_source():
     core = Core("Cortex-A53", 4, 1400.0, "datasheet")
     board = Profile("board", "Board", "aarch64", cores=(core,), power=Power(2.0, 6.0, "a bench"))
     found = energy.from_profile(board, [energy_run(cpu=0.5, count=100)])
-    assert found.joules_per_query == pytest.approx((6 - 2) / 4 * 0.5 / 100)
-    assert found.estimate
+    assert found.value == pytest.approx((6 - 2) / 4 * 0.5 / 100)
+    assert found.kind == "estimated"
     assert "a bench" in found.method
     assert found.source == "profile-model"
     absent = energy.from_profile(dataclasses.replace(board, power=None), [energy_run()])
-    assert absent.joules_per_query is None
+    assert absent.value is None
     assert absent.reason == "the profile of board has no power figures with a source"
 
 
@@ -340,8 +368,8 @@ def test_codecarbon_is_an_estimate_where_it_guesses(mode, source, monkeypatch):
     answer |= {"processor": "some CPU", "version": "3.3.2"}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     found = energy.from_codecarbon(Replay([ProcessResult("ok", json.dumps(answer))]), {})
-    assert found.joules_per_query == pytest.approx(0.002)
-    assert (found.source, found.estimate) == (source, mode == "cpu_load")
+    assert found.value == pytest.approx(0.002)
+    assert (found.source, found.kind) == (source, "estimated" if mode == "cpu_load" else "measured")
 
 
 def test_codecarbon_runs_for_real(bundle):
@@ -349,8 +377,8 @@ def test_codecarbon_runs_for_real(bundle):
     found = energy.from_codecarbon(
         LocalTarget(read_profile("host")), request_for(bundle, min_seconds=1.5, min_queries=10)
     )
-    assert found.joules_per_query is not None, found.reason
-    assert found.joules_per_query > 0
+    assert found.value is not None, found.reason
+    assert found.value > 0
     assert found.method.startswith("codecarbon 3")
 
 
@@ -359,9 +387,9 @@ def test_texts_are_taken_evenly_and_read_from_files(tmp_path):
     assert texts.choose_texts(["a", " ", "b"], 5) == ["a", "b"]
     plain = tmp_path / "queries.txt"
     plain.write_text("one\n\ntwo\n", encoding="utf-8")
-    assert texts.read_texts(plain) == ["one", "two"]
+    assert texts.read_texts(plain) == texts.QueryTexts(["one", "two"], "queries.txt")
     (tmp_path / "queries.jsonl").write_text('{"_id": "1", "text": "three"}\n', encoding="utf-8")
-    assert texts.read_texts(tmp_path) == ["three"]
+    assert texts.read_texts(tmp_path).texts == ["three"]
     (tmp_path / "queries.jsonl").write_text('{"_id": "1"}\n', encoding="utf-8")
     with pytest.raises(InputError, match='line 1: an object with a "text" is needed'):
         texts.read_texts(tmp_path)
@@ -379,7 +407,7 @@ def test_models_are_found_or_refused_clearly(bundle, tmp_path):
         models.find_model(tmp_path / "lonely.onnx")
     same = models.find_model(bundle)
     with pytest.raises(InputError, match="two models have the same name"):
-        measure.measure([same, same], ["host"], QUICK, TEXTS, NoProgress())
+        measure.measure([same, same], ["host"], QUICK, QUERIES, NoProgress())
 
 
 def test_devices_are_refused_with_the_nearest_name():

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pocketrank.benchmarks.statistics import intervals as statistics
+from pocketrank.benchmarks.statistics.signed_rank import paired_change, signed_rank_bound
+from scipy import stats
 
 FLOATS = st.floats(0.1, 10.0, allow_nan=False)
 
@@ -82,7 +84,6 @@ def test_intervals_scale_with_the_unit(values, factor):
 def test_one_process_has_no_interval():
     assert statistics.between_processes([3.0]) is None
     assert statistics.change([3.0], [3.0, 3.1]) is None
-    assert statistics.smallest_change([3.0], [3.0, 3.1]) is None
 
 
 @given(st.lists(FLOATS, min_size=2, max_size=10), st.lists(FLOATS, min_size=2, max_size=10))
@@ -99,7 +100,6 @@ def test_a_change_is_undone_by_the_change_back(new, old):
 def test_equal_processes_have_no_noise():
     change = statistics.change([2.0, 2.0], [2.0, 2.0])
     assert (change.value, change.low, change.high) == (0.0, 0.0, 0.0)
-    assert statistics.smallest_change([2.0, 2.0], [2.0, 2.0]) == 0.0
 
 
 def test_runs_of_the_same_thing_rarely_look_different():
@@ -132,3 +132,79 @@ def test_stability_names_what_is_wrong():
 def test_drift_compares_first_and_last_third():
     assert statistics.drift(np.linspace(1.0, 2.0, 300)) == pytest.approx(11 / 7 - 1, rel=0.01)
     assert statistics.drift(np.ones(10)) == 0.0
+
+
+# Against scipy, which is too large for the harness itself
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 3, 7, 12, 29, 200])
+def test_student_distribution_is_that_of_scipy(degrees):
+    for t in np.linspace(-6, 6, 25):
+        assert statistics.student_cdf(float(t), degrees) == pytest.approx(stats.t.cdf(t, degrees), abs=1e-12)
+    for probability in (0.01, 0.3, 0.5, 0.975, 0.9995):
+        expected = stats.t.ppf(probability, degrees)
+        assert statistics.student_quantile(probability, degrees) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize(("count", "q"), [(10, 0.5), (59, 0.95), (299, 0.99), (1000, 0.5), (5000, 0.99)])
+def test_ranks_of_a_quantile_interval_are_binomial(count, q):
+    """The bounds are samples, here their own ranks: each side leaves at most 2.5 % where the sample allows it."""
+    interval = statistics.quantile_interval(np.arange(1.0, count + 1), q)
+    below, covered = stats.binom.ppf([0.025, 0.975], count, q), stats.binom(count, q)
+    assert interval.low in (max(below[0], 1), max(below[0] + 1, 1))
+    assert interval.high in (below[1] + 1, count)
+    reached = covered.cdf(interval.high - 1) - covered.cdf(interval.low - 1)
+    assert interval.level == pytest.approx(min(0.95, reached), abs=1e-9)
+    if interval.low > 1:
+        assert covered.cdf(interval.low - 1) <= 0.025 < covered.cdf(interval.low)
+    if interval.high < count:
+        assert covered.sf(interval.high - 1) <= 0.025 < covered.sf(interval.high - 2)
+
+
+@pytest.mark.parametrize(("count", "other"), [(2, 2), (3, 9), (7, 7), (15, 4)])
+def test_a_change_is_welchs(count, other):
+    """Ours rounds the degrees down, so its interval is never narrower, and equal where they are whole."""
+    rng = np.random.default_rng(count)
+    new, old = np.exp(rng.normal(0.1, 0.2, count)), np.exp(rng.normal(0, 0.1, other))
+    found = statistics.change(list(new), list(old))
+    test = stats.ttest_ind(np.log(new), np.log(old), equal_var=False)
+    expected = test.confidence_interval(0.95)
+    assert math.log1p(found.low) <= expected.low + 1e-9
+    assert math.log1p(found.high) >= expected.high - 1e-9
+    half = (math.log1p(found.high) - math.log1p(found.low)) / 2
+    scale = (expected.high - expected.low) / 2 / stats.t.ppf(0.975, test.df)
+    assert half == pytest.approx(scale * stats.t.ppf(0.975, max(math.floor(test.df + 1e-9), 1)), rel=1e-6)
+
+
+@given(st.lists(FLOATS, min_size=2, max_size=20, unique=True))
+@settings(max_examples=50)
+def test_intervals_between_processes_are_students(values):
+    interval = statistics.between_processes(values)
+    logs = np.log(values)
+    low, high = stats.t.interval(0.95, len(values) - 1, logs.mean(), stats.sem(logs))
+    assert (interval.low, interval.high) == (pytest.approx(math.exp(low)), pytest.approx(math.exp(high)))
+
+
+@pytest.mark.parametrize("count", [6, 7, 10, 20, 40])
+def test_signed_rank_bounds_are_where_wilcoxons_test_turns(count):
+    """At the bound the one-sided test still passes 2.5 %, one below it does not."""
+    bound = signed_rank_bound(count, 0.025)
+    for total, rare in ((bound - 1, True), (bound, False)):
+        positive, left = set(), total  # ranks that sum to the total
+        for rank in range(count, 0, -1):
+            if rank <= left:
+                positive.add(rank)
+                left -= rank
+        signed = [rank if rank in positive else -rank for rank in range(1, count + 1)]
+        test = stats.wilcoxon(signed, alternative="less", method="exact")
+        assert (test.pvalue <= 0.025) == rare
+
+
+def test_a_paired_change_is_significant_when_wilcoxons_test_is():
+    rng = np.random.default_rng(9)
+    for shift in np.linspace(-0.06, 0.06, 25):
+        old = np.exp(rng.normal(0, 0.3, 12))
+        new = old * np.exp(rng.normal(shift, 0.05, 12))
+        found = paired_change(list(new), list(old))
+        test = stats.wilcoxon(np.log(new) - np.log(old), method="exact")
+        assert (found.low > 0 or found.high < 0) == (test.pvalue <= 0.05)

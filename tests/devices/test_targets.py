@@ -16,20 +16,22 @@ import pytest
 from builders.miniature import write_bundle
 from builders.tiny_recipe import REPOSITORY
 from pocketrank.benchmarks.measure import model_files as models
-from pocketrank.benchmarks.measure import run as measure
+from pocketrank.benchmarks.measure.query_texts import QueryTexts
+from pocketrank.benchmarks.measure.run import measure, measure_device
+from pocketrank.benchmarks.measure.session import MeasureSettings, Session
 from pocketrank.devices.emulation import setup as qemu_setup
 from pocketrank.devices.profile import Core, Memory, Profile, read_profile
-from pocketrank.devices.targets import cgroup
-from pocketrank.devices.targets.base import BoardOptions
+from pocketrank.devices.targets import cgroup, control_group
+from pocketrank.devices.targets.base import TargetOptions
 from pocketrank.devices.targets.open import check_devices, open_target
 from pocketrank.devices.targets.qemu import QemuTarget, show_processor
-from pocketrank.devices.targets.replay import Recorder
 from pocketrank.devices.targets.ssh import SshTarget
 from pocketrank.runtime.errors import InputError, UnavailableError
 from pocketrank.runtime.progress import NoProgress
 
 TEXTS = ["merge two sorted lists", "open a network connection", "random number", "read text from socket"]
-QUICK = measure.MeasureSettings(
+QUERIES = QueryTexts(TEXTS)
+QUICK = MeasureSettings(
     repetitions=2, min_seconds=0.05, min_queries=40, warmup=2, energy="none", timeout=120, idle_seconds=0
 )
 
@@ -53,9 +55,9 @@ def script(folder: Path, text: str) -> Path:
     [
         ("raspberry-pi-6", "there is no device 'raspberry-pi-6'; did you mean"),
         ("qemu:raspberry-pi-6", "there is no device 'raspberry-pi-6'; did you mean"),
-        ("qemo:raspberry-pi-4", "there is no way 'qemo'; did you mean 'qemu'"),
+        ("qemo:raspberry-pi-4", "there is no mode 'qemo'; did you mean 'qemu'"),
         ("qemu:x86-n100", "only ARM boards run under qemu; use --device cgroup:x86-n100"),
-        ("cgroup:host", "cgroup stands in for another device; use --device host"),
+        ("cgroup:host", "cgroup emulates another device; use --device host"),
         ("telnet://pi", "unknown scheme 'telnet'; a real board is ssh://user@host"),
         ("ssh://pi@board/folder", "write ssh://user@host"),
         ("ssh://-oProxyCommand=x", "write ssh://user@host"),
@@ -110,7 +112,7 @@ def test_a_limited_process_sees_its_cores_and_its_share(tmp_path, cores):
     clock = cgroup.host_megahertz() or pytest.skip("clock unknown")
     with limited(megahertz=0.2 * clock, cores=cores) as target:
         done = target.run(script(tmp_path, code), "", timeout=60)
-    assert target.share == pytest.approx(0.2)
+    assert target.cpu_quota == pytest.approx(0.2)
     seen, share = json.loads(done.output)
     assert seen == cores
     assert share < 0.3  # a fifth, and a little more for the period that was begun
@@ -128,7 +130,7 @@ def test_a_limited_process_is_stopped_by_the_clock_and_leaves_nothing(tmp_path):
 def test_values_under_limits_are_emulated_and_a_quota_has_no_latency(bundle):
     target = limited(megahertz=0.5 * (cgroup.host_megahertz() or pytest.skip("clock unknown")))
     with target:
-        found = measure.measure_device([models.find_model(bundle)], target, QUICK, TEXTS, NoProgress())
+        found = measure_device(Session(target, [models.find_model(bundle)], TEXTS, QUICK, NoProgress()))
     latency = found.find("latency_p50", "miniature")
     assert latency.value is None
     assert latency.reason.startswith("a quota stops a process between its queries")
@@ -148,8 +150,8 @@ def test_version_two_writes_its_own_names(tmp_path, monkeypatch):
         (root / name).write_text(text)
     (tmp_path / "mounts").write_text(f"cgroup2 {root} cgroup2 rw 0 0\n")
     seen = {}
-    monkeypatch.setattr(cgroup, "_remove", lambda folder: seen.update(removed=folder))
-    monkeypatch.setattr(cgroup, "_delegated", lambda place: place == root)
+    monkeypatch.setattr(control_group, "_remove", lambda folder: seen.update(removed=folder))
+    monkeypatch.setattr(cgroup, "is_delegated", lambda place: place == root)
     mechanism = cgroup.find_mechanism(tmp_path / "mounts", tmp_path / "none")
     with mechanism.group(cgroup.Limits((0, 1), 0.6, 512 << 20, threads=2)) as group:
         (folder,) = root.glob("pocketrank-*")
@@ -175,6 +177,35 @@ def test_systemd_gets_properties(tmp_path, monkeypatch):
 def test_no_mechanism_is_said(tmp_path):
     with pytest.raises(UnavailableError, match="run as root, or where systemd is the init system"):
         cgroup.find_mechanism(tmp_path / "none", tmp_path / "none")
+
+
+# Recordings
+
+
+def test_a_recording_plays_what_was_measured(bundle, tmp_path):
+    recording = tmp_path / "recording.jsonl"
+    settings = dataclasses.replace(QUICK, overhead=True, calibration_pairs=5, min_queries=8)
+    files, options = [models.find_model(bundle)], TargetOptions(record=recording)
+    (recorded,) = measure(files, ["host"], settings, QUERIES, NoProgress(), options=options).devices
+    (played,) = measure(files, [f"replay:{recording}"], settings, QUERIES, NoProgress()).devices
+    assert (played.target, played.limits) == ("replay", {"recorded on": "local"})
+    assert played.runs == recorded.runs
+    assert [row.value for row in played.measurements] == [row.value for row in recorded.measurements]
+    assert [row.value for row in played.overhead] == [row.value for row in recorded.overhead]
+    assert played.calibration == recorded.calibration
+    assert recorded.calibration.pairs == 5
+    assert recorded.calibration.paired["latency_p50"] > 0
+    with pytest.raises(InputError, match="holds 14 answers and one more is needed"):
+        longer = dataclasses.replace(settings, calibration_pairs=9)
+        measure(files, [f"replay:{recording}"], longer, QUERIES, NoProgress())
+    with pytest.raises(InputError, match="can hold one device; record host and raspberry-pi-4 one by one"):
+        measure(files, ["host", "raspberry-pi-4"], settings, QUERIES, NoProgress(), options=options)
+
+
+def test_an_empty_recording_says_how_one_is_made(tmp_path):
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(InputError, match="make one with `pocketrank benchmark … --record"):
+        open_target(f"replay:{tmp_path / 'empty.jsonl'}")
 
 
 # ARM emulation
@@ -225,8 +256,9 @@ def test_the_processor_of_a_profile_is_shown(tmp_path):
 def test_emulated_board_computes_the_same_and_counts_repeatably(emulation, bundle, tmp_path):
     files = [models.find_model(bundle)]
     counting = dataclasses.replace(QUICK, repetitions=3, min_queries=800)
-    with Recorder(QemuTarget(read_profile("raspberry-pi-4")), tmp_path / "recording.jsonl") as recorder:
-        found = measure.measure_device(files, recorder, counting, TEXTS, NoProgress())
+    recording = tmp_path / "recording.jsonl"
+    options = TargetOptions(record=recording)
+    (found,) = measure(files, ["qemu:raspberry-pi-4"], counting, QUERIES, NoProgress(), options=options).devices
     assert found.machine["architecture"] == "aarch64"
     assert found.machine["cpu_part"] == "0xd08"
     (golden,) = found.golden
@@ -243,9 +275,7 @@ def test_emulated_board_computes_the_same_and_counts_repeatably(emulation, bundl
     assert 10_000 < counted.value < 10_000_000
     assert len(counted.processes) == 3
     assert all(abs(one / counted.value - 1) < 0.001 for one in counted.processes)
-    played = measure.measure(files, [f"replay:{tmp_path / 'recording.jsonl'}"], counting, TEXTS, NoProgress()).devices[
-        0
-    ]
+    (played,) = measure(files, [f"replay:{recording}"], counting, QUERIES, NoProgress()).devices
     assert played.target == "replay"
     assert played.find("instructions_per_query", "miniature").value == counted.value
     assert played.golden == found.golden
@@ -315,8 +345,8 @@ def traces() -> set[str]:
 def test_a_board_is_measured_and_left_clean(board, bundle):
     address, config = board
     before = traces()
-    options = BoardOptions(python=sys.executable, ssh_config=config)
-    report = measure.measure([models.find_model(bundle)], [address], QUICK, TEXTS, NoProgress(), options=options)
+    options = TargetOptions(python=sys.executable, ssh_config=config)
+    report = measure([models.find_model(bundle)], [address], QUICK, QUERIES, NoProgress(), options=options)
     (device,) = report.devices
     assert (device.device, device.target) == (address, "ssh")
     assert device.find("latency_p50", "miniature").kind == "measured"
@@ -327,7 +357,7 @@ def test_a_board_is_measured_and_left_clean(board, bundle):
 
 def test_ends_on_the_board_are_told_apart(board, tmp_path):
     address, config = board
-    with SshTarget(address, BoardOptions(python=sys.executable, ssh_config=config)) as target:
+    with SshTarget(address, TargetOptions(python=sys.executable, ssh_config=config)) as target:
         assert target.run(script(tmp_path, "import sys; print(sys.stdin.read() * 2)"), "ab").output == "abab\n"
         slow = target.run(script(tmp_path, "import time; time.sleep(30)"), "", timeout=1)
         assert slow.outcome == "timeout"
@@ -345,7 +375,7 @@ def test_an_unknown_host_key_is_refused(board, tmp_path):
     other = tmp_path / "config"
     other.write_text(config.read_text().replace(f"{config.parent}/known", f"{tmp_path}/known"))
     with pytest.raises(UnavailableError, match="cannot be reached: Host key verification failed"):
-        SshTarget(address, BoardOptions(ssh_config=other)).__enter__()
+        SshTarget(address, TargetOptions(ssh_config=other)).__enter__()
 
 
 def test_an_unreachable_board_is_said_in_time(board, pocketrank, bundle):
@@ -368,7 +398,7 @@ def test_an_unreachable_board_is_said_in_time(board, pocketrank, bundle):
 def test_an_environment_is_made_on_the_board(board, bundle):
     address, config = board
     before = traces()
-    options = BoardOptions(ssh_config=config)
-    report = measure.measure([models.find_model(bundle)], [address], QUICK, TEXTS, NoProgress(), options=options)
+    options = TargetOptions(ssh_config=config)
+    report = measure([models.find_model(bundle)], [address], QUICK, QUERIES, NoProgress(), options=options)
     assert report.devices[0].machine["libraries"]["onnxruntime"] in qemu_setup.WORKER_LOCK.read_text()
     assert traces() <= before

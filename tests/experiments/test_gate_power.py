@@ -8,7 +8,7 @@ from builders.small_student import small_vocabulary
 from pocketrank.benchmarks.gate.budget import read_budget
 from pocketrank.benchmarks.gate.judge import judge
 from pocketrank.benchmarks.gate.release import baseline_of_bundle
-from pocketrank.benchmarks.measure.aggregate import summarize
+from pocketrank.benchmarks.measure.aggregate import aggregate_runs
 from pocketrank.benchmarks.measure.model_files import bundle_measurements
 from pocketrank.benchmarks.records.report import SCHEMA, VERSION, DeviceReport, ModelFacts, Report, Run, TextFacts
 from pocketrank.benchmarks.worker.worker import pack
@@ -55,7 +55,7 @@ def test_a_recording_keeps_what_the_gate_looks_at(power):
     runs = [process(name, number, 1e-3 * rng.uniform(0.8, 1.5)) for number in range(8) for name in names]
     runs[4] = process("same", 1, 1e-3, "failed")
     own = {name: [run for run in runs if run.model == name] for name in names}
-    rows = [row for name in names for row in summarize(own[name], name, "f", True, None)]
+    rows = [row for name in names for row in aggregate_runs(own[name], name, "f")]
     device = DeviceReport("host", "local", "f", {}, {}, {}, tuple(runs), tuple(rows))
     models = tuple(ModelFacts(name, "peer", 1, "", 1, "", 0) for name in names)
     values = power.compact([Report(SCHEMA, VERSION, "0", "plain", models, TextFacts("", 0, "", 0.0), {}, (device,))])
