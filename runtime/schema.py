@@ -4,12 +4,15 @@ Unknown keys are refused with the nearest valid name, wrong types with the place
 every file format of the project (recipe, budget, device profile, manifest, report) fails in the same way.
 """
 
+import copy
 import dataclasses
 import difflib
 import functools
+import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .errors import InputError
@@ -39,15 +42,62 @@ RENAMED_KEYS = {
 _TYPE_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
 
 
+_METADATA = "key"
+_LARGEST = 2**63 - 1  # what TOML can write
+
 _type_hints = functools.cache(typing.get_type_hints)  # slow, and the same at each call
 
 
-def did_you_mean(name: str, valid: typing.Iterable[str]) -> str:
-    """Return a hint such as "did you mean 'layers'? (valid: …)", or the new name of a renamed key."""
+@dataclass(frozen=True)
+class Key:
+    """What a key of a file means and which values it takes; of a list or table, each item."""
+
+    meaning: str
+    unit: str = ""
+    minimum: float | None = None  # at least
+    above: float | None = None  # more than
+    maximum: float | None = None  # at most
+    not_empty: bool = False
+
+
+def key(
+    default: T,
+    meaning: str,
+    unit: str = "",
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    not_empty: bool = False,
+) -> T:
+    """Declare a field of a dataclass that is read from a file: default, meaning, unit and range.
+
+    `minimum` and `maximum` belong to the range, `above` does not. `from_mapping` refuses values outside of it; values
+    that Python code passes to the dataclass itself are not checked.
+    """
+    metadata = {_METADATA: Key(meaning, unit, minimum, above, maximum, not_empty)}
+    if isinstance(default, (dict, list)):
+        return typing.cast(T, dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata))
+    return typing.cast(T, dataclasses.field(default=default, metadata=metadata))
+
+
+def describe(meaning: str) -> Mapping[str, Key]:
+    """Return the metadata of a field that `key` cannot declare: a required one, or a table of its own."""
+    return {_METADATA: Key(meaning)}
+
+
+def key_of(field: "dataclasses.Field[Any]") -> Key | None:
+    """Return what `key` or `describe` declared for a field; None for a plain one."""
+    return field.metadata.get(_METADATA)
+
+
+def did_you_mean(name: str, valid: typing.Iterable[str], place: str = "") -> str:
+    """Return a hint such as "did you mean 'layers'? (valid: …)", or the new name of a renamed key of `place`."""
     names = sorted(valid)
     renamed = RENAMED_KEYS.get(name, "")
     if renamed in names:
-        return f"{name} is now {renamed}; rename it"
+        prefix = f"{place}." if place else ""
+        return f"{prefix}{name} is now {prefix}{renamed}; rename it"
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}?" if close else "no valid name is near it."
     return f"{hint} (valid: {', '.join(names)})"
@@ -57,22 +107,24 @@ def from_mapping(kind: type[T], mapping: Any, source: str, place: str = "") -> T
     """Build the dataclass `kind` from `mapping`.
 
     `source` names the file and `place` the section, for messages only. Fields without a default are required.
-    Raises `InputError` for an unknown key, a missing key or a wrong type. A `__post_init__` of the dataclass may
-    raise `ValueError` to refuse a value; its text becomes the message.
+    Raises `InputError` for an unknown key, a missing key, a wrong type, a number that is not finite, or a value outside
+    the range that `key` declares. A `__post_init__` of the dataclass may raise `ValueError` to refuse a value; its text
+    becomes the message.
     """
     where = f"{source}: [{place}]" if place else source
     if not isinstance(mapping, Mapping):
         raise InputError(f"{where} must be a table of keys and values; fix the file")
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     hints = _type_hints(kind)
-    for key in mapping:
-        if key not in fields:
-            raise InputError(f"{where}: unknown key {key!r}; {did_you_mean(str(key), fields)}")
+    for name in mapping:
+        if name not in fields:
+            raise InputError(f"{where}: unknown key {name!r}; {did_you_mean(str(name), fields, place)}")
     values = {}
     for name, field in fields.items():
         inner = f"{place}.{name}" if place else name
         if name in mapping:
             values[name] = _convert(hints[name], mapping[name], source, inner)
+            _check_range(key_of(field), values[name], source, inner)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise InputError(f"{where}: the key {name!r} is missing; add it")
     try:
@@ -93,17 +145,65 @@ def to_mapping(value: Any) -> Any:
     return value
 
 
+def _check_range(declared: Key | None, value: Any, source: str, place: str) -> None:
+    if declared is None:
+        return
+    if declared.not_empty and not isinstance(value, (bool, int, float)) and not value:
+        raise InputError(f"{source}: {place} is empty; fix the value")
+    for name, number in _numbers(value, place):
+        too_low = declared.minimum is not None and number < declared.minimum
+        too_low = too_low or (declared.above is not None and number <= declared.above)
+        if too_low or (declared.maximum is not None and number > declared.maximum):
+            raise InputError(f"{source}: {name} = {_shown(number)} must be {range_words(declared)}; fix the value")
+
+
+def range_words(key: Key) -> str:
+    """Return the range of a key in words, such as "at least 0"; empty where every value will do."""
+    low = key.minimum if key.above is None else key.above
+    words = []
+    if low is not None:
+        words.append(f"{'at least' if key.above is None else 'above'} {_digits(low)}")
+    if key.maximum is not None:
+        words.append(f"at most {_digits(key.maximum)}")
+    return " and ".join(words)
+
+
+def _digits(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
+
+
+def _numbers(value: Any, place: str) -> Iterator[tuple[str, float]]:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _numbers(item, f"{place}.{name}")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _numbers(item, f"{place}[{index}]")
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield place, value
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
 def _convert(hint: Any, value: Any, source: str, place: str) -> Any:
     origin = typing.get_origin(hint)
     arguments = typing.get_args(hint)
     if hint is Any:
+        for name, number in _numbers(value, place):
+            _check_finite(number, source, name)
         return value
     if origin in (typing.Union, types.UnionType):
         return _convert_union(arguments, value, source, place)
     if origin is typing.Literal:
         if value not in arguments or isinstance(value, bool):
             valid = ", ".join(repr(argument) for argument in arguments)
-            raise InputError(f"{source}: {place} = {value!r} is not one of {valid}; choose one of them")
+            raise InputError(f"{source}: {place} = {_shown(value)} is not one of {valid}; choose one of them")
         return value
     if origin in (list, tuple):
         if not isinstance(value, (list, tuple)):
@@ -133,9 +233,18 @@ def _convert_union(arguments: tuple[Any, ...], value: Any, source: str, place: s
 
 
 def _convert_scalar(hint: Any, value: Any, source: str, place: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and hint in (int, float):
+        _check_finite(value, source, place)
+        if hint is float:
+            return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         needed = _TYPE_NAMES.get(hint, hint.__name__)
-        raise InputError(f"{source}: {place} = {value!r} must be {needed}; fix the value")
+        raise InputError(f"{source}: {place} = {_shown(value)} must be {needed}; fix the value")
     return value
+
+
+def _check_finite(number: float, source: str, place: str) -> None:
+    fits = abs(number) <= _LARGEST if isinstance(number, int) else math.isfinite(number)
+    if not fits:
+        raise InputError(f"{source}: {place} = {_shown(number)} must be a finite number of usual size; fix the value")
