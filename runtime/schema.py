@@ -169,7 +169,7 @@ def range_words(key: Key) -> str:
 
 
 def _digits(number: float) -> str:
-    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    return f"{int(number):,}" if number == int(number) else f"{number:g}"
 
 
 def _numbers(value: Any, place: str) -> Iterator[tuple[str, float]]:

@@ -1,7 +1,7 @@
 """The sections of a recipe. Every key has a default, so a recipe of five lines works.
 
 One module is one section, and the stage of that name is its only reader. Each key is declared with its meaning, unit
-and range; `docs/reference/recipe.md` is written from them.
+and range, from which `make reference` writes `docs/reference/recipe.md`.
 """
 
 from .benchmark import BenchmarkSettings

@@ -72,7 +72,7 @@ class DistillSettings:
         maximum=1_000_000,
     )
     checkpoint_seconds: int = key(
-        30, "Time between two checkpoints: what an interruption costs, at most.", "s", minimum=0, maximum=10**9
+        30, "Time between two checkpoints: what an interruption costs, at most.", "seconds", minimum=0, maximum=10**9
     )
     quantize_aware_steps: int = key(
         0,

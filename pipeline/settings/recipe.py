@@ -19,9 +19,15 @@ from .vocabulary import VocabularySettings
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole recipe: two keys of its own, then one table a section."""
+    """A recipe: a TOML file with two keys of its own and one table a section. Every key has a default.
 
-    name: str = field(metadata=describe("Name of run and bundle, of letters, digits, `.`, `_`, `-`; the file's name."))
+    Paths in it are relative to its folder. `pocketrank run RECIPE --set SECTION.KEY=VALUE` overrides a key, with paths
+    relative to the working folder. Unknown keys and values out of range are refused before anything runs.
+    """
+
+    name: str = field(
+        metadata=describe("Name of run and bundle: letters, digits, `.`, `_`, `-`. Left out: the name of the file.")
+    )
     seed: int = key(1, "Seed of everything random.", minimum=0, maximum=2**63 - 1)
     corpus: CorpusSettings = field(default_factory=CorpusSettings)
     queries: QueriesSettings = field(default_factory=QueriesSettings)

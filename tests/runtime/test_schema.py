@@ -22,7 +22,7 @@ class Outer:
     sizes: tuple[int, ...] = (1, 2)
     limit: int | str | None = None
     steps: int = key(5, "Steps.", "steps", minimum=1, maximum=1000)
-    shares: dict[str, float] = key({"a": 0.5}, "Shares.", above=0.0, maximum=1.0, not_empty=True)
+    shares: dict[str, float] = key({"a": 0.5}, "Shares.", above=0.0, maximum=1.0, not_empty=True)  # noqa: RUF009
     facts: dict[str, Any] = field(default_factory=dict, metadata=describe("Anything."))
 
     def __post_init__(self):
