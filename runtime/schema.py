@@ -11,9 +11,9 @@ import functools
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from .errors import InputError
 
@@ -77,8 +77,9 @@ def key(
     """
     metadata = {_METADATA: Key(meaning, unit, minimum, above, maximum, not_empty)}
     if isinstance(default, (dict, list)):
-        return typing.cast(T, dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata))
-    return typing.cast(T, dataclasses.field(default=default, metadata=metadata))
+        factory = typing.cast(Callable[[], T], functools.partial(copy.copy, default))
+        return dataclasses.field(default_factory=factory, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def describe(meaning: str) -> Mapping[str, Key]:
@@ -112,14 +113,14 @@ def from_mapping(kind: type[T], mapping: Any, source: str, place: str = "") -> T
     becomes the message.
     """
     where = f"{source}: [{place}]" if place else source
-    if not isinstance(mapping, Mapping):
+    if not _is_table(mapping):
         raise InputError(f"{where} must be a table of keys and values; fix the file")
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     hints = _type_hints(kind)
     for name in mapping:
         if name not in fields:
             raise InputError(f"{where}: unknown key {name!r}; {did_you_mean(str(name), fields, place)}")
-    values = {}
+    values: dict[str, Any] = {}
     for name, field in fields.items():
         inner = f"{place}.{name}" if place else name
         if name in mapping:
@@ -138,11 +139,19 @@ def to_mapping(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         pairs = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
         return {name: to_mapping(item) for name, item in pairs if item is not None}
-    if isinstance(value, Mapping):
-        return {str(key): to_mapping(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
+    if _is_table(value):
+        return {str(name): to_mapping(item) for name, item in value.items()}
+    if _is_list(value):
         return [to_mapping(item) for item in value]
     return value
+
+
+def _is_table(value: Any) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, Mapping)
+
+
+def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, (list, tuple))
 
 
 def _check_range(declared: Key | None, value: Any, source: str, place: str) -> None:
@@ -160,7 +169,7 @@ def _check_range(declared: Key | None, value: Any, source: str, place: str) -> N
 def range_words(key: Key) -> str:
     """Return the range of a key in words, such as "at least 0"; empty where every value will do."""
     low = key.minimum if key.above is None else key.above
-    words = []
+    words: list[str] = []
     if low is not None:
         words.append(f"{'at least' if key.above is None else 'above'} {_digits(low)}")
     if key.maximum is not None:
@@ -173,10 +182,10 @@ def _digits(number: float) -> str:
 
 
 def _numbers(value: Any, place: str) -> Iterator[tuple[str, float]]:
-    if isinstance(value, Mapping):
+    if _is_table(value):
         for name, item in value.items():
             yield from _numbers(item, f"{place}.{name}")
-    elif isinstance(value, (list, tuple)):
+    elif _is_list(value):
         for index, item in enumerate(value):
             yield from _numbers(item, f"{place}[{index}]")
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -192,8 +201,7 @@ def _shown(value: Any) -> str:
 
 
 def _convert(hint: Any, value: Any, source: str, place: str) -> Any:
-    origin = typing.get_origin(hint)
-    arguments = typing.get_args(hint)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         for name, number in _numbers(value, place):
             _check_finite(number, source, name)
@@ -201,23 +209,31 @@ def _convert(hint: Any, value: Any, source: str, place: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _convert_union(arguments, value, source, place)
     if origin is typing.Literal:
-        if value not in arguments or isinstance(value, bool):
+        if isinstance(value, bool) or not arguments.count(value):
             valid = ", ".join(repr(argument) for argument in arguments)
             raise InputError(f"{source}: {place} = {_shown(value)} is not one of {valid}; choose one of them")
         return value
     if origin in (list, tuple):
-        if not isinstance(value, (list, tuple)):
-            raise InputError(f"{source}: {place} must be a list; write [ … ]")
-        item_hint = arguments[0] if arguments else Any
-        items = [_convert(item_hint, item, source, f"{place}[{index}]") for index, item in enumerate(value)]
+        items = _convert_items(arguments, value, source, place)
         return tuple(items) if origin is tuple else items
     if origin is dict:
-        if not isinstance(value, Mapping):
-            raise InputError(f"{source}: {place} must be a table of keys and values; fix the file")
-        return {str(key): _convert(arguments[1], item, source, f"{place}.{key}") for key, item in value.items()}
+        return _convert_table(arguments, value, source, place)
     if dataclasses.is_dataclass(hint):
         return from_mapping(typing.cast(type, hint), value, source, place)
     return _convert_scalar(hint, value, source, place)
+
+
+def _convert_items(arguments: tuple[Any, ...], value: Any, source: str, place: str) -> list[Any]:
+    if not _is_list(value):
+        raise InputError(f"{source}: {place} must be a list; write [ … ]")
+    hint = arguments[0] if arguments else Any
+    return [_convert(hint, item, source, f"{place}[{index}]") for index, item in enumerate(value)]
+
+
+def _convert_table(arguments: tuple[Any, ...], value: Any, source: str, place: str) -> dict[str, Any]:
+    if not _is_table(value):
+        raise InputError(f"{source}: {place} must be a table of keys and values; fix the file")
+    return {str(name): _convert(arguments[1], item, source, f"{place}.{name}") for name, item in value.items()}
 
 
 def _convert_union(arguments: tuple[Any, ...], value: Any, source: str, place: str) -> Any:

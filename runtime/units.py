@@ -28,7 +28,7 @@ def parse_quantity(text: str | float | int, unit: str, place: str) -> float:
     """
     scales = _SCALES[unit]
     known = ", ".join(name for name in scales if name) or "a plain number"
-    if isinstance(text, bool) or not isinstance(text, (str, int, float)):
+    if isinstance(text, bool) or not isinstance(text, (str, int, float)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"{place} = {text!r} must be a quantity in {known}; fix the value")
     if isinstance(text, (int, float)):
         if unit not in ("1", "instructions", "B"):

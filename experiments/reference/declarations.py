@@ -37,7 +37,7 @@ class Declaration:
     name: str
     hint: Any
     type: str
-    default: str  # as TOML or JSON writes it; empty: the field is required
+    default: str  # as TOML or JSON writes it, or "required"; empty: none, or that of a table of its own
     range: str
     meaning: str
 
@@ -113,7 +113,7 @@ def _default(field: "dataclasses.Field[Any]") -> str:
     elif field.default_factory is not dataclasses.MISSING:
         value = field.default_factory()
     else:
-        return ""
+        return "required"
     if value is None or dataclasses.is_dataclass(value):
         return ""
     if isinstance(value, Mapping):
@@ -125,10 +125,9 @@ def _default(field: "dataclasses.Field[Any]") -> str:
 def _range(key: Key | None) -> str:
     if key is None:
         return ""
-    words = (
-        range_words(key).replace("at least ", "").replace(" and at most ", " to ").replace("above 0 to", "above 0, to")
-    )
-    return ", ".join(filter(None, (words, key.unit, "not empty" if key.not_empty else "")))
+    to = " to " if key.above is None else ", to "
+    words = range_words(key).replace("at least ", "").replace(" and at most ", to)
+    return ", ".join(filter(None, (f"{words} {key.unit}".strip(), "not empty" if key.not_empty else "")))
 
 
 def _meaning(field: "dataclasses.Field[Any]", comments: Mapping[str, str]) -> str:

@@ -35,6 +35,8 @@ def _recipe_section(kind: type, place: str) -> Iterator[str]:
     yield docstring(kind.__doc__)
     inner = [field for field in fields if held(field.hint)]
     rows = [field for field in fields if field not in inner or field.meaning]
+    if not place:  # `read_recipe` fills it in
+        rows[0] = dataclasses.replace(rows[0], default="name of the file")
     yield _keys(dataclasses.replace(field, type=_table_type(field)) if field in inner else field for field in rows)
     for field in inner:
         name = f"{place.strip('[]')}.{field.name}" if place else field.name
@@ -161,16 +163,8 @@ def _tree(root: type) -> Iterator[str]:
 
 
 def _fields(kind: type) -> str:
-    rows = (
-        (f"`{field.name}`", field.type, field.default or ("" if _optional(kind, field) else "required"), field.meaning)
-        for field in declarations(kind)
-    )
+    rows = ((f"`{field.name}`", field.type, field.default, field.meaning) for field in declarations(kind))
     return table(("key", "type", "default", "meaning"), rows)
-
-
-def _optional(kind: type, declaration: Declaration) -> bool:
-    field = next(field for field in dataclasses.fields(kind) if field.name == declaration.name)
-    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
 
 def devices_page() -> str:

@@ -25,9 +25,7 @@ class Recipe:
     relative to the working folder. Unknown keys and values out of range are refused before anything runs.
     """
 
-    name: str = field(
-        metadata=describe("Name of run and bundle: letters, digits, `.`, `_`, `-`. Left out: the name of the file.")
-    )
+    name: str = field(metadata=describe("Name of run and bundle, in letters, digits, `.`, `_`, `-`."))
     seed: int = key(1, "Seed of everything random.", minimum=0, maximum=2**63 - 1)
     corpus: CorpusSettings = field(default_factory=CorpusSettings)
     queries: QueriesSettings = field(default_factory=QueriesSettings)

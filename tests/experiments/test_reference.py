@@ -59,7 +59,7 @@ class Sample:
 
 def test_meanings_come_from_comments() -> None:
     first, second, third = declarations(Sample)
-    assert (first.type, first.default, first.meaning) == ("whole number", "", "two lines above, one beside")
+    assert (first.type, first.default, first.meaning) == ("whole number", "required", "two lines above, one beside")
     assert (second.type, second.default, second.meaning) == ('list of `"a"`, `"b"`', '`["a"]`', "")
     assert (third.type, third.default) == ("table of numbers, or absent", "`{}`")
     assert type_words(tuple[tuple[int, ...], ...]) == "list of lists of whole numbers"
