@@ -219,7 +219,7 @@ def _convert(hint: Any, value: Any, source: str, place: str) -> Any:
     if origin is dict:
         return _convert_table(arguments, value, source, place)
     if dataclasses.is_dataclass(hint):
-        return from_mapping(typing.cast(type, hint), value, source, place)
+        return from_mapping(typing.cast(type[Any], hint), value, source, place)
     return _convert_scalar(hint, value, source, place)
 
 
