@@ -1,13 +1,13 @@
 """Device profiles: what a board is, with the source of every fact. Facts that nobody documents are left out."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from ..runtime.errors import InputError
 from ..runtime.files import read_toml
-from ..runtime.schema import did_you_mean, from_mapping
+from ..runtime.schema import describe, did_you_mean, from_mapping
 
 FOLDER = Path(__file__).parent
 
@@ -17,8 +17,8 @@ class Core:
     """One kind of core of a processor."""
 
     model: str  # such as Cortex-A53
-    count: int  # cores of this kind
-    megahertz: float  # highest clock
+    count: int = field(metadata=describe("cores of this kind", minimum=1, maximum=4096))
+    megahertz: float = field(metadata=describe("highest clock", above=0, maximum=1e6))
     source: str  # where the figures are from
     qemu_cpu: str = ""  # the model that qemu knows for it; empty: none
     part: str = ""  # `CPU part` that Linux shows in /proc/cpuinfo
@@ -46,7 +46,7 @@ class Power:
 class Memory:
     """Memory of the board as it is sold, or as the common version is."""
 
-    bytes: int  # size
+    bytes: int = field(metadata=describe("size", minimum=1, maximum=2**50))
     source: str  # where the figure is from
 
 

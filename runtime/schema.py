@@ -75,16 +75,24 @@ def key(
     `minimum` and `maximum` belong to the range, `above` does not. `from_mapping` refuses values outside of it; values
     that Python code passes to the dataclass itself are not checked.
     """
-    metadata = {_METADATA: Key(meaning, unit, minimum, above, maximum, not_empty)}
+    metadata = describe(meaning, unit, minimum=minimum, above=above, maximum=maximum, not_empty=not_empty)
     if isinstance(default, (dict, list)):
         factory = typing.cast(Callable[[], T], functools.partial(copy.copy, default))
         return dataclasses.field(default_factory=factory, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def describe(meaning: str) -> Mapping[str, Key]:
+def describe(
+    meaning: str,
+    unit: str = "",
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    not_empty: bool = False,
+) -> Mapping[str, Key]:
     """Return the metadata of a field that `key` cannot declare: a required one, or a table of its own."""
-    return {_METADATA: Key(meaning)}
+    return {_METADATA: Key(meaning, unit, minimum, above, maximum, not_empty)}
 
 
 def key_of(field: "dataclasses.Field[Any]") -> Key | None:

@@ -163,7 +163,10 @@ def _tree(root: type) -> Iterator[str]:
 
 
 def _fields(kind: type) -> str:
-    rows = ((f"`{field.name}`", field.type, field.default, field.meaning) for field in declarations(kind))
+    rows = (
+        (f"`{field.name}`", field.type, field.default, ", ".join(filter(None, (field.meaning, field.range))))
+        for field in declarations(kind)
+    )
     return table(("key", "type", "default", "meaning"), rows)
 
 
