@@ -7,7 +7,7 @@ RUN = $(VENV)/bin
 # Asked only when the machine's own package sources do not have the CPU build of torch.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: setup demo test openers test-openers optimum test-optimum lint format device clean
+.PHONY: setup demo test openers test-openers optimum test-optimum reference lint format device clean
 
 setup: $(VENV)/.installed
 
@@ -41,6 +41,10 @@ optimum:
 
 test-optimum: optimum
 	.venv-optimum/bin/python -m pytest
+
+# The pages of docs/reference, from the code.
+reference: setup
+	$(RUN)/python -m experiments.reference
 
 lint: setup
 	$(RUN)/ruff check .

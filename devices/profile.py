@@ -1,13 +1,13 @@
 """Device profiles: what a board is, with the source of every fact. Facts that nobody documents are left out."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from ..runtime.errors import InputError
 from ..runtime.files import read_toml
-from ..runtime.schema import did_you_mean, from_mapping
+from ..runtime.schema import describe, did_you_mean, from_mapping
 
 FOLDER = Path(__file__).parent
 
@@ -17,9 +17,9 @@ class Core:
     """One kind of core of a processor."""
 
     model: str  # such as Cortex-A53
-    count: int
-    megahertz: float  # highest clock
-    source: str
+    count: int = field(metadata=describe("cores of this kind", minimum=1, maximum=4096))
+    megahertz: float = field(metadata=describe("highest clock", above=0, maximum=1e6))
+    source: str  # where the figures are from
     qemu_cpu: str = ""  # the model that qemu knows for it; empty: none
     part: str = ""  # `CPU part` that Linux shows in /proc/cpuinfo
     # As Linux names them in /proc/cpuinfo: what the core model implies. Cryptography is optional on A53 and A72
@@ -31,10 +31,10 @@ class Core:
 class Power:
     """Power of the whole board."""
 
-    idle_watts: float
+    idle_watts: float  # nothing running
     active_watts: float  # all cores busy
-    source: str
-    note: str = ""
+    source: str  # where the figures are from
+    note: str = ""  # how it was measured
 
     def __post_init__(self) -> None:
         """Refuse figures that cannot be."""
@@ -46,8 +46,8 @@ class Power:
 class Memory:
     """Memory of the board as it is sold, or as the common version is."""
 
-    bytes: int
-    source: str
+    bytes: int = field(metadata=describe("size", minimum=1, maximum=2**50))
+    source: str  # where the figure is from
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class Profile:
     """A board. `cores[0]` are the fastest ones, on which one query runs."""
 
     name: str  # name of the file
-    title: str
-    architecture: Literal["aarch64", "x86_64", "host"]
-    soc: str = ""
-    soc_source: str = ""
-    cores: tuple[Core, ...] = ()
-    memory: Memory | None = None
-    power: Power | None = None
-    notes: str = ""
+    title: str  # for people
+    architecture: Literal["aarch64", "x86_64", "host"]  # of the processor; host: whatever this machine is
+    soc: str = ""  # system on chip
+    soc_source: str = ""  # where that is from
+    cores: tuple[Core, ...] = ()  # by kind, the fastest first
+    memory: Memory | None = None  # of the board
+    power: Power | None = None  # of the whole board
+    notes: str = ""  # for people
 
     @property
     def core_count(self) -> int:

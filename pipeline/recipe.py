@@ -11,6 +11,7 @@ from typing import Any
 from ..runtime.errors import InputError
 from ..runtime.files import read_toml
 from ..runtime.schema import did_you_mean, from_mapping, to_mapping
+from ..runtime.units import parse_quantity
 from .settings import Recipe
 
 # Keys whose values are paths, relative to the folder of the recipe that names them.
@@ -45,14 +46,16 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> ResolvedRecipe:
     recipe = from_mapping(Recipe, mapping, str(path))
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", recipe.name):
         raise InputError(f"{path}: name = {recipe.name!r} is used as a folder name; use letters, digits, '.', '_', '-'")
+    if recipe.quantize.target_bytes:
+        parse_quantity(recipe.quantize.target_bytes, "B", f"{path}: quantize.target_bytes")
     resolved = recipe
     for section, key in _PATHS:
         base = Path.cwd() if (section, key) in overridden else path.parent
         resolved = _resolve_path(resolved, section, key, base)
     base = Path.cwd() if ("teacher", "ensemble") in overridden else path.parent
     members = tuple(
-        dataclasses.replace(one, model=_absolute(base, one.model)) if _is_folder_name(one.model) else one
-        for one in resolved.teacher.ensemble
+        dataclasses.replace(member, model=_absolute(base, member.model)) if _is_folder_name(member.model) else member
+        for member in resolved.teacher.ensemble
     )
     resolved = dataclasses.replace(resolved, teacher=dataclasses.replace(resolved.teacher, ensemble=members))
     return ResolvedRecipe(resolved, to_mapping(recipe))
@@ -92,7 +95,7 @@ def _apply_override(mapping: dict[str, Any], override: str) -> tuple[str, str]:
 def _parse_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text  # a bare word is a string, so that no shell quoting is needed
 
 
@@ -100,7 +103,7 @@ def _resolve_path(recipe: Recipe, section: str, key: str, base: Path) -> Recipe:
     settings = getattr(recipe, section)
     value: str | tuple[str, ...] = getattr(settings, key)
     if isinstance(value, tuple):
-        paths = tuple(_absolute(base, one) for one in value)
+        paths = tuple(_absolute(base, name) for name in value)
         return dataclasses.replace(recipe, **{section: dataclasses.replace(settings, **{key: paths})})
     # A corpus path is a data set id for `hub`; a teacher is a folder only when it looks like one.
     is_path = bool(value)

@@ -53,6 +53,8 @@ def read_json(path: Path) -> Any:
         raise InputError(
             f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); fix the file"
         ) from None
+    except ValueError as error:  # a number with thousands of digits
+        raise InputError(f"{path}: not valid JSON ({error}); fix the file") from None
     except RecursionError:
         raise InputError(f"{path}: JSON nested too deeply; fix the file") from None
 
@@ -85,8 +87,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Return the parsed TOML of `path`; raise `InputError` with the parser's own position."""
     try:
         return tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # of the parser, or of a number with thousands of digits
         raise InputError(f"{path}: not valid TOML: {error}; fix the file") from None
+    except RecursionError:
+        raise InputError(f"{path}: TOML nested too deeply; fix the file") from None
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -23,16 +23,16 @@ DECIMALS = 7
 class GoldenVariant:
     """The unit vectors [n][d] that one variant gives for the golden texts."""
 
-    vectors: tuple[tuple[float, ...], ...]
+    vectors: tuple[tuple[float, ...], ...]  # a row a text
 
 
 @dataclass(frozen=True)
 class Golden:
     """The whole of `golden.json`."""
 
-    texts: tuple[str, ...]
-    ids: tuple[tuple[int, ...], ...]
-    variants: dict[str, GoldenVariant]
+    texts: tuple[str, ...]  # some real texts of the corpus, and edge cases
+    ids: tuple[tuple[int, ...], ...]  # token ids of each text
+    variants: dict[str, GoldenVariant]  # vectors by variant
     scores: tuple[tuple[float, ...], ...]  # dot products of the default variant's vectors, each with each
     tolerance: dict[str, float]  # variant -> largest |difference| of a coordinate; "scores" -> of a score
 

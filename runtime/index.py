@@ -49,15 +49,15 @@ _ARRAYS = {"float32": ("vectors",), "int8": ("codes", "scales"), "binary": ("cod
 class IndexManifest:
     """The whole of `index.json`."""
 
-    count: int
-    dimension: int
-    vectors: VectorKind
+    count: int  # documents
+    dimension: int  # of the vectors
+    vectors: VectorKind  # how they are stored
     variant: str  # name of the bundle's variant
-    model_sha256: str
-    tokenizer_sha256: str
+    model_sha256: str  # of the ONNX file that encoded the documents, or encodes the queries
+    tokenizer_sha256: str  # of the bundle's tokenizer.json
     documents_by: Literal["bundle", "teacher"]  # whose vectors: the bundle's own, or the teacher's after projection
     files: dict[str, int]  # name -> bytes
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = SCHEMA_VERSION  # of this format
     bm25: Bm25Settings | None = None  # the part of hybrid search; absent without it
 
     def __post_init__(self) -> None:

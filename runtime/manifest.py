@@ -1,4 +1,20 @@
-"""`manifest.json`: what a bundle is, what is in it, and how anybody can tell that it is still the same.
+"""A bundle: a folder with everything that ranks, and `manifest.json`, by which anybody can tell that it is unchanged.
+
+    manifest.json                  what the bundle is, and every other file with its size and SHA-256
+    onnx/model_quantized.onnx      the default variant, which is shipped
+    tokenizer.json                 its tokenizer, in the format of the tokenizers library
+    onnx/model.onnx                the same weights in fp32
+    onnx/model_mobile.ort          the default variant in ORT format, and the operators that it needs in
+                                   onnx/model_mobile.required_operators.config       only with `export.formats`
+    projection.safetensors         from the teacher's vectors to the bundle's space         only where they differ
+    golden.json                    texts with their vectors, to be replayed
+    recipe.toml                    the recipe, every default filled in
+    README.md                      the model card
+    config.json, tokenizer_config.json, modules.json, 1_Pooling/config.json, sentence_bert_config.json,
+    config_sentence_transformers.json      by which sentence-transformers and others open the folder
+
+The graphs read `input_ids` and `attention_mask` and give `last_hidden_state` and `sentence_embedding`: the mean of the
+token vectors, scaled to length 1. *Shipped bytes* are the default ONNX file and `tokenizer.json`: what ranking needs.
 
 The manifest lists every other file with its size and SHA-256, and its last line is the SHA-256 of all lines above it,
 so any changed byte shows: in a listed file through its hash, in the manifest through its own. The digest guards
@@ -31,8 +47,8 @@ _VERSION = re.compile(r"\d+(\.\d+)*\Z")
 class FileEntry:
     """One file of the bundle."""
 
-    bytes: int
-    sha256: str
+    bytes: int  # size of the file
+    sha256: str  # 64 hexadecimal digits
 
     def __post_init__(self) -> None:
         """Refuse what no file can have."""
@@ -46,25 +62,25 @@ class FileEntry:
 class TeacherEntry:
     """The large ranker that the bundle was distilled from; `dimension` is that of its own vectors."""
 
-    id: str
-    sha256: str
-    dimension: int
-    revision: str = ""
+    id: str  # as the recipe names it
+    sha256: str  # of its weights; of an ensemble, of all of them
+    dimension: int  # of its own vectors
+    revision: str = ""  # commit of a hub model
 
 
 @dataclass(frozen=True)
 class Prompts:
     """Text put in front of every query and of every document before it is tokenized."""
 
-    query: str = ""
-    document: str = ""
+    query: str = ""  # of queries
+    document: str = ""  # of documents
 
 
 @dataclass(frozen=True)
 class Variant:
     """One ONNX file of the bundle; `file` is its name relative to the bundle."""
 
-    file: str
+    file: str  # name relative to the bundle
     quantization: str = ""  # in words: "fp32", "int8 table and linear layers", …
 
 
@@ -75,7 +91,7 @@ class Pairing:
     Documents encoded by `document_encoder` (the teacher) enter the bundle's space through `projection`.
     """
 
-    document_encoder: str
+    document_encoder: str  # id of the teacher
     projection: str = ""  # a file of the bundle; empty: the vectors are used as they are
 
 
@@ -83,19 +99,19 @@ class Pairing:
 class Figure:
     """One measured number, and in words how it was measured."""
 
-    value: float
-    method: str
-    unit: str = ""
+    value: float  # the number
+    method: str  # how it was measured, in words
+    unit: str = ""  # empty: a share or a ratio
 
 
 @dataclass(frozen=True)
 class RuntimeRange:
     """What a runtime must offer to open every variant of the bundle."""
 
-    onnxruntime_min: str  # lowest and highest version that the bundle is meant for; an empty maximum: no limit
+    onnxruntime_min: str  # lowest version that the bundle is meant for
     opsets: dict[str, int]  # operator domain ("" is ai.onnx) -> highest opset version imported
     operators: tuple[str, ...]  # "MatMul" for ai.onnx, "com.microsoft:Attention" otherwise
-    onnxruntime_max: str = ""
+    onnxruntime_max: str = ""  # highest version; empty: no limit
 
     def __post_init__(self) -> None:
         """Refuse versions that cannot be compared."""
@@ -108,25 +124,25 @@ class RuntimeRange:
 class Manifest:
     """The whole of `manifest.json`. Names of files are relative POSIX paths."""
 
-    name: str
-    code_version: str
-    seed: int
-    teacher: TeacherEntry
-    dimension: int
+    name: str  # the recipe's name
+    code_version: str  # version of pocketrank that wrote the bundle
+    seed: int  # the recipe's seed
+    teacher: TeacherEntry  # what the bundle was distilled from
+    dimension: int  # of the vectors
     max_length: int  # tokens, [CLS] and [SEP] included
-    pooling: str
-    default_variant: str
-    variants: dict[str, Variant]
-    pairing: Pairing
-    runtime: RuntimeRange
+    pooling: str  # mean: the mean of the token vectors, then unit length
+    default_variant: str  # name of the variant that is shipped
+    variants: dict[str, Variant]  # ONNX files by name
+    pairing: Pairing  # whose document vectors fit
+    runtime: RuntimeRange  # what is needed to open all variants
     licences: dict[str, str]  # what -> SPDX expression
-    files: dict[str, FileEntry]
-    prompts: Prompts = field(default_factory=Prompts)
-    quality: dict[str, Figure] = field(default_factory=dict)
-    parity: dict[str, Figure] = field(default_factory=dict)
+    files: dict[str, FileEntry]  # every other file, by name relative to the bundle
+    prompts: Prompts = field(default_factory=Prompts)  # what is put in front of texts
+    quality: dict[str, Figure] = field(default_factory=dict)  # ranking quality on held-out queries, by figure
+    parity: dict[str, Figure] = field(default_factory=dict)  # the shipped file against the fp32 file, by figure
     # Of BM25 in hybrid search, where it was chosen for the corpus; by whose vectors the documents have: bundle, teacher
     bm25_weight: dict[str, float] | None = None
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = SCHEMA_VERSION  # of this format
     manifest_sha256: str = ""  # last line of the file, set by `manifest_bytes`
 
     def __post_init__(self) -> None:

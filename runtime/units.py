@@ -17,6 +17,7 @@ _SCALES = {
     "instructions": {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9},
     "1": {"": 1.0, "%": 0.01, "x": 1.0},
 }
+_LARGEST = 1e30
 _QUANTITY = re.compile(r"\s*([-+]?[0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)\s*(\S*)\s*")
 
 
@@ -27,16 +28,20 @@ def parse_quantity(text: str | float | int, unit: str, place: str) -> float:
     """
     scales = _SCALES[unit]
     known = ", ".join(name for name in scales if name) or "a plain number"
-    if isinstance(text, bool):
+    if isinstance(text, bool) or not isinstance(text, (str, int, float)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"{place} = {text!r} must be a quantity in {known}; fix the value")
     if isinstance(text, (int, float)):
-        if unit in ("1", "instructions", "B"):
-            return float(text)
-        raise InputError(f"{place} = {text!r} has no unit; write it as a string with one of: {known}")
-    match = _QUANTITY.fullmatch(text)
-    if match is None or match[2] not in scales:
-        raise InputError(f"{place} = {text!r} must be a number and one of: {known}; fix the value")
-    return float(match[1].replace("_", "")) * scales[match[2]]
+        if unit not in ("1", "instructions", "B"):
+            raise InputError(f"{place} = {text!r} has no unit; write it as a string with one of: {known}")
+        value = text
+    else:
+        match = _QUANTITY.fullmatch(text)
+        if match is None or match[2] not in scales:
+            raise InputError(f"{place} = {text!r} must be a number and one of: {known}; fix the value")
+        value = float(match[1].replace("_", "")) * scales[match[2]]
+    if not abs(value) <= _LARGEST:
+        raise InputError(f"{place} = {text!r} must be a finite number of usual size; fix the value")
+    return float(value)
 
 
 def format_quantity(value: float | None, unit: str) -> str:

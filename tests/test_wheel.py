@@ -10,7 +10,7 @@ import pytest
 from builders.tiny_recipe import REPOSITORY
 
 FOLDERS = ("runtime", "devices", "export", "pipeline", "benchmarks", "cli", "models")
-DATA = (".html", ".css", ".js", ".toml", ".c", ".json", ".onnx", ".safetensors", ".md")
+DATA = (".html", ".txt", ".css", ".js", ".toml", ".c", ".json", ".onnx", ".safetensors", ".md")
 
 
 @pytest.fixture(scope="module")

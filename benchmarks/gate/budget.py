@@ -33,10 +33,11 @@ _SECTIONS = ("bundle", "quality", "device", "regression")
 class _Entry:
     """A limit with its conditions, as written in the file."""
 
-    limit: str | float
-    method: Literal["measured", "any"] = "measured"
-    source: str = ""
-    better: Literal["", "lower", "higher"] = ""
+    limit: str | float  # a number in the metric's unit, or a quantity such as "3 ms"
+    method: Literal["measured", "any"] = "measured"  # any: emulated and estimated values count too
+    source: str = ""  # of energy: a source by name, or any
+    better: Literal["", "lower", "higher"] = ""  # direction of a quality figure; empty: by its name
+    # of a quality figure; interval: even the lower end of its interval has to keep the limit
     bound: Literal["value", "interval"] = "value"
 
 

@@ -28,21 +28,21 @@ EXIT_CODES: dict[Word, int] = {"pass": 0, "fail": 1, "inconclusive": 4, "no budg
 class Check:
     """One limit against one measurement."""
 
-    section: str
-    metric: str
+    section: str  # of the budget
+    metric: str  # its name
     device: str  # empty for the bundle and its quality
-    outcome: Outcome
-    limit: float
-    better: str
-    unit: str
+    outcome: Outcome  # of this limit
+    limit: float  # in the unit
+    better: str  # lower or higher
+    unit: str  # as `Metric.unit`
     place: str  # where the limit is written
     reason: str  # in one sentence, with the distance to the limit
     value: float | None = None  # of the limit's own scale: for a regression the relative change
-    low: float | None = None
-    high: float | None = None
-    kind: str = ""
-    method: str = ""
-    stability: str = ""
+    low: float | None = None  # lower end of the interval
+    high: float | None = None  # upper end of the interval
+    kind: str = ""  # as `Measurement.kind`
+    method: str = ""  # as `Measurement.method`
+    stability: str = ""  # as `Measurement.stability`
     advice: str = ""  # what would help; empty for a pass
 
 
@@ -50,14 +50,14 @@ class Check:
 class Verdict:
     """All checks of a budget and what they come to."""
 
-    schema: str
-    version: int
-    verdict: Word
+    schema: str  # name of this format
+    version: int  # of this format
+    verdict: Word  # the worst outcome
     exit_code: int  # 0 pass, 1 fail, 4 inconclusive
-    subject: str
-    budget: str
-    baseline: str
-    checks: tuple[Check, ...]
+    subject: str  # name of the model
+    budget: str  # name of the budget file
+    baseline: str  # name of the baseline; empty: none
+    checks: tuple[Check, ...]  # in the order of the budget
 
 
 def judge(

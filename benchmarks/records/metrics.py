@@ -87,19 +87,19 @@ RATIOS = {
 class Measurement:
     """One value with all that is needed to judge it. `value` is absent when it could not be had; `reason` says why."""
 
-    metric: str
-    unit: str
-    kind: Kind
-    method: str
-    value: float | None = None
-    model: str = ""
+    metric: str  # its name
+    unit: str  # as `Metric.unit`
+    kind: Kind  # how the value came about
+    method: str  # in words
+    value: float | None = None  # in the unit
+    model: str = ""  # name of the model; empty for files
     device: str = ""  # fingerprint of the machine
     count: int = 0  # samples
-    low: float | None = None
-    high: float | None = None
+    low: float | None = None  # lower end of the interval
+    high: float | None = None  # upper end of the interval
     level: float | None = None  # of the interval
-    stability: str = "stable"
+    stability: str = "stable"  # stable, or why the timing is not
     source: str = ""  # of energy figures
     details: dict[str, float] = field(default_factory=dict)  # of energy: idle_watts, window_seconds, rate_hertz
-    reason: str = ""
+    reason: str = ""  # why there is no value
     processes: tuple[float, ...] = ()  # the value in each repetition, in order

@@ -22,13 +22,14 @@ VERSION = 2
 class ModelFacts:
     """A measured model: names, bytes and hashes, so that a report can be matched to files."""
 
-    name: str
+    name: str  # by which runs and measurements name it
+    # subject: what the report is about; reference: what ratios are relative to
     role: Literal["subject", "reference", "peer"]
-    model_bytes: int
-    model_sha256: str
-    tokenizer_bytes: int
-    tokenizer_sha256: str
-    max_length: int
+    model_bytes: int  # size of the ONNX file
+    model_sha256: str  # of the ONNX file
+    tokenizer_bytes: int  # size of tokenizer.json
+    tokenizer_sha256: str  # of tokenizer.json
+    max_length: int  # tokens that texts are cut at
     output: str = ""  # as asked for; empty: the worker chose
 
 
@@ -36,35 +37,37 @@ class ModelFacts:
 class TextFacts:
     """The texts that served as queries."""
 
-    source: str
-    count: int
-    sha256: str
-    mean_characters: float
+    source: str  # in words
+    count: int  # texts
+    sha256: str  # of the texts
+    mean_characters: float  # a text
 
 
 @dataclass(frozen=True)
 class Run:
     """One process: what it was, how it ended, and its raw samples (`unpack` reads the packed ones)."""
 
-    model: str
-    repetition: int
+    model: str  # name of the model
+    repetition: int  # from 0
     order: int  # place in the sequence of all processes on this device
+    # how the process ended
     outcome: Literal["ok", "failed", "out of memory", "timeout", "illegal instruction"]
-    detail: str = ""
+    detail: str = ""  # of a run that failed: why
     seconds: float = 0.0  # of the whole process, seen from outside
-    phases: dict[str, float] = field(default_factory=dict)
-    memory: dict[str, dict[str, int]] = field(default_factory=dict)
-    peak_rss: int | None = None
-    count: int = 0
-    wall: float = 0.0
-    cpu: float = 0.0
-    mean_tokens: float = 0.0
-    dimension: int = 0
-    output: str = ""
-    latency_ns: str = ""
-    tokenize_ns: str = ""
+    phases: dict[str, float] = field(default_factory=dict)  # of the cold start, in seconds
+    memory: dict[str, dict[str, int]] = field(default_factory=dict)  # bytes by phase and by kind: rss, pss, …
+    peak_rss: int | None = None  # largest resident memory, in bytes
+    count: int = 0  # timed queries
+    wall: float = 0.0  # timed region in seconds
+    cpu: float = 0.0  # processor time of the timed region in seconds
+    mean_tokens: float = 0.0  # a query
+    dimension: int = 0  # of the vectors
+    output: str = ""  # name of the graph's output
+    latency_ns: str = ""  # packed: nanoseconds of each query
+    tokenize_ns: str = ""  # packed: nanoseconds of each tokenization
+    # clock, temperature, load and throttling, before and after
     conditions: dict[str, Any] = field(default_factory=dict)
-    energy: dict[str, Any] = field(default_factory=dict)
+    energy: dict[str, Any] = field(default_factory=dict)  # raw readings of the energy source
     observed: dict[str, float] = field(default_factory=dict)  # from outside: instructions, oom_kill, group_peak
 
 
@@ -72,12 +75,12 @@ class Run:
 class GoldenReplay:
     """A bundle's golden texts, run on a device."""
 
-    model: str
-    passed: bool
-    texts: int
-    same_ids: int
-    tolerance: float
-    detail: str
+    model: str  # name of the model
+    passed: bool  # whether ids and vectors are those of the bundle
+    texts: int  # golden texts
+    same_ids: int  # texts with the same token ids
+    tolerance: float  # of a coordinate
+    detail: str  # in words
     difference: float | None = None  # largest |difference| of a coordinate
 
 
@@ -85,18 +88,18 @@ class GoldenReplay:
 class SweepPoint:
     """One value of one swept axis. Times are of one call of the model: of the whole batch where that is swept."""
 
-    model: str
+    model: str  # name of the model
     axis: str  # threads, length (tokens) or batch (texts)
-    value: int
-    mean_tokens: float = 0.0
-    latency_p50: float | None = None
+    value: int  # of the axis
+    mean_tokens: float = 0.0  # a text
+    latency_p50: float | None = None  # seconds of one call
     throughput: float | None = None  # texts per second
-    throughput_low: float | None = None
-    throughput_high: float | None = None
-    peak_rss: float | None = None
+    throughput_low: float | None = None  # of the repetitions
+    throughput_high: float | None = None  # of the repetitions
+    peak_rss: float | None = None  # bytes
     instructions: float | None = None  # per text
-    kind: str = ""
-    reason: str = ""
+    kind: str = ""  # as `Measurement.kind`
+    reason: str = ""  # why there is no value
 
 
 @dataclass(frozen=True)
@@ -104,22 +107,22 @@ class Window:
     """A stretch of a sustained run, and what the board said right after it."""
 
     start: float  # seconds since the beginning
-    count: int
-    throughput: float
-    cpu_share: float
-    latency_p50: float
-    megahertz: float | None = None
-    celsius: float | None = None
-    throttled: int | None = None
+    count: int  # queries
+    throughput: float  # queries per second
+    cpu_share: float  # processor time over wall time
+    latency_p50: float  # seconds
+    megahertz: float | None = None  # clock of the processor
+    celsius: float | None = None  # temperature of the processor
+    throttled: int | None = None  # flags of the board's firmware
 
 
 @dataclass(frozen=True)
 class Sustained:
     """A long run of one model."""
 
-    model: str
-    windows: tuple[Window, ...]
-    verdict: str
+    model: str  # name of the model
+    windows: tuple[Window, ...]  # in order
+    verdict: str  # in words: whether the board slowed down
     change: float | None = None  # of the throughput, from the first to the last quarter
 
 
@@ -127,7 +130,7 @@ class Sustained:
 class Calibration:
     """Noise of a device from A/A runs: standard deviations of logarithms, by metric."""
 
-    pairs: int
+    pairs: int  # of processes
     between: dict[str, float]  # of one process
     paired: dict[str, float]  # of the ratio of two processes that followed each other
 
@@ -138,17 +141,17 @@ class DeviceReport:
 
     device: str  # name of the profile, or address of the board
     target: str  # local, cgroup, qemu, ssh, replay
-    fingerprint: str
-    machine: dict[str, Any]
-    profile: dict[str, Any]
-    limits: dict[str, str]
-    runs: tuple[Run, ...]
-    measurements: tuple[Measurement, ...]
+    fingerprint: str  # hash of machine and libraries: values of two reports are comparable where it is the same
+    machine: dict[str, Any]  # what the device says of itself
+    profile: dict[str, Any]  # facts of the device profile
+    limits: dict[str, str]  # how the emulation held the processes, in words
+    runs: tuple[Run, ...]  # every process, in order
+    measurements: tuple[Measurement, ...]  # what follows from the runs
     noise: dict[str, float] = field(default_factory=dict)  # relative standard deviation between processes, subject
-    golden: tuple[GoldenReplay, ...] = ()
+    golden: tuple[GoldenReplay, ...] = ()  # of bundles
     overhead: tuple[Measurement, ...] = ()  # of the harness: an empty model through the same worker
-    sweeps: tuple[SweepPoint, ...] = ()
-    sustained: tuple[Sustained, ...] = ()
+    sweeps: tuple[SweepPoint, ...] = ()  # from `--sweep`
+    sustained: tuple[Sustained, ...] = ()  # from `--sustained`
     calibration: Calibration | None = None  # from `pocketrank benchmark --calibrate`
     interrupted: bool = False  # somebody stopped it: fewer processes than the settings say
 
@@ -162,25 +165,25 @@ class DeviceReport:
 class Unavailable:
     """A device that was asked for and could not be measured."""
 
-    device: str
-    reason: str
+    device: str  # as it was asked for
+    reason: str  # in words
 
 
 @dataclass(frozen=True)
 class Report:
     """A whole report. The first model is the subject; the second one, when there is one, the reference of ratios."""
 
-    schema: str
-    version: int
+    schema: str  # name of this format
+    version: int  # of this format
     code: str  # version of pocketrank
-    subject: str
-    models: tuple[ModelFacts, ...]
-    texts: TextFacts
-    settings: dict[str, Any]
-    devices: tuple[DeviceReport, ...]
-    bundle: tuple[Measurement, ...] = ()
-    quality: tuple[Measurement, ...] = ()
-    unavailable: tuple[Unavailable, ...] = ()
+    subject: str  # name of the model that the report is about
+    models: tuple[ModelFacts, ...]  # in the order of the command line
+    texts: TextFacts  # the queries
+    settings: dict[str, Any]  # how long and how often was measured
+    devices: tuple[DeviceReport, ...]  # in the order of the command line
+    bundle: tuple[Measurement, ...] = ()  # sizes of the subject's files
+    quality: tuple[Measurement, ...] = ()  # ranking quality of the subject
+    unavailable: tuple[Unavailable, ...] = ()  # devices without a measurement
 
     @property
     def reference(self) -> str:

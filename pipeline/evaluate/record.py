@@ -74,9 +74,9 @@ class Evaluation:
     split: str
     documents: int
     queries: int
-    ndcg10: dict[str, Entry]
-    mrr10: dict[str, Entry]
-    recall100: dict[str, Entry]
+    ndcg10: dict[str, Entry]  # nDCG@10
+    mrr10: dict[str, Entry]  # MRR@10: reciprocal rank of the first relevant document
+    recall100: dict[str, Entry]  # Recall@100
     ndcg10_retention: dict[str, Entry]  # share of the teacher's nDCG@10
     baselines: dict[str, BaselineEntry] = field(default_factory=dict)
     bm25_weight: dict[str, Bm25Weight] = field(default_factory=dict)  # of BM25 in hybrid search, as it was chosen

@@ -47,6 +47,14 @@ def test_unknown_names_get_the_nearest():
             'title = "x"\narchitecture = "host"\n[power]\nidle_watts = 1\nactive_watts = 2\nsource = ""\n',
             "power has an empty source",
         ),
+        (
+            'title = "x"\narchitecture = "host"\n[[cores]]\nmodel = "c"\ncount = -3\nmegahertz = 1\nsource = "s"\n',
+            "board.toml: cores[0].count = -3 must be at least 1",
+        ),
+        (
+            'title = "x"\narchitecture = "host"\n[power]\nidle_watts = 1\nactive_watts = nan\nsource = "s"\n',
+            "power.active_watts = nan must be a finite number",
+        ),
         ('name = "y"\ntitle = "x"\narchitecture = "host"\n', "differs from the file's name"),
     ],
 )
