@@ -28,6 +28,7 @@ from pocketrank.export.graph.weights import read_weights
 from pocketrank.export.graph.writer import write_graph
 from pocketrank.export.quantization.calibrate import encode_ids
 from pocketrank.pipeline.distill.trainer import Trainer
+from pocketrank.pipeline.distill.training_data import TrainingData
 from pocketrank.pipeline.evaluate.noise_robustness import noisy_queries
 from pocketrank.pipeline.quantize.plan_choice import Tokens, training_subset
 from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts, tokenize
@@ -202,7 +203,7 @@ class _Measured:
 
         def trainer(steps: int) -> Trainer:
             settings = DistillSettings(steps=steps, shards=1, warmup_steps=min(100, steps // 10 + 1))
-            return Trainer(settings, self.seed, parameters, texts, self.targets)
+            return Trainer(settings, self.seed, parameters, TrainingData(texts, self.targets))
 
         # How many steps the time is enough for, so that the learning rate falls to zero at its end.
         pace = trainer(CALIBRATION_STEPS)

@@ -20,6 +20,7 @@ from ..vocabulary.output import VocabularyOutput
 from .output import DistillOutput
 from .relevance_pairs import known_pairs
 from .trainer import Trainer
+from .training_data import TrainingData
 
 
 def run_distill(context: StageContext) -> None:
@@ -46,14 +47,14 @@ def _distill(context: StageContext) -> None:
     pieces = read_pieces(tokenizer_file)
     parameters = FlatParameters(shape_of(recipe.student, len(pieces), targets.shape[1]))
     plan = trained_plan(recipe.quantize) if recipe.distill.quantize_aware_steps else None
-    known = known_pairs(CorpusOutput.of(context).retrieval_set(), training_file)
+    pairs = known_pairs(CorpusOutput.of(context).retrieval_set(), training_file)
     lists = (
         CrossEncoderOutput.of(context).score_lists(len(texts)) if CrossEncoderOutput.stage in context.inputs else None
     )
-    losses = WeightedLosses(recipe.distill.losses)
-    if lists is None and losses.read_lists and not losses.read_scores:
-        lists = known.lists()
-    trainer = Trainer(recipe.distill, recipe.seed, parameters, texts, targets, plan, lists, known)
+    if lists is None and not WeightedLosses(recipe.distill.losses).read_scores:
+        lists = pairs.lists()
+    data = TrainingData(texts, targets, pairs, lists)
+    trainer = Trainer(recipe.distill, recipe.seed, parameters, data, plan=plan)
     state = read_checkpoint(context.scratch / "checkpoint.safetensors")
     if state is not None and trainer.fits(state):
         context.progress.note(f"  going on from step {state.step:,}")
@@ -67,10 +68,10 @@ def _distill(context: StageContext) -> None:
     save_student(output.student, parameters.shape, trainer.student.tensors)
     write_json(context.output / "log.json", {"texts": len(texts), "steps": trainer.steps, "points": trainer.log})
     write_json(context.output / "speed.json", trainer.speed())
-    asked = set(trainer.validation.queries.tolist())
+    held_back = set(trainer.validation.query_rows.tolist())
     lines = read_json_lines(training_file)
-    held = [value["text"] for row, (_, value) in enumerate(lines) if row in asked]
-    write_json(output.held_back_file, {"queries": held})
+    queries = [value["text"] for row, (_, value) in enumerate(lines) if row in held_back]
+    write_json(output.held_back_file, {"queries": queries})
 
 
 def _initialise(

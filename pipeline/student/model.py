@@ -140,18 +140,18 @@ class FlatParameters:
 
     def __init__(self, shape: StudentShape) -> None:
         self.shape = shape
-        self.places: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self.offsets: dict[str, tuple[int, tuple[int, ...]]] = {}
         end = 0
         for name, size in shape.sizes().items():
             if len(size) == 1 and not hasattr(self, "decayed"):
                 self.decayed = end  # floats before this are matrices
-            self.places[name] = (end, size)
+            self.offsets[name] = (end, size)
             end += math.ceil(math.prod(size) / _ALIGN) * _ALIGN
         self.length = end
 
     def views(self, flat: "torch.Tensor") -> "dict[str, torch.Tensor]":
         """Return the named tensors inside `flat` [length]."""
-        return {name: flat[start : start + math.prod(size)].view(size) for name, (start, size) in self.places.items()}
+        return {name: flat[start : start + math.prod(size)].view(size) for name, (start, size) in self.offsets.items()}
 
 
 class Student:
