@@ -40,15 +40,15 @@ from pocketrank.pipeline.settings import DistillSettings, StudentSettings, Teach
 from pocketrank.pipeline.student.initialization import (
     composed_token_vectors,
     fit_projection,
-    read_pieces,
     teacher_weights,
 )
 from pocketrank.pipeline.student.model import FlatParameters, save_student, shape_of
-from pocketrank.pipeline.student.static_initialization import lone_piece_vectors, static_weights
+from pocketrank.pipeline.student.static_initialization import single_token_vectors, static_weights
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.output import TeacherOutput
 from pocketrank.pipeline.teacher.pca import read_reduction
 from pocketrank.pipeline.vocabulary.stage import make_vocabulary
+from pocketrank.pipeline.vocabulary.tokenizer_file import read_tokens
 from pocketrank.runtime.progress import NoProgress
 from pocketrank.runtime.projection import read_projection
 
@@ -198,8 +198,8 @@ class _Measured:
 
     def _trained(self, variant: Variant, folder: Path, cpu_seconds: float) -> tuple[Trainer, float]:
         texts = self._texts(variant, folder)
-        pieces = read_pieces(folder / "tokenizer.json")
-        parameters = FlatParameters(shape_of(variant.student, len(pieces), self.targets.shape[1]))
+        tokens = read_tokens(folder / "tokenizer.json")
+        parameters = FlatParameters(shape_of(variant.student, len(tokens), self.targets.shape[1]))
 
         def trainer(steps: int) -> Trainer:
             settings = DistillSettings(steps=steps, shards=1, warmup_steps=min(100, steps // 10 + 1))
@@ -207,30 +207,30 @@ class _Measured:
 
         # How many steps the time is enough for, so that the learning rate falls to zero at its end.
         pace = trainer(CALIBRATION_STEPS)
-        self._start(variant, pace, texts, pieces)
+        self._start(variant, pace, texts, tokens)
         started = time.process_time()
         while pace.step < pace.steps:
             pace.train_step(NoProgress())
         steps = max(int(cpu_seconds / (time.process_time() - started) * CALIBRATION_STEPS), 1)
         made = trainer(steps)
-        self._start(variant, made, texts, pieces)
+        self._start(variant, made, texts, tokens)
         started = time.process_time()
         while made.step < made.steps:
             made.train_step(NoProgress())
         return made, time.process_time() - started
 
-    def _start(self, variant: Variant, trainer: Trainer, texts: TokenizedTexts, pieces: list[str]) -> None:
+    def _start(self, variant: Variant, trainer: Trainer, texts: TokenizedTexts, tokens: list[str]) -> None:
         tensors = trainer.student.tensors
         rows = trainer.trained
         if variant.student.kind == "static":
             if variant.start == "composed":
-                vectors = composed_token_vectors(self.teacher, pieces)
+                vectors = composed_token_vectors(self.teacher, tokens)
                 vectors = vectors - vectors.mean(0)
             else:
-                vectors = lone_piece_vectors(self.teacher, pieces, self.reduction)
+                vectors = single_token_vectors(self.teacher, tokens, self.reduction)
             static_weights(tensors, vectors, texts, self.targets, rows)
         else:
-            teacher_weights(tensors, trainer.student.shape, self.teacher, pieces, self.seed, texts, rows)
+            teacher_weights(trainer.student, self.teacher, tokens=tokens, seed=self.seed, texts=texts, rows=rows)
             fit_projection(trainer.student, texts, self.targets, rows)
 
 

@@ -9,7 +9,7 @@ from ..quantize.recipe_plan import trained_plan
 from ..queries.output import QueriesOutput
 from ..queries.tokenized_texts import TokenizedTexts, tokenize
 from ..stage import StageContext
-from ..student.initialization import fit_projection, random_weights, read_pieces, teacher_weights
+from ..student.initialization import fit_projection, random_weights, teacher_weights
 from ..student.model import FlatParameters, Student, save_student, shape_of
 from ..student.pretrained import general_folder, general_weights, read_general
 from ..student.static_initialization import start_static
@@ -17,6 +17,7 @@ from ..teacher.output import CrossEncoderOutput, TeacherOutput
 from ..teacher.selection import selected_teacher
 from ..training.checkpoint import read_checkpoint
 from ..vocabulary.output import VocabularyOutput
+from ..vocabulary.tokenizer_file import read_tokens
 from .output import DistillOutput
 from .relevance_pairs import known_pairs
 from .trainer import Trainer
@@ -44,8 +45,8 @@ def _distill(context: StageContext) -> None:
     tokenizer_file, training_file = VocabularyOutput.of(context).tokenizer_file, QueriesOutput.of(context).training_file
     texts = tokenize(training_file, tokenizer_file, recipe.student.max_length)
     targets = TeacherOutput.of(context).training_targets(len(texts))
-    pieces = read_pieces(tokenizer_file)
-    parameters = FlatParameters(shape_of(recipe.student, len(pieces), targets.shape[1]))
+    tokens = read_tokens(tokenizer_file)
+    parameters = FlatParameters(shape_of(recipe.student, len(tokens), targets.shape[1]))
     plan = trained_plan(recipe.quantize) if recipe.distill.quantize_aware_steps else None
     pairs = known_pairs(CorpusOutput.of(context).retrieval_set(), training_file)
     lists = (
@@ -60,9 +61,9 @@ def _distill(context: StageContext) -> None:
         context.progress.note(f"  going on from step {state.step:,}")
         trainer.restore(state)
     elif parameters.shape.static:
-        start_static(context, trainer.student.tensors, pieces, texts, targets, trainer.trained)
+        start_static(context, trainer.student.tensors, tokens, texts, targets, trainer.trained)
     else:
-        _initialise(context, trainer.student, pieces, texts, trainer.trained)
+        _initialise(context, trainer.student, tokens, texts, trainer.trained)
         fit_projection(trainer.student, texts, targets, trainer.trained)
     trainer.train(context)
     save_student(output.student, parameters.shape, trainer.student.tensors)
@@ -75,7 +76,7 @@ def _distill(context: StageContext) -> None:
 
 
 def _initialise(
-    context: StageContext, student: Student, pieces: list[str], texts: TokenizedTexts, rows: np.ndarray
+    context: StageContext, student: Student, tokens: list[str], texts: TokenizedTexts, rows: np.ndarray
 ) -> None:
     """Fill all of a transformer student but the projection, as `student.initialise` says."""
     recipe = context.recipe
@@ -84,10 +85,10 @@ def _initialise(
     elif recipe.student.initialise == "general":
         folder = general_folder(recipe.student)
         context.progress.note(f"  composing the first weights from the general student in {folder}")
-        general_weights(student.tensors, student.shape, read_general(folder), pieces, recipe.seed, texts, rows)
+        general_weights(student, read_general(folder), tokens=tokens, seed=recipe.seed, texts=texts, rows=rows)
     else:
         from ..teacher.load import load_teacher
 
         context.progress.note("  composing the first weights from the teacher")
         teacher = load_teacher(selected_teacher(context))
-        teacher_weights(student.tensors, student.shape, teacher, pieces, recipe.seed, texts, rows)
+        teacher_weights(student, teacher, tokens=tokens, seed=recipe.seed, texts=texts, rows=rows)
