@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError, VerificationError
+from .errors import InputError, PocketrankError, VerificationError
 from .files import read_json, read_text, safe_join, sha256_file
 from .manifest import MANIFEST_NAME, TOKENIZER_NAME, Manifest, Prompts, read_manifest
 from .progress import NoProgress, Progress
@@ -33,6 +33,7 @@ WINDOW_TEXTS = 1024  # tokenized and sorted at a time; bounds memory whatever th
 WINDOW_CHARACTERS = 1 << 21
 EMBEDDING_OUTPUT = "sentence_embedding"
 
+_VERIFY = "run `pocketrank verify` on the bundle"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -183,20 +184,22 @@ def open_session(path: Path, threads: int = 1) -> Any:
         ) from None
 
 
-def open_tokenizer(path: Path) -> Any:
-    """Open a `tokenizer.json`; raise `VerificationError` in one line when it does not open."""
+def open_tokenizer(path: Path, advice: str = _VERIFY, kind: type[PocketrankError] = VerificationError) -> Any:
+    """Open a `tokenizer.json`; raise an error of `kind` in one line, which ends in `advice`, when it does not open."""
     from tokenizers import Tokenizer
 
     text = read_text(path)
-    with tokenizer_errors(path):
+    with tokenizer_errors(path, advice, kind):
         tokenizer = Tokenizer.from_str(text)
         tokenizer.encode("a")  # some mistakes in the file only show here
     return tokenizer
 
 
 @contextmanager
-def tokenizer_errors(path: Path) -> Generator[None, None, None]:
-    """Turn what goes wrong inside `tokenizers` into a `VerificationError` of one line that names `path`.
+def tokenizer_errors(
+    name: Path | str, advice: str = _VERIFY, kind: type[PocketrankError] = VerificationError
+) -> Generator[None, None, None]:
+    """Turn what goes wrong inside `tokenizers` into an error of `kind`, in one line that starts with `name`.
 
     The library raises `Exception` itself, and panics (a `BaseException`) on files that contradict themselves.
     """
@@ -205,9 +208,7 @@ def tokenizer_errors(path: Path) -> Generator[None, None, None]:
     except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
         raise
     except BaseException as error:
-        raise VerificationError(
-            f"{path} is no working tokenizer: {_first_line(error)}; run `pocketrank verify` on the bundle"
-        ) from error
+        raise kind(f"{name} is no working tokenizer: {_first_line(error)}; {advice}") from error
 
 
 def onnxruntime_errors() -> tuple[type[Exception], ...]:

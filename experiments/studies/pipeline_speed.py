@@ -29,7 +29,8 @@ import numpy as np
 import torch
 from pocketrank.pipeline.distill.batches import BatchPlan
 from pocketrank.pipeline.distill.trainer import Trainer
-from pocketrank.pipeline.losses.batch import Batch
+from pocketrank.pipeline.distill.training_data import TrainingData
+from pocketrank.pipeline.losses.batch import EmbeddingBatch
 from pocketrank.pipeline.losses.weighted import WeightedLosses
 from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts
 from pocketrank.pipeline.settings import DistillSettings, Recipe, StudentSettings, TeacherSettings
@@ -123,9 +124,9 @@ def student_speed(repeats: int, steps: int = 12) -> dict[str, object]:
     targets = rng.standard_normal((4000, 192)).astype(np.float32)
     targets /= np.linalg.norm(targets, axis=1, keepdims=True)
     parameters = FlatParameters(shape_of(student, 8192, 192))
-    trainer = Trainer(distill, 1, parameters, texts, targets)
+    trainer = Trainer(distill, 1, parameters, TrainingData(texts, targets))
     random_weights(trainer.student.tensors, 1)
-    plan = BatchPlan(texts, np.empty(0, np.int64), distill.batch_texts, distill.document_share, 1)
+    plan = BatchPlan(texts, np.empty(0, np.int64), distill, 1)
     flat, gradient = torch.zeros(parameters.length), torch.zeros(parameters.length)
     bare_student = Student(parameters, flat, gradient)
     random_weights({name: tensor.detach() for name, tensor in bare_student.tensors.items()}, 1)
@@ -148,7 +149,7 @@ def student_speed(repeats: int, steps: int = 12) -> dict[str, object]:
             inputs, wanted, documents = ready[step]
             gradient.zero_()
             vectors = torch.cat([bare_student.encode(*part) for part in inputs])
-            losses(Batch(vectors, wanted, documents, corpus, none, none))[0].backward()
+            losses(EmbeddingBatch(vectors, wanted, documents, corpus, none, none))[0].backward()
             bare_student.add_table_gradient()
             optimiser.step()
             tokens += sum(int(part[1].sum()) for part in inputs)

@@ -18,6 +18,7 @@ from pocketrank.export.graph.weights import TransformerWeights, read_weights
 from pocketrank.export.graph.writer import write_graph
 from pocketrank.export.quantization.calibrate import encode_ids
 from pocketrank.pipeline.distill.trainer import Trainer
+from pocketrank.pipeline.distill.training_data import TrainingData
 from pocketrank.pipeline.distill.validation import held_back
 from pocketrank.pipeline.quantize.plan_choice import Tokens
 from pocketrank.pipeline.queries.tokenized_texts import tokenize
@@ -73,7 +74,7 @@ def main() -> None:
         settings = DistillSettings(
             steps=1, quantize_aware_steps=arguments.steps, quantize_aware_learning_rate=arguments.learning_rate
         )
-        trainer = Trainer(settings, arguments.seed, parameters, texts, targets, rounding)
+        trainer = Trainer(settings, arguments.seed, parameters, TrainingData(texts, targets), plan=rounding)
         moments = torch.zeros(2, parameters.length)
         trainer.restore(TrainingState(1, [], {}, {"parameters": flat, "moments": moments}))
         while trainer.step < trainer.steps:

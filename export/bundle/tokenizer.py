@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from ...runtime.encoder import tokenizer_errors
 from ...runtime.errors import InputError
 from ..check.tokenizer_edge_cases import TOKENIZER_EDGE_CASES
 
@@ -51,10 +52,8 @@ def first_difference(before: bytes, after: bytes, texts: Iterable[str]) -> str |
 def _open(data: bytes) -> Any:
     from tokenizers import Tokenizer
 
-    try:
+    with tokenizer_errors("tokenizer.json", "make the vocabulary again", InputError):
         tokenizer = Tokenizer.from_str(data.decode("utf-8"))
-    except Exception as error:  # tokenizers raises Exception itself
-        raise InputError(f"tokenizer.json is no tokenizer ({error}); make the vocabulary again") from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer

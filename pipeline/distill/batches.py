@@ -1,6 +1,6 @@
 """Which texts make up the batch of a step: a pure function of seed and step.
 
-Training texts are tokenised once into flat arrays. A batch mixes documents and query-like texts, so that losses over
+Training texts are tokenized once into flat arrays. A batch mixes documents and query-like texts, so that losses over
 pairs see both; its texts are sorted by length and split into parts of about equal work.
 """
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from ...runtime.errors import InputError
 from ..queries.tokenized_texts import TokenizedTexts
+from ..settings import DistillSettings
 from ..teacher.score_lists import ABSENT, ScoreLists
 
 _WINDOW_BATCHES = 32  # texts of this many batches are sorted by length together: little padding, still random
@@ -27,15 +28,14 @@ class _Pool:
         """Return the rows of batch `number`."""
         if self._per_batch == 0 or not len(self._rows):
             return np.empty(0, np.int64)
-        an_epoch = max(len(self._rows) // self._per_batch, 1)
-        epoch, place = divmod(number, an_epoch)
+        epoch, position = divmod(number, max(len(self._rows) // self._per_batch, 1))
         if epoch not in self._epochs:
             self._epochs = {epoch: self._cut(epoch)}
-        return self._epochs[epoch][place]
+        return self._epochs[epoch][position]
 
     def _cut(self, epoch: int) -> list[np.ndarray]:
-        random = np.random.default_rng([*self._seed, epoch])
-        rows = random.permutation(self._rows)
+        rng = np.random.default_rng([*self._seed, epoch])
+        rows = rng.permutation(self._rows)
         size, window = self._per_batch, self._per_batch * _WINDOW_BATCHES
         batches: list[np.ndarray] = []
         for first in range(0, len(rows), window):
@@ -44,15 +44,14 @@ class _Pool:
             # What does not fill a batch waits for another epoch, whose order is another.
             whole = part[: len(part) // size * size] if len(part) >= size else part
             batches.extend(whole.reshape(-1, size) if len(whole) >= size else [whole])
-        order = random.permutation(len(batches))
-        return [batches[index] for index in order]
+        return [batches[index] for index in rng.permutation(len(batches))]
 
 
 @dataclass(frozen=True)
 class ListPositions:
     """Which texts of a batch make up its score lists."""
 
-    places: np.ndarray  # int64 [lists, 1 + documents]: query and documents by their places in the batch; -1: absent
+    positions: np.ndarray  # int64 [lists, 1 + documents]: query and documents by their rows in the batch; -1: absent
     scores: np.ndarray  # float32 [lists, documents]
 
 
@@ -63,68 +62,62 @@ class BatchPlan:
         self,
         texts: TokenizedTexts,
         excluded: np.ndarray,
-        batch_texts: int,
-        document_share: float,
+        settings: DistillSettings,
         seed: int,
+        *,
         lists: ScoreLists | None = None,
-        batch_lists: int = 0,
         judged: np.ndarray | None = None,
-        judged_share: float = 0.0,
     ) -> None:
-        """Plan batches of `batch_texts` texts, among them those of `batch_lists` of the lists.
+        """Plan batches of `batch_texts` texts, none of them among the rows `excluded`.
 
-        Of a batch, `document_share` are documents and `judged_share` are of the rows `judged`, which are not among the
-        others then; with a share of 0 they come as often as any other text.
+        Each has the texts of `batch_lists` of the score lists `lists`. Of the rest, `document_share` are documents and
+        `judged_share` are of the rows `judged`, which are not among the others then; with a share of 0 they come as
+        often as any other text. Raises `InputError` when lists and texts do not fit or no text is left.
         """
+        self._texts = texts
         self._lists = lists.without(excluded) if lists is not None else None
-        if lists is not None and self._lists is not None:
-            room = batch_texts - batch_lists * lists.width
-            if batch_lists < 1 or room < 1 or not len(self._lists):
-                raise InputError(
-                    f"distill.batch_lists = {batch_lists} lists of {lists.width} texts each do not fit into "
-                    f"distill.batch_texts = {batch_texts} beside other texts, or no list is left "
-                    f"({len(self._lists)}); change these or cross_encoder.candidates"
-                )
-            batch_texts = room
-            self._list_pool = _Pool(
-                np.arange(len(self._lists)), np.ones(len(self._lists), np.int64), batch_lists, (seed, 3)
-            )
+        size = settings.batch_texts
+        if self._lists is not None:
+            size = _beside_lists(self._lists, settings)
+            lengths = np.ones(len(self._lists), np.int64)
+            self._list_pool = _Pool(np.arange(len(self._lists)), lengths, settings.batch_lists, (seed, 3))
         usable = np.setdiff1d(np.arange(len(texts)), excluded)
         if not len(usable):
             raise InputError("no training texts are left; add texts to the corpus or raise queries.max_texts")
         documents = usable[texts.is_document[usable]]
         others = usable[~texts.is_document[usable]]
-        share = document_share if len(documents) and len(others) else float(len(documents) > 0)
-        in_batch = min(max(round(batch_texts * share), int(share > 0)), batch_texts)
-        self._texts = texts
-        self._documents = _Pool(documents, texts.lengths, in_batch, (seed, 1))
-        asked = np.intersect1d(others, judged) if judged is not None and judged_share else np.empty(0, np.int64)
-        if len(asked) == len(others):  # there is nothing that judged queries could have a share beside
-            asked = asked[:0]
-        of_asked = min(max(round(batch_texts * judged_share), 1), batch_texts - in_batch) if len(asked) else 0
-        self._asked = _Pool(asked, texts.lengths, of_asked, (seed, 4))
-        self._others = _Pool(np.setdiff1d(others, asked), texts.lengths, batch_texts - in_batch - of_asked, (seed, 2))
+        share = settings.document_share if len(documents) and len(others) else float(len(documents) > 0)
+        document_count = min(max(round(size * share), int(share > 0)), size)
+        self._documents = _Pool(documents, texts.lengths, document_count, (seed, 1))
+        judged = np.empty(0, np.int64) if judged is None or not settings.judged_share else judged
+        judged = np.intersect1d(others, judged)
+        if len(judged) == len(others):  # there are no other queries that they could have a share beside
+            judged = judged[:0]
+        judged_count = min(max(round(size * settings.judged_share), 1), size - document_count) if len(judged) else 0
+        self._judged = _Pool(judged, texts.lengths, judged_count, (seed, 4))
+        other_count = size - document_count - judged_count
+        self._others = _Pool(np.setdiff1d(others, judged), texts.lengths, other_count, (seed, 2))
 
     def rows(self, step: int) -> np.ndarray:
-        """Return the rows of the batch of `step`, shortest first."""
-        rows = self._drawn(step)
+        """Return the rows of the batch of `step`, int64 [texts], shortest first."""
+        rows = self._unsorted(step)
         return rows[np.argsort(self._texts.lengths[rows], kind="stable")]
 
     def lists(self, step: int) -> ListPositions | None:
-        """Return the score lists of the batch of `step`, whose places count along `rows`."""
+        """Return the score lists of the batch of `step`, whose positions count along `rows`."""
         if self._lists is None:
             return None
         chosen = self._list_pool.batch(step)
-        rows = self._drawn(step)
-        new_place = np.empty(len(rows), np.int64)
-        new_place[np.argsort(self._texts.lengths[rows], kind="stable")] = np.arange(len(rows))
+        rows = self._unsorted(step)
+        sorted_position = np.empty(len(rows), np.int64)
+        sorted_position[np.argsort(self._texts.lengths[rows], kind="stable")] = np.arange(len(rows))
         present = self._lists.rows[chosen] != ABSENT
-        places = np.full(present.shape, ABSENT, np.int64)
-        places[present] = new_place[len(rows) - int(present.sum()) :]
-        return ListPositions(places, self._lists.scores[chosen])
+        positions = np.full(present.shape, ABSENT, np.int64)
+        positions[present] = sorted_position[len(rows) - int(present.sum()) :]
+        return ListPositions(positions, self._lists.scores[chosen])
 
-    def _drawn(self, step: int) -> np.ndarray:
-        parts = [self._others.batch(step), self._asked.batch(step), self._documents.batch(step)]
+    def _unsorted(self, step: int) -> np.ndarray:
+        parts = [self._others.batch(step), self._judged.batch(step), self._documents.batch(step)]
         if self._lists is not None:
             listed = self._lists.rows[self._list_pool.batch(step)]
             parts.append(listed[listed != ABSENT])
@@ -134,6 +127,18 @@ class BatchPlan:
         """Return the batch split into at most `count` runs of rows whose padded sizes are about equal."""
         rows = self.rows(step)
         return [rows[first:last] for first, last in balanced_cuts(self._texts.lengths[rows], count)]
+
+
+def _beside_lists(lists: ScoreLists, settings: DistillSettings) -> int:
+    """Return how many texts of a batch are not of its score lists."""
+    others = settings.batch_texts - settings.batch_lists * lists.width
+    if settings.batch_lists < 1 or others < 1 or not len(lists):
+        raise InputError(
+            f"distill.batch_lists = {settings.batch_lists} lists of {lists.width} texts each do not fit into "
+            f"distill.batch_texts = {settings.batch_texts} beside other texts, or no list is left "
+            f"({len(lists)}); change these or cross_encoder.candidates"
+        )
+    return others
 
 
 def balanced_cuts(lengths: np.ndarray, count: int) -> list[tuple[int, int]]:

@@ -27,7 +27,7 @@ class FakeQuantizedWeights:
         self._parameters = parameters
         layers = parameters.shape.layers
         self._functions: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-            name: rounding(name, plan, layers) for name in parameters.places
+            name: rounding(name, plan, layers) for name in parameters.offsets
         }
 
     def write(self, source: "torch.Tensor", target: "torch.Tensor") -> None:

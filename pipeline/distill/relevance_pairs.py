@@ -30,7 +30,7 @@ class KnownPairs:
     def lists(self) -> ScoreLists | None:
         """Return each pair as a score list of one document; `None` when there are none.
 
-        The other documents of its batch are what such a list's document is told apart from.
+        Its negatives are the documents of the other lists of a batch.
         """
         return ScoreLists(self.all, np.zeros((len(self.all), 1), np.float32)) if len(self.all) else None
 
@@ -42,18 +42,18 @@ def known_pairs(retrieval_set: RetrievalSet, training: Path) -> KnownPairs:
     """Return the pairs of `retrieval_set` whose two texts are in `training` (a `training.jsonl`)."""
     rows = {(value["role"], value["text"]): row for row, (_, value) in enumerate(read_json_lines(training))}
     judged = _rows(_judged(retrieval_set), rows)
-    known = set(map(tuple, judged.tolist()))
-    titled = [pair for pair in _rows(_titled(retrieval_set), rows).tolist() if tuple(pair) not in known]
+    of_queries = set(map(tuple, judged.tolist()))
+    titled = [pair for pair in _rows(_titled(retrieval_set), rows).tolist() if tuple(pair) not in of_queries]
     return KnownPairs(judged, np.array(titled, np.int32).reshape(-1, 2))
 
 
 def _rows(pairs: Iterator[tuple[str, str]], rows: dict[tuple[str, str], int]) -> np.ndarray:
-    found = [
+    known = [
         (rows["query", query], rows["document", document])
         for query, document in dict.fromkeys(pairs)
         if ("query", query) in rows and ("document", document) in rows
     ]
-    return np.array(found, np.int32).reshape(-1, 2)
+    return np.array(known, np.int32).reshape(-1, 2)
 
 
 def _judged(corpus: RetrievalSet) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from ..quantize.recipe_plan import trained_plan
 from ..queries.output import QueriesOutput
 from ..queries.tokenized_texts import TokenizedTexts, tokenize
 from ..stage import StageContext
-from ..student.initialization import fit_projection, random_weights, read_pieces, teacher_weights
+from ..student.initialization import fit_projection, random_weights, teacher_weights
 from ..student.model import FlatParameters, Student, save_student, shape_of
 from ..student.pretrained import general_folder, general_weights, read_general
 from ..student.static_initialization import start_static
@@ -17,9 +17,11 @@ from ..teacher.output import CrossEncoderOutput, TeacherOutput
 from ..teacher.selection import selected_teacher
 from ..training.checkpoint import read_checkpoint
 from ..vocabulary.output import VocabularyOutput
+from ..vocabulary.tokenizer_file import read_tokens
 from .output import DistillOutput
 from .relevance_pairs import known_pairs
 from .trainer import Trainer
+from .training_data import TrainingData
 
 
 def run_distill(context: StageContext) -> None:
@@ -43,38 +45,38 @@ def _distill(context: StageContext) -> None:
     tokenizer_file, training_file = VocabularyOutput.of(context).tokenizer_file, QueriesOutput.of(context).training_file
     texts = tokenize(training_file, tokenizer_file, recipe.student.max_length)
     targets = TeacherOutput.of(context).training_targets(len(texts))
-    pieces = read_pieces(tokenizer_file)
-    parameters = FlatParameters(shape_of(recipe.student, len(pieces), targets.shape[1]))
+    tokens = read_tokens(tokenizer_file)
+    parameters = FlatParameters(shape_of(recipe.student, len(tokens), targets.shape[1]))
     plan = trained_plan(recipe.quantize) if recipe.distill.quantize_aware_steps else None
-    known = known_pairs(CorpusOutput.of(context).retrieval_set(), training_file)
+    pairs = known_pairs(CorpusOutput.of(context).retrieval_set(), training_file)
     lists = (
         CrossEncoderOutput.of(context).score_lists(len(texts)) if CrossEncoderOutput.stage in context.inputs else None
     )
-    losses = WeightedLosses(recipe.distill.losses)
-    if lists is None and losses.read_lists and not losses.read_scores:
-        lists = known.lists()
-    trainer = Trainer(recipe.distill, recipe.seed, parameters, texts, targets, plan, lists, known)
+    if lists is None and not WeightedLosses(recipe.distill.losses).read_scores:
+        lists = pairs.lists()
+    data = TrainingData(texts, targets, pairs, lists)
+    trainer = Trainer(recipe.distill, recipe.seed, parameters, data, plan=plan)
     state = read_checkpoint(context.scratch / "checkpoint.safetensors")
     if state is not None and trainer.fits(state):
         context.progress.note(f"  going on from step {state.step:,}")
         trainer.restore(state)
     elif parameters.shape.static:
-        start_static(context, trainer.student.tensors, pieces, texts, targets, trainer.trained)
+        start_static(context, trainer.student.tensors, tokens, texts, targets, trainer.trained)
     else:
-        _initialise(context, trainer.student, pieces, texts, trainer.trained)
+        _initialise(context, trainer.student, tokens, texts, trainer.trained)
         fit_projection(trainer.student, texts, targets, trainer.trained)
     trainer.train(context)
     save_student(output.student, parameters.shape, trainer.student.tensors)
     write_json(context.output / "log.json", {"texts": len(texts), "steps": trainer.steps, "points": trainer.log})
     write_json(context.output / "speed.json", trainer.speed())
-    asked = set(trainer.validation.queries.tolist())
+    held_back = set(trainer.validation.query_rows.tolist())
     lines = read_json_lines(training_file)
-    held = [value["text"] for row, (_, value) in enumerate(lines) if row in asked]
-    write_json(output.held_back_file, {"queries": held})
+    queries = [value["text"] for row, (_, value) in enumerate(lines) if row in held_back]
+    write_json(output.held_back_file, {"queries": queries})
 
 
 def _initialise(
-    context: StageContext, student: Student, pieces: list[str], texts: TokenizedTexts, rows: np.ndarray
+    context: StageContext, student: Student, tokens: list[str], texts: TokenizedTexts, rows: np.ndarray
 ) -> None:
     """Fill all of a transformer student but the projection, as `student.initialise` says."""
     recipe = context.recipe
@@ -83,10 +85,10 @@ def _initialise(
     elif recipe.student.initialise == "general":
         folder = general_folder(recipe.student)
         context.progress.note(f"  composing the first weights from the general student in {folder}")
-        general_weights(student.tensors, student.shape, read_general(folder), pieces, recipe.seed, texts, rows)
+        general_weights(student, read_general(folder), tokens=tokens, seed=recipe.seed, texts=texts, rows=rows)
     else:
         from ..teacher.load import load_teacher
 
         context.progress.note("  composing the first weights from the teacher")
         teacher = load_teacher(selected_teacher(context))
-        teacher_weights(student.tensors, student.shape, teacher, pieces, recipe.seed, texts, rows)
+        teacher_weights(student, teacher, tokens=tokens, seed=recipe.seed, texts=texts, rows=rows)

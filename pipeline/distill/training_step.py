@@ -10,25 +10,25 @@ import os
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...runtime.progress import Progress
-from ..losses.batch import Batch, ListBatch
+from ..losses.batch import EmbeddingBatch, ListBatch
 from ..losses.weighted import WeightedLosses
-from ..queries.tokenized_texts import TokenizedTexts
+from ..settings import DistillSettings
 from ..student.model import FlatParameters, Student
 from ..training.worker_pool import Worker, WorkerError, available_cores, receive_from_parent
 from .batches import BatchPlan
-from .teacher_documents import TeacherDocuments
+from .training_data import TrainingData
 
 if TYPE_CHECKING:
     import torch
 
 _ANSWER_SECONDS = 300.0
-_PROBE_STEPS = 8  # steps that one way of working is timed for
-_PROBE_EVERY = 200  # steps between two looks at the other way
+_PROBE_STEPS = 8  # steps that one mode of working is timed for
+_PROBE_EVERY = 200  # steps between two trials of the other mode
 
 
 def shared_floats(*size: int) -> "torch.Tensor":
@@ -43,27 +43,23 @@ class TrainingStep:
 
     def __init__(
         self,
+        settings: DistillSettings,
         parameters: FlatParameters,
-        texts: TokenizedTexts,
-        targets: np.ndarray,
-        plan: BatchPlan,
+        data: TrainingData,
+        batches: BatchPlan,
         losses: WeightedLosses,
-        inherited: TeacherDocuments,
-        batch_texts: int,
-        parts: int,
-        precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         import torch
 
-        self._texts, self._targets, self._plan, self._losses, self._parts = texts, targets, plan, losses, parts
+        self._data, self._batches, self._losses, self._shards = data, batches, losses, settings.shards
         self.flat = shared_floats(parameters.length)
-        self._gradients = [shared_floats(parameters.length) for _ in range(parts)]
-        self._vectors = shared_floats(batch_texts, parameters.shape.dimension)
-        self._vector_gradients = shared_floats(batch_texts, parameters.shape.dimension)
-        self._students = [Student(parameters, self.flat, gradient, precision) for gradient in self._gradients]
-        self._inherited, self._corpus = inherited, torch.from_numpy(inherited.vectors)
+        self._gradients = [shared_floats(parameters.length) for _ in range(settings.shards)]
+        self._vectors = shared_floats(settings.batch_texts, parameters.shape.dimension)
+        self._vector_gradients = shared_floats(settings.batch_texts, parameters.shape.dimension)
+        self._students = [Student(parameters, self.flat, part, settings.precision) for part in self._gradients]
+        self._corpus = torch.from_numpy(data.teacher_documents.vectors)
         self._helpers: list[Worker] = []
-        self._pace = _HelperSchedule()
+        self._schedule = HelperSchedule()
         self.seconds_with_helpers = self.seconds_alone = 0.0
 
     @property
@@ -72,8 +68,8 @@ class TrainingStep:
         return self._gradients[0]
 
     def start_helpers(self, workers: int) -> None:
-        """Fork helper processes, so that `workers` processes work in all (0: one a core; never more than parts)."""
-        for share in range(1, min(workers or available_cores(), self._parts)):
+        """Fork helper processes, so that `workers` processes work in all (0: one a core; never more than shards)."""
+        for share in range(1, min(workers or available_cores(), self._shards)):
             self._helpers.append(Worker(self._help, os.getpid(), share))
 
     def stop(self) -> None:
@@ -84,9 +80,9 @@ class TrainingStep:
 
     def step(self, step: int, progress: Progress) -> tuple[float, dict[str, float], int]:
         """Compute the gradient of `step`; return the loss, its parts by name, and the number of tokens."""
-        parts = self._plan.parts(step, self._parts)
-        tokens = int(sum(self._texts.lengths[rows].sum() for rows in parts))
-        together = bool(self._helpers) and self._pace.together(step)
+        parts = self._batches.parts(step, self._shards)
+        tokens = int(sum(self._data.texts.lengths[rows].sum() for rows in parts))
+        together = bool(self._helpers) and self._schedule.together()
         started = time.perf_counter()
         try:
             loss, values = self._compute(step, parts, self._helpers if together else [])
@@ -96,7 +92,7 @@ class TrainingStep:
             together = False
             loss, values = self._compute(step, parts, [])
         seconds = time.perf_counter() - started
-        self._pace.record(together, seconds / max(tokens, 1))
+        self._schedule.record(together, seconds / max(tokens, 1))
         if together:
             self.seconds_with_helpers += seconds
         else:
@@ -106,42 +102,48 @@ class TrainingStep:
     def _compute(
         self, step: int, parts: Sequence[np.ndarray], helpers: Sequence[Worker]
     ) -> tuple[float, dict[str, float]]:
-        import torch
-
         workers = len(helpers) + 1
         for helper in helpers:
             helper.send((step, workers))
-        mine = self._forward(parts, 0, workers)
+        own = self._forward(parts, 0, workers)
         for helper in helpers:
             helper.receive(_ANSWER_SECONDS)
-        rows = np.concatenate(parts)
-        vectors = self._vectors[: len(rows)].clone().requires_grad_()
-        teacher = torch.from_numpy(self._targets[rows])
-        answers = tuple(map(torch.from_numpy, self._inherited.of_rows(rows)))
-        batch = Batch(vectors, teacher, torch.from_numpy(self._texts.is_document[rows]), self._corpus, *answers)
+        batch = self._batch(np.concatenate(parts))
         loss, values = self._losses(batch, self._lists(step, batch))
         loss.backward()
-        assert vectors.grad is not None
-        self._vector_gradients[: len(rows)] = vectors.grad
+        assert batch.student.grad is not None
+        self._vector_gradients[: len(batch.student)] = batch.student.grad
         for helper in helpers:
             helper.send("backward")
-        self._backward(mine)
+        self._backward(own)
         for helper in helpers:
             helper.receive(_ANSWER_SECONDS)
         for gradient in self._gradients[1 : len(parts)]:
             self._gradients[0] += gradient
         return float(loss.detach()), values
 
-    def _lists(self, step: int, batch: Batch) -> ListBatch | None:
+    def _batch(self, rows: np.ndarray) -> EmbeddingBatch:
         import torch
 
-        lists = self._plan.lists(step)
+        data = self._data
+        return EmbeddingBatch(
+            self._vectors[: len(rows)].clone().requires_grad_(),
+            torch.from_numpy(data.targets[rows]),
+            torch.from_numpy(data.texts.is_document[rows]),
+            self._corpus,
+            *map(torch.from_numpy, data.teacher_documents.pairs_of(rows)),
+        )
+
+    def _lists(self, step: int, batch: EmbeddingBatch) -> ListBatch | None:
+        import torch
+
+        lists = self._batches.lists(step)
         if lists is None:
             return None
-        documents = torch.from_numpy(lists.places[:, 1:])
+        documents = torch.from_numpy(lists.positions[:, 1:])
         rows = documents.clamp_min(0)  # where a document is absent, any vector will do
         return ListBatch(
-            batch.student[torch.from_numpy(lists.places[:, 0])],
+            batch.student[torch.from_numpy(lists.positions[:, 0])],
             batch.student[rows],
             batch.teacher[rows],
             torch.from_numpy(lists.scores),
@@ -149,24 +151,27 @@ class TrainingStep:
         )
 
     def _forward(self, parts: Sequence[np.ndarray], share: int, workers: int) -> "list[tuple[int, int, torch.Tensor]]":
-        """Encode the parts that fall to process `share` of `workers` into the shared vectors."""
+        """Encode the parts that fall to process `share` of `workers` into the shared vectors.
+
+        Returns number, first row and vectors of each.
+        """
         import torch
 
-        done = []
-        place = 0
+        encoded = []
+        first = 0
         for number, rows in enumerate(parts):
             if number % workers == share:
-                ids, lengths = self._texts.padded(rows)
+                ids, lengths = self._data.texts.padded(rows)
                 vectors = self._students[number].encode(torch.from_numpy(ids), torch.from_numpy(lengths))
-                self._vectors[place : place + len(rows)] = vectors.detach()
-                done.append((number, place, vectors))
-            place += len(rows)
-        return done
+                self._vectors[first : first + len(rows)] = vectors.detach()
+                encoded.append((number, first, vectors))
+            first += len(rows)
+        return encoded
 
-    def _backward(self, done: "list[tuple[int, int, torch.Tensor]]") -> None:
-        for number, place, vectors in done:
+    def _backward(self, encoded: "list[tuple[int, int, torch.Tensor]]") -> None:
+        for number, first, vectors in encoded:
             self._gradients[number].zero_()
-            vectors.backward(self._vector_gradients[place : place + len(vectors)])
+            vectors.backward(self._vector_gradients[first : first + len(vectors)])
             self._students[number].add_table_gradient()
 
     def _help(self, channel: Connection, parent: int, share: int) -> None:
@@ -175,14 +180,14 @@ class TrainingStep:
         torch.set_flush_denormal(True)
         while True:
             step, workers = receive_from_parent(channel, parent)
-            done = self._forward(self._plan.parts(step, self._parts), share, workers)
+            encoded = self._forward(self._batches.parts(step, self._shards), share, workers)
             channel.send("forward")
             receive_from_parent(channel, parent)
-            self._backward(done)
+            self._backward(encoded)
             channel.send("backward")
 
 
-class _HelperSchedule:
+class HelperSchedule:
     """Chooses between working with helpers and alone: the faster of the two, each timed now and then."""
 
     def __init__(self) -> None:
@@ -190,7 +195,8 @@ class _HelperSchedule:
         self._choice = True
         self._calls = 0
 
-    def together(self, step: int) -> bool:
+    def together(self) -> bool:
+        """Tell whether the next step is to be computed with helpers."""
         phase = self._calls % _PROBE_EVERY
         self._calls += 1
         if phase < _PROBE_STEPS:
@@ -198,11 +204,12 @@ class _HelperSchedule:
         if phase < 2 * _PROBE_STEPS:
             return not self._choice
         if phase == 2 * _PROBE_STEPS:
-            times = {way: float(np.median(recent)) for way, recent in self._recent.items() if recent}
-            self._choice = min(times, key=lambda way: times[way])
+            times = {mode: float(np.median(recent)) for mode, recent in self._recent.items() if recent}
+            self._choice = min(times, key=lambda mode: times[mode])
             self._recent = {True: [], False: []}
         return self._choice
 
     def record(self, together: bool, seconds_per_token: float) -> None:
+        """Keep the time of a step while a mode is being timed."""
         if len(self._recent[together]) < _PROBE_STEPS:
             self._recent[together].append(seconds_per_token)

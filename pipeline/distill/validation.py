@@ -8,47 +8,34 @@ import numpy as np
 from ..queries.tokenized_texts import TokenizedTexts
 from ..settings import DistillSettings
 from ..student.model import Student
-from .teacher_documents import TeacherDocuments
+from .training_data import TrainingData
 
 _OVERLAP_AT = 10
 _MOST_QUERIES = 200  # judged queries that are held back; at most a tenth of them
 
 
 def held_back(count: int, judged: np.ndarray, seed: int, settings: DistillSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sorted rows that are held back: any texts, and judged queries (rows, sorted).
+    """Return the sorted rows that are held back: of all `count` texts, and of the judged queries (rows, sorted).
 
-    At most `validation_texts` of the one and 200 of the other, and at most a tenth of each.
+    At most `validation_texts` of the first and 200 of the second, and at most a tenth of each.
     """
-    random = np.random.default_rng([seed, 7])
-    rows = random.permutation(count)[: min(settings.validation_texts, count // 10)]
+    rng = np.random.default_rng([seed, 7])
+    rows = rng.permutation(count)[: min(settings.validation_texts, count // 10)]
     most = min(_MOST_QUERIES, len(judged) // 10) if settings.validation_texts else 0
-    return np.sort(rows), np.sort(random.permutation(judged)[:most])
+    return np.sort(rows), np.sort(rng.permutation(judged)[:most])
 
 
 class Validation:
     """The held-back texts and the measure of a student on them."""
 
-    def __init__(
-        self,
-        texts: TokenizedTexts,
-        targets: np.ndarray,
-        inherited: TeacherDocuments,
-        rows: np.ndarray,
-        asked: np.ndarray,
-    ) -> None:
-        """Hold back `rows`, any texts, and `asked`, judged queries; `targets` are the teacher's vectors of texts."""
-        self._texts, self._targets, self._inherited = texts, targets, inherited
-        self._rows, self._asked = rows, asked
-
-    @property
-    def queries(self) -> np.ndarray:
-        """The rows of the judged queries that are held back."""
-        return self._asked
+    def __init__(self, data: TrainingData, rows: np.ndarray, query_rows: np.ndarray) -> None:
+        """Hold back `rows`, any texts, and `query_rows`, judged queries."""
+        self._data, self._rows, self.query_rows = data, rows, query_rows
 
     @property
     def excluded(self) -> np.ndarray:
         """All rows that no batch may have."""
-        return np.union1d(self._rows, self._asked)
+        return np.union1d(self._rows, self.query_rows)
 
     def measure(self, student: Student) -> dict[str, float]:
         """Compare student and teacher.
@@ -60,20 +47,22 @@ class Validation:
         """
         if not len(self._rows):
             return {}
-        vectors, targets = encode_rows(student, self._texts, self._rows), self._targets[self._rows]
-        found = {"validation_cosine": float((vectors * targets).sum(1).mean())}
-        documents = self._inherited.vectors
-        queries = ~self._texts.is_document[self._rows]
-        if queries.any() and len(documents) > _OVERLAP_AT:
-            best = [best_documents(one[queries], documents) for one in (vectors, targets)]
+        texts, documents = self._data.texts, self._data.teacher_documents
+        vectors, targets = encode_rows(student, texts, self._rows), self._data.targets[self._rows]
+        figures = {"validation_cosine": float((vectors * targets).sum(1).mean())}
+        if len(documents.vectors) <= _OVERLAP_AT:
+            return figures
+        queries = ~texts.is_document[self._rows]
+        if queries.any():
+            best = [best_documents(side[queries], documents.vectors) for side in (vectors, targets)]
             shared = [len(np.intersect1d(*pair)) for pair in zip(*best, strict=True)]
-            found["validation_overlap"] = float(np.mean(shared)) / _OVERLAP_AT
-        if len(self._asked) and len(documents) > _OVERLAP_AT:
-            best_of_asked = best_documents(encode_rows(student, self._texts, self._asked), documents)
-            answers = [self._inherited.answers[row] for row in self._asked.tolist()]
-            hits = [np.isin(ranked, known) for ranked, known in zip(best_of_asked, answers, strict=True)]
-            found["validation_mrr10"] = float(np.mean([1 / (1 + hit.argmax()) if hit.any() else 0.0 for hit in hits]))
-        return found
+            figures["validation_overlap"] = float(np.mean(shared)) / _OVERLAP_AT
+        if len(self.query_rows):
+            rankings = best_documents(encode_rows(student, texts, self.query_rows), documents.vectors)
+            answers = [documents.answers[row] for row in self.query_rows.tolist()]
+            hits = [np.isin(ranking, known) for ranking, known in zip(rankings, answers, strict=True)]
+            figures["validation_mrr10"] = float(np.mean([1 / (1 + hit.argmax()) if hit.any() else 0.0 for hit in hits]))
+        return figures
 
 
 def best_documents(queries: np.ndarray, documents: np.ndarray) -> np.ndarray:
@@ -85,14 +74,14 @@ def best_documents(queries: np.ndarray, documents: np.ndarray) -> np.ndarray:
 
 
 def encode_rows(student: Student, texts: TokenizedTexts, rows: np.ndarray, batch: int = 64) -> np.ndarray:
-    """Return the student's unit vectors of some tokenised texts, float32 [rows, dimension], in their order."""
+    """Return the student's unit vectors of some tokenized texts, float32 [rows, dimension], in their order."""
     import torch
 
     vectors = np.empty((len(rows), student.shape.dimension), np.float32)
     order = np.argsort(texts.lengths[rows], kind="stable")
     with torch.no_grad():
         for first in range(0, len(rows), batch):
-            places = order[first : first + batch]
-            ids, lengths = texts.padded(rows[places])
-            vectors[places] = student.encode(torch.from_numpy(ids), torch.from_numpy(lengths)).numpy()
+            positions = order[first : first + batch]
+            ids, lengths = texts.padded(rows[positions])
+            vectors[positions] = student.encode(torch.from_numpy(ids), torch.from_numpy(lengths)).numpy()
     return vectors

@@ -1,31 +1,56 @@
-"""Losses that match distributions of scores within a batch or against the corpus."""
+"""Losses that match distributions of scores within a batch or against the corpus.
+
+In the formulas s and t are the unit vectors of student and teacher, i and j texts of the batch, c documents of the
+corpus (teacher's vectors), T the temperature (0.05), and KL(p || q) = sum p log(p / q).
+
+Asymmetric losses score the student's queries against the teacher's vectors, as an asymmetric student answers them;
+EmbedDistill (Kim et al. 2023, arXiv 2301.12005) calls such documents "inherited".
+"""
 
 from typing import TYPE_CHECKING
 
-from .batch import TEMPERATURE, Batch, loss
-from .embedding import _pairs
+from .batch import TEMPERATURE, EmbeddingBatch, loss
+from .embedding import pair_count
 
 if TYPE_CHECKING:
     import torch
 
 
 @loss
-def batch_kl(batch: Batch) -> "torch.Tensor":
-    """Kullback-Leibler divergence of each text's score list over the others, student against teacher.
+def batch_kl(batch: EmbeddingBatch) -> "torch.Tensor":
+    """Match each text's distribution of scores over the others of the batch, asymmetric.
 
-    Listwise score distillation. Lists of queries run over the batch's documents where there are at least two, and
-    over all other texts elsewhere.
+    mean_i KL(softmax_j(t_i · t_j / T) || softmax_j(s_i · t_j / T))
+
+    The lists of queries run over the documents of the batch where there are at least two, over all other texts
+    elsewhere.
+
+    Inputs: student and teacher [texts, dimension], is_document [texts].
+    Reference: in-batch score distillation as in EmbedDistill (arXiv 2301.12005) and sentence-transformers'
+    DistillKLDivLoss.
+
+        [distill.losses]
+        batch_kl = 1.0
     """
     return _score_divergence(batch, batch.teacher)
 
 
 @loss
-def batch_kl_symmetric(batch: Batch) -> "torch.Tensor":
-    """The same with the student's own vectors on both sides: score distillation of a symmetric student."""
+def batch_kl_symmetric(batch: EmbeddingBatch) -> "torch.Tensor":
+    """Match each text's distribution of scores over the others of the batch, with the student's vectors on both sides.
+
+    mean_i KL(softmax_j(t_i · t_j / T) || softmax_j(s_i · s_j / T))
+
+    Inputs: as `batch_kl`.
+    Reference: Hinton et al. 2015 (arXiv 1503.02531) over similarities within a batch.
+
+        [distill.losses]
+        batch_kl_symmetric = 1.0
+    """
     return _score_divergence(batch, batch.student)
 
 
-def _score_divergence(batch: Batch, others: "torch.Tensor") -> "torch.Tensor":
+def _score_divergence(batch: EmbeddingBatch, others: "torch.Tensor") -> "torch.Tensor":
     import torch
 
     allowed = ~torch.eye(len(batch.student), dtype=torch.bool)
@@ -39,11 +64,20 @@ def _score_divergence(batch: Batch, others: "torch.Tensor") -> "torch.Tensor":
 
 
 @loss
-def corpus_kl(batch: Batch) -> "torch.Tensor":
-    """Divergence of each query's scores of the whole corpus, student against teacher, by the teacher's documents.
+def corpus_kl(batch: EmbeddingBatch) -> "torch.Tensor":
+    """Match each query's distribution of scores over the whole corpus, asymmetric.
 
-    Score distillation with inherited documents (EmbedDistill, arXiv 2301.12005) whose list is the corpus: what the
-    student gets wrong counts where it changes the ranking of documents that compete. A batch without queries costs 0.
+    mean_i KL(softmax_c(t_i · c / T) || softmax_c(s_i · c / T)), i a query
+
+    What the student gets wrong counts where it changes the ranking of documents that compete. A batch without queries
+    costs 0.
+
+    Inputs: student and teacher [texts, dimension], is_document [texts], corpus [documents, dimension].
+    Reference: score distillation with inherited documents, EmbedDistill (arXiv 2301.12005); here the list is the
+    corpus.
+
+        [distill.losses]
+        corpus_kl = 0.2
     """
     import torch
 
@@ -56,25 +90,43 @@ def corpus_kl(batch: Batch) -> "torch.Tensor":
 
 
 @loss
-def corpus_cross_entropy(batch: Batch) -> "torch.Tensor":
-    """Cross-entropy of the documents that are known to answer a query, among the whole corpus by the teacher's vectors.
+def corpus_cross_entropy(batch: EmbeddingBatch) -> "torch.Tensor":
+    """Put the documents that are known to answer a query first in the whole corpus, asymmetric.
 
-    Training on judgements, where they exist, and on titles; inherited documents as in `corpus_kl`. A batch without
-    such texts costs 0.
+    mean_i mean_{c answers i} -log softmax_c(s_i · c / T)
+
+    Known are the judged training queries, where there are any, and titles with their documents. A batch without such
+    texts costs 0.
+
+    Inputs: student [texts, dimension], corpus [documents, dimension], query_rows and answers [pairs].
+    Reference: cross-entropy as in DPR, Karpukhin et al. 2020 (arXiv 2004.04906), with inherited documents (arXiv
+    2301.12005) and every other document of the corpus as a negative.
+
+        [distill.losses]
+        corpus_cross_entropy = 0.1
     """
     import torch
 
-    if not len(batch.asked):
+    if not len(batch.query_rows):
         return batch.student.sum() * 0.0
-    texts, places, pairs = torch.unique(batch.asked, return_inverse=True, return_counts=True)
-    scores = torch.log_softmax((batch.student[texts] @ batch.corpus.T) / TEMPERATURE, dim=1)
+    queries, positions, counts = torch.unique(batch.query_rows, return_inverse=True, return_counts=True)
+    scores = torch.log_softmax((batch.student[queries] @ batch.corpus.T) / TEMPERATURE, dim=1)
     # A query's answers share its weight.
-    return -(scores[places, batch.answers] / pairs[places]).sum() / len(texts)
+    return -(scores[positions, batch.answers] / counts[positions]).sum() / len(queries)
 
 
 @loss
-def margin(batch: Batch) -> "torch.Tensor":
-    """Match the margins between the teacher's best other text and every other one (margin-MSE on score lists)."""
+def margin(batch: EmbeddingBatch) -> "torch.Tensor":
+    """Match the margins between a text's best other text, by the teacher, and every other one, asymmetric.
+
+    sum_{i≠j} ((s_i · t_b - s_i · t_j) - (t_i · t_b - t_i · t_j))² / (n (n - 1)), b = argmax_{j≠i} t_i · t_j
+
+    Inputs: student and teacher [texts, dimension].
+    Reference: margin-MSE, Hofstätter et al. 2020 (arXiv 2010.02666), with the texts of the batch for a list.
+
+        [distill.losses]
+        margin = 1.0
+    """
     import torch
 
     own = torch.eye(len(batch.student), dtype=torch.bool)
@@ -82,4 +134,4 @@ def margin(batch: Batch) -> "torch.Tensor":
     student = (batch.student @ batch.teacher.T).masked_fill(own, -1.0)
     best = teacher.argmax(1, keepdim=True)
     difference = (student.gather(1, best) - student) - (teacher.gather(1, best) - teacher)
-    return difference.masked_fill(own, 0.0).square().sum() / _pairs(batch)
+    return difference.masked_fill(own, 0.0).square().sum() / pair_count(batch)

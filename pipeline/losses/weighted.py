@@ -1,8 +1,8 @@
 """Distillation losses by name.
 
 A loss compares the student's unit vectors of one batch with the teacher's (reduced) unit vectors of the same texts.
-To add one: write a function of a `Batch` that returns a scalar tensor, decorate it with `@loss`, and name it in the
-recipe under `[distill.losses]` with its weight. A name with `_queries` or `_documents` behind it, such as
+To add one: write a function of an `EmbeddingBatch` that returns a scalar tensor, decorate it with `@loss`, and name it
+in the recipe under `[distill.losses]` with its weight. A name with `_queries` or `_documents` behind it, such as
 `cosine_queries`, applies the loss to the texts of that role alone.
 
 A list loss compares the student's scores of a query's documents with those of a cross-encoder. It is a function of
@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ...runtime.errors import InputError
-from ...runtime.schema import did_you_mean
-from .batch import LIST_LOSSES, LOSSES, PAIR_LOSSES, Batch, ListBatch, ListLoss, Loss
+from ...runtime.schema import RENAMED_KEYS, did_you_mean
+from .batch import LIST_LOSSES, LOSSES, PAIR_LOSSES, EmbeddingBatch, ListBatch, ListLoss, Loss
 
 if TYPE_CHECKING:
     import torch
@@ -32,21 +32,19 @@ class WeightedLosses:
         """Look the names up; raise `InputError` for an unknown one, a bad weight, or none at all."""
         self._parts: list[tuple[str, float, Loss, bool | None]] = []
         self._list_parts: list[tuple[str, float, ListLoss]] = []
-        of_lists = LIST_LOSSES | PAIR_LOSSES
+        list_losses = LIST_LOSSES | PAIR_LOSSES
         for name in sorted(weights):
-            base, documents = name, None
-            for suffix, value in _ROLES.items():
-                if name.endswith(suffix):
-                    base, documents = name.removesuffix(suffix), value
-            if base not in LOSSES and name not in of_lists:
-                valid = [*LOSSES, *(known + suffix for known in LOSSES for suffix in _ROLES), *of_lists]
-                raise InputError(f"distill.losses: there is no loss {name!r}; {did_you_mean(name, valid)}")
+            base, documents = _role_of(name)
+            if base not in LOSSES and name not in list_losses:
+                valid = [*LOSSES, *(known + suffix for known in LOSSES for suffix in _ROLES), *list_losses]
+                old = base if base in RENAMED_KEYS else name
+                raise InputError(f"distill.losses: there is no loss {name!r}; {did_you_mean(old, valid)}")
             if documents and base in _OF_QUERIES:
                 raise InputError(f"distill.losses.{name}: {base} is about queries alone; name it without _documents")
             if not 0 <= weights[name] < float("inf"):
                 raise InputError(f"distill.losses.{name} = {weights[name]}: a weight is a number from 0; fix it")
-            if weights[name] > 0 and name in of_lists:
-                self._list_parts.append((name, weights[name], of_lists[name]))
+            if weights[name] > 0 and name in list_losses:
+                self._list_parts.append((name, weights[name], list_losses[name]))
             elif weights[name] > 0:
                 self._parts.append((name, weights[name], LOSSES[base], documents))
         if not self._parts and not self._list_parts:
@@ -62,7 +60,9 @@ class WeightedLosses:
         """Whether one of them needs the scores of a cross-encoder."""
         return any(name in LIST_LOSSES for name, _, _ in self._list_parts)
 
-    def __call__(self, batch: Batch, lists: ListBatch | None = None) -> "tuple[torch.Tensor, dict[str, float]]":
+    def __call__(
+        self, batch: EmbeddingBatch, lists: ListBatch | None = None
+    ) -> "tuple[torch.Tensor, dict[str, float]]":
         """Return the weighted sum and the value of each part. Parts without texts of their role count nothing."""
         total = batch.student.sum() * 0.0
         values: dict[str, float] = {}
@@ -78,3 +78,11 @@ class WeightedLosses:
                 total = total + weight * value
                 values[name] = float(value.detach())
         return total, values
+
+
+def _role_of(name: str) -> tuple[str, bool | None]:
+    """Return the loss that `name` means, and whether it is for documents (`None`: for all texts)."""
+    for suffix, documents in _ROLES.items():
+        if name.endswith(suffix):
+            return name.removesuffix(suffix), documents
+    return name, None

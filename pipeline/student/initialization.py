@@ -1,22 +1,29 @@
 """The student's first weights.
 
-`general`: from a student that was pretrained on plain English (`general.py`). `teacher`: token vectors and layers come
-from the teacher. `random`: as BERT does. Whichever it is, the projection starts as the best linear map from the
+`general`: from a student that was pretrained on plain English (`pretrained.py`). `teacher`: token vectors and layers
+come from the teacher. `random`: as BERT does. Whichever it is, the projection starts as the best linear map from the
 student's pooled outputs to the teacher's vectors, fitted by least squares on some training texts.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...export.graph.weights import POSITIONS, TABLE, TABLE_FACTOR, TOKEN_WEIGHTS
+from ...export.graph.weights import (
+    POSITIONS,
+    PROJECTION,
+    PROJECTION_BIAS,
+    TABLE,
+    TABLE_FACTOR,
+    TOKEN_WEIGHTS,
+)
 from ...runtime.errors import InputError
 from ..queries.tokenized_texts import TokenizedTexts
 from ..teacher.pca import fit_reduction
-from .layer_transfer import TrainedEncoder, can_transfer, compose_embeddings, transferred_tensors
-from .model import Student, StudentShape
+from .layer_transfer import can_transfer, compose_embeddings, transferred_tensors
+from .model import Student, StudentShape, TrainedEncoder
+from .ridge import fit_linear, spread
 
 if TYPE_CHECKING:
     import torch
@@ -46,26 +53,15 @@ def random_weights(tensors: "dict[str, torch.Tensor]", seed: int) -> None:
         tensors[TABLE][0].zero_()
 
 
-def read_pieces(tokenizer_file: Path) -> list[str]:
-    """Return the pieces of a vocabulary in the order of their ids."""
-    from tokenizers import Tokenizer
-
-    vocabulary = Tokenizer.from_file(str(tokenizer_file)).get_vocab()
-    pieces = [""] * (max(vocabulary.values()) + 1)
-    for piece, identifier in vocabulary.items():
-        pieces[identifier] = piece
-    return pieces
-
-
-def composed_token_vectors(teacher: "LoadedTeacher", pieces: Sequence[str]) -> np.ndarray:
-    """Return a teacher vector for every new piece, float32 [pieces, teacher hidden]; see `carry.compose_embeddings`."""
+def composed_token_vectors(teacher: "LoadedTeacher", tokens: Sequence[str]) -> np.ndarray:
+    """Return a teacher vector for every new token, float32 [tokens, teacher hidden]; see `compose_embeddings`."""
     table = teacher.token_table()
     backend = getattr(teacher.model.tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise InputError(f'{teacher.files.name} has no fast tokenizer; set student.initialise = "random"')
     backend.no_padding()
     backend.no_truncation()
-    return compose_embeddings(table, backend, pieces)
+    return compose_embeddings(table, backend, tokens)
 
 
 def project_embeddings(vectors: np.ndarray, hidden: int) -> np.ndarray:
@@ -78,27 +74,42 @@ def project_embeddings(vectors: np.ndarray, hidden: int) -> np.ndarray:
 
 
 def teacher_weights(
-    tensors: "dict[str, torch.Tensor]",
-    shape: StudentShape,
+    student: Student,
     teacher: "LoadedTeacher",
-    pieces: Sequence[str],
+    *,
+    tokens: Sequence[str],
     seed: int,
     texts: TokenizedTexts,
     rows: np.ndarray,
 ) -> None:
-    """Fill the tensors from the teacher, all but the projection.
+    """Fill all of a student but the projection from the teacher; see `transfer_weights`.
 
-    A student of a BERT teacher takes over token vectors, positions and layers (`carry.py`), fitted on some of the
-    training texts `rows` when it is narrower. One that is wider in any way, or whose teacher is of another
-    architecture, takes the token vectors alone, reduced.
+    One whose teacher is no BERT takes the token vectors alone.
     """
-    random_weights(tensors, seed)
-    vectors = composed_token_vectors(teacher, pieces)
-    encoder = teacher_encoder(teacher)
-    if encoder is not None and can_transfer(encoder.shape, shape):
-        fill_tensors(tensors, transferred_tensors(encoder, vectors, shape, texts, rows))
+    vectors = composed_token_vectors(teacher, tokens)
+    transfer_weights(student, teacher_encoder(teacher), vectors, seed=seed, texts=texts, rows=rows)
+
+
+def transfer_weights(
+    student: Student,
+    encoder: TrainedEncoder | None,
+    vectors: np.ndarray,
+    *,
+    seed: int,
+    texts: TokenizedTexts,
+    rows: np.ndarray,
+) -> None:
+    """Fill all of a student but the projection from a trained encoder and `vectors` [tokens, encoder hidden].
+
+    It takes over token vectors, positions and layers (`layer_transfer.py`), fitted on some of the training texts `rows`
+    when it is narrower. Layers beyond those of the encoder start at random above them. A student that is wider in any
+    way, or that has no encoder of its kind to start from, takes the token vectors alone, reduced.
+    """
+    random_weights(student.tensors, seed)
+    if encoder is not None and can_transfer(encoder.shape, student.shape):
+        fill_tensors(student.tensors, transferred_tensors(encoder, vectors, student.shape, texts, rows))
     else:
-        fill_tensors(tensors, {TABLE: project_embeddings(vectors, shape.hidden)})
+        fill_tensors(student.tensors, {TABLE: project_embeddings(vectors, student.shape.hidden)})
 
 
 def teacher_encoder(teacher: "LoadedTeacher") -> TrainedEncoder | None:
@@ -135,7 +146,7 @@ def fill_tensors(tensors: "dict[str, torch.Tensor]", values: "Mapping[str, torch
 
 
 def fill_table(tensors: "dict[str, torch.Tensor]", vectors: np.ndarray) -> None:
-    """Set the token table to `vectors` [pieces, hidden], the row of [PAD] to zero.
+    """Set the token table to `vectors` [tokens, hidden], the row of [PAD] to zero.
 
     A table of low rank gets the nearest product of two factors (singular value decomposition, Eckart and Young 1936);
     the second factor's columns have length one.
@@ -155,19 +166,13 @@ def fit_projection(student: Student, texts: TokenizedTexts, targets: np.ndarray,
     """Set the projection to the ridge regression from pooled outputs to the teacher's vectors of `rows`."""
     import torch
 
-    chosen = rows[np.linspace(0, len(rows) - 1, min(_FIT_TEXTS, len(rows))).astype(np.int64)]
+    chosen = spread(rows, _FIT_TEXTS)
     chosen = chosen[np.argsort(texts.lengths[chosen], kind="stable")]
     pooled = []
     with torch.no_grad():
         for first in range(0, len(chosen), 64):
             ids, lengths = texts.padded(chosen[first : first + 64])
-            pooled.append(student.pooled(torch.from_numpy(ids), torch.from_numpy(lengths)).double())
-        features = torch.cat(pooled)
-        wanted = torch.from_numpy(targets[chosen]).double()
-        centre, offset = features.mean(0), wanted.mean(0)
-        features, wanted = features - centre, wanted - offset
-        moment = features.T @ features
-        moment += torch.eye(len(moment), dtype=torch.float64) * (_RIDGE * moment.diagonal().mean())
-        solution = torch.linalg.solve(moment, features.T @ wanted).T
-        student.tensors["projection.weight"].copy_(solution)
-        student.tensors["projection.bias"].copy_(offset - solution @ centre)
+            pooled.append(student.pooled(torch.from_numpy(ids), torch.from_numpy(lengths)))
+        weight, bias = fit_linear(torch.cat(pooled), torch.from_numpy(targets[chosen]), _RIDGE)
+        student.tensors[PROJECTION].copy_(weight)
+        student.tensors[PROJECTION_BIAS].copy_(bias)

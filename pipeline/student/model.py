@@ -6,8 +6,8 @@ without dropout: the saved folder opens there, and `projection` is one more line
 rank (NanoBERT) has its second factor in `embeddings.word_factor.weight`.
 
 A static student is the weighted mean of one vector a token. `[CLS]` gets next to no weight and `[SEP]` none
-(`static_start.py`), and the weights of the first and last token of a text are not trained: so the vector is that of
-the words alone, and the empty text has one too.
+(`static_initialization.py`), and the weights of the first and last token of a text are not trained: so the vector is
+that of the words alone, and the empty text has one too.
 """
 
 import json
@@ -18,10 +18,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ...export.graph.weights import POSITIONS, PROJECTION, PROJECTION_BIAS, TABLE, TABLE_FACTOR, TOKEN_WEIGHTS
+from ...export.graph.weights import (
+    POSITIONS,
+    PROJECTION,
+    PROJECTION_BIAS,
+    TABLE,
+    TABLE_FACTOR,
+    TOKEN_TYPES,
+    TOKEN_WEIGHTS,
+)
 from ...runtime.errors import InputError
 from ...runtime.files import write_bytes, write_json
 from ..settings import StudentSettings
+from .bert import EMBEDDING_NORM, LAYER_NORM_EPSILON, embed, layer, layer_norm
 
 if TYPE_CHECKING:
     import torch
@@ -75,18 +84,18 @@ class StudentShape:
             return matrices | {TOKEN_WEIGHTS: (self.vocabulary,)}
         if self.rank:
             matrices[TABLE_FACTOR] = (h, self.rank)
-        matrices["embeddings.position_embeddings.weight"] = (self.positions, h)
-        matrices["embeddings.token_type_embeddings.weight"] = (1, h)
-        norms = ["embeddings.LayerNorm"]
+        matrices[POSITIONS] = (self.positions, h)
+        matrices[TOKEN_TYPES] = (1, h)
+        norms = [EMBEDDING_NORM]
         linears: dict[str, tuple[int, int]] = {}
-        for layer in range(self.layers):
-            place = f"encoder.layer.{layer}"
+        for number in range(self.layers):
+            prefix = f"encoder.layer.{number}"
             for name in ("query", "key", "value"):
-                linears[f"{place}.attention.self.{name}"] = (h, h)
-            linears[f"{place}.attention.output.dense"] = (h, h)
-            linears[f"{place}.intermediate.dense"] = (f, h)
-            linears[f"{place}.output.dense"] = (h, f)
-            norms += [f"{place}.attention.output.LayerNorm", f"{place}.output.LayerNorm"]
+                linears[f"{prefix}.attention.self.{name}"] = (h, h)
+            linears[f"{prefix}.attention.output.dense"] = (h, h)
+            linears[f"{prefix}.intermediate.dense"] = (f, h)
+            linears[f"{prefix}.output.dense"] = (h, f)
+            norms += [f"{prefix}.attention.output.LayerNorm", f"{prefix}.output.LayerNorm"]
         linears["projection"] = (self.dimension, h)
         for name, size in linears.items():
             matrices[f"{name}.weight"] = size
@@ -95,9 +104,6 @@ class StudentShape:
             vectors[f"{name}.weight"] = (h,)
             vectors[f"{name}.bias"] = (h,)
         return matrices | vectors
-
-
-LAYER_NORM_EPSILON = 1e-12
 
 
 def shape_of(settings: StudentSettings, vocabulary: int, dimension: int) -> StudentShape:
@@ -135,23 +141,31 @@ def shape_of(settings: StudentSettings, vocabulary: int, dimension: int) -> Stud
     )
 
 
+@dataclass(frozen=True)
+class TrainedEncoder:
+    """A BERT encoder by the names of `BertModel`, with a full table and without projection."""
+
+    shape: StudentShape  # its dimension does not count
+    tensors: "dict[str, torch.Tensor]"
+
+
 class FlatParameters:
     """Named float32 views into one flat vector."""
 
     def __init__(self, shape: StudentShape) -> None:
         self.shape = shape
-        self.places: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self.offsets: dict[str, tuple[int, tuple[int, ...]]] = {}
         end = 0
         for name, size in shape.sizes().items():
             if len(size) == 1 and not hasattr(self, "decayed"):
                 self.decayed = end  # floats before this are matrices
-            self.places[name] = (end, size)
+            self.offsets[name] = (end, size)
             end += math.ceil(math.prod(size) / _ALIGN) * _ALIGN
         self.length = end
 
     def views(self, flat: "torch.Tensor") -> "dict[str, torch.Tensor]":
         """Return the named tensors inside `flat` [length]."""
-        return {name: flat[start : start + math.prod(size)].view(size) for name, (start, size) in self.places.items()}
+        return {name: flat[start : start + math.prod(size)].view(size) for name, (start, size) in self.offsets.items()}
 
 
 class Student:
@@ -208,13 +222,10 @@ class Student:
             return torch.bmm(self._token_weights(ids, lengths)[:, None, :], rows.view(texts, longest, -1))[:, 0]
         if shape.rank:
             rows = functional.linear(rows, tensors[TABLE_FACTOR])
-        hidden = rows.view(texts, longest, shape.hidden)
-        hidden = hidden + tensors["embeddings.position_embeddings.weight"][:longest]
-        hidden = hidden + tensors["embeddings.token_type_embeddings.weight"][0]
-        hidden = self._norm(hidden, "embeddings.LayerNorm")
-        attended = None if bool(mask.all()) else mask[:, None, None, :]
-        for layer in range(shape.layers):
-            hidden = self._layer(hidden, f"encoder.layer.{layer}", attended)
+        hidden = layer_norm(tensors, EMBEDDING_NORM, embed(tensors, rows.view(texts, longest, shape.hidden)))
+        visible = None if bool(mask.all()) else mask[:, None, None, :]
+        for number in range(shape.layers):
+            hidden = layer(tensors, f"encoder.layer.{number}", hidden, shape.heads, visible, half=self._half).output
         weights = mask.to(hidden.dtype) / lengths[:, None]
         return torch.bmm(weights[:, None, :], hidden)[:, 0]
 
@@ -222,11 +233,11 @@ class Student:
         """Return each token's share in the mean, [texts, longest]; first and last tokens carry no gradient."""
         import torch
 
-        places = torch.arange(ids.shape[1])[None, :]
+        positions = torch.arange(ids.shape[1])[None, :]
         weights = self.tensors[TOKEN_WEIGHTS][ids]
-        words = (places > 0) & (places < lengths[:, None] - 1)
+        words = (positions > 0) & (positions < lengths[:, None] - 1)
         weights = torch.where(words, weights, weights.detach())
-        return weights * (places < lengths[:, None]) / lengths[:, None]
+        return weights * (positions < lengths[:, None]) / lengths[:, None]
 
     def add_table_gradient(self) -> None:
         """After a backward pass, add the gradients of the token vectors that the batch used to the flat gradient."""
@@ -234,36 +245,6 @@ class Student:
             if self._table_gradient is not None and rows.grad is not None:
                 self._table_gradient.index_add_(0, ids, rows.grad)
         self._rows.clear()
-
-    def _norm(self, hidden: "torch.Tensor", name: str) -> "torch.Tensor":
-        from torch.nn import functional
-
-        weight, bias = self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
-        return functional.layer_norm(hidden, (self.shape.hidden,), weight, bias, LAYER_NORM_EPSILON)
-
-    def _linear(self, hidden: "torch.Tensor", name: str) -> "torch.Tensor":
-        from torch.nn import functional
-
-        weight, bias = self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
-        return functional.linear(hidden, weight.to(hidden.dtype), bias.to(hidden.dtype))
-
-    def _layer(self, hidden: "torch.Tensor", name: str, attended: "torch.Tensor | None") -> "torch.Tensor":
-        import torch
-        from torch.nn import functional
-
-        # Attention and norms stay in float32: there bfloat16 is slower on processors, and sums lose more.
-        read = hidden.to(torch.bfloat16) if self._half else hidden
-
-        def heads(part: str) -> "torch.Tensor":
-            split = self._linear(read, f"{name}.attention.self.{part}").float()
-            return split.view(*hidden.shape[:2], self.shape.heads, -1).transpose(1, 2)
-
-        mixed = functional.scaled_dot_product_attention(heads("query"), heads("key"), heads("value"), attended)
-        mixed = mixed.transpose(1, 2).reshape(hidden.shape).to(read.dtype)
-        mixed = self._linear(mixed, f"{name}.attention.output.dense")
-        hidden = self._norm(hidden + mixed, f"{name}.attention.output.LayerNorm")
-        inner = functional.gelu(self._linear(hidden.to(read.dtype), f"{name}.intermediate.dense"))
-        return self._norm(hidden + self._linear(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm")
 
 
 def save_student(folder: Path, shape: StudentShape, tensors: "dict[str, torch.Tensor]") -> None:

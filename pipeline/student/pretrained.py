@@ -1,14 +1,14 @@
 """Start a student from the general one: pretrained once on plain English, specialised in minutes.
 
 A general student is a folder with `config.json`, `model.safetensors` (both as the folder `student` of a run has them)
-and the `tokenizer.json` that it reads with; one comes with the package. `carry.py` says how its token vectors and its
-layers get into another vocabulary and another shape.
+and the `tokenizer.json` that it reads with; one comes with the package. `layer_transfer.py` says how its token vectors
+and its layers get into another vocabulary and another shape.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,17 +21,15 @@ from ...export.graph.weights import (
     TOKEN_WEIGHTS,
     read_weights,
 )
+from ...runtime.encoder import open_tokenizer
 from ...runtime.errors import InputError
 from ...runtime.files import sha256_file
 from ...runtime.packaged import GENERAL, packaged_folder
 from ..queries.tokenized_texts import TokenizedTexts
 from ..settings import StudentSettings
-from .initialization import fill_tensors, project_embeddings, random_weights
-from .layer_transfer import TrainedEncoder, can_transfer, compose_embeddings, transferred_tensors
-from .model import StudentShape
-
-if TYPE_CHECKING:
-    import torch
+from .initialization import transfer_weights
+from .layer_transfer import compose_embeddings
+from .model import Student, StudentShape, TrainedEncoder
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
@@ -41,7 +39,7 @@ class GeneralStudent:
     """A general student in memory."""
 
     encoder: TrainedEncoder
-    table: np.ndarray  # float32 [pieces, hidden]
+    table: np.ndarray  # float32 [tokens, hidden]
     tokenizer: Any  # the `tokenizers` object, without padding and truncation
 
 
@@ -73,7 +71,6 @@ def general_fingerprint(settings: StudentSettings) -> dict[str, str]:
 def read_general(folder: Path) -> GeneralStudent:
     """Read a general student; raise `InputError` for a file that is broken or does not fit the others."""
     import torch
-    from tokenizers import Tokenizer
 
     weights = read_weights(folder)
     tensors = {name: value for name, value in weights.tensors.items() if name not in (PROJECTION, PROJECTION_BIAS)}
@@ -85,10 +82,7 @@ def read_general(folder: Path) -> GeneralStudent:
     if TABLE_FACTOR in tensors:
         table = table @ tensors.pop(TABLE_FACTOR).T
     path = folder / "tokenizer.json"
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises Exception itself
-        raise InputError(f"{path} is no tokenizer ({error}); copy the one that the student was trained with") from error
+    tokenizer = open_tokenizer(path, "copy the one that the student was trained with", InputError)
     tokenizer.no_padding()
     tokenizer.no_truncation()
     highest = max(tokenizer.get_vocab().values(), default=-1)
@@ -111,22 +105,14 @@ def read_general(folder: Path) -> GeneralStudent:
 
 
 def general_weights(
-    tensors: "dict[str, torch.Tensor]",
-    shape: StudentShape,
+    student: Student,
     general: GeneralStudent,
-    pieces: Sequence[str],
+    *,
+    tokens: Sequence[str],
     seed: int,
     texts: TokenizedTexts,
     rows: np.ndarray,
 ) -> None:
-    """Fill the tensors of a student from the general one, all but the projection.
-
-    Layers beyond those of the general student start at random above them; a student that is wider in any way takes
-    the token vectors alone. `rows` are the training texts that may be looked at.
-    """
-    random_weights(tensors, seed)
-    vectors = compose_embeddings(general.table, general.tokenizer, pieces)
-    if can_transfer(general.encoder.shape, shape):
-        fill_tensors(tensors, transferred_tensors(general.encoder, vectors, shape, texts, rows))
-    else:
-        fill_tensors(tensors, {TABLE: project_embeddings(vectors, shape.hidden)})
+    """Fill all of a student but the projection from the general one; see `transfer_weights`."""
+    vectors = compose_embeddings(general.table, general.tokenizer, tokens)
+    transfer_weights(student, general.encoder, vectors, seed=seed, texts=texts, rows=rows)

@@ -1,7 +1,7 @@
 """The first weights of a static student.
 
-Every piece is put through the teacher as a text of its own, as model2vec does (https://github.com/MinishLab/model2vec),
-and its vector enters the student's space through the teacher's reduction. Frequent pieces get small weights, a / (a +
+The teacher encodes every token as a text of its own, as model2vec does (https://github.com/MinishLab/model2vec),
+and its vector enters the student's space through the teacher's reduction. Frequent tokens get small weights, a / (a +
 share) of the training tokens (smooth inverse frequency, Arora et al., ICLR 2017). The vectors are then mapped by the
 linear map that brings the weighted means of some training texts nearest to the teacher's vectors. A table narrower
 than the space takes its main axes, and the projection leads back.
@@ -20,7 +20,8 @@ from ..teacher.load import load_teacher
 from ..teacher.output import TeacherOutput
 from ..teacher.pca import Reduction, fit_reduction
 from ..teacher.selection import selected_teacher
-from ..vocabulary.token_mapping import piece_texts
+from ..vocabulary.token_mapping import token_texts
+from .ridge import ridge_map, spread
 
 if TYPE_CHECKING:
     import torch
@@ -34,18 +35,18 @@ _FIT_TEXTS = 20_000
 def start_static(
     context: StageContext,
     tensors: "dict[str, torch.Tensor]",
-    pieces: Sequence[str],
+    tokens: Sequence[str],
     texts: TokenizedTexts,
     targets: np.ndarray,
     rows: np.ndarray,
 ) -> None:
     """Fill the tensors as `student.initialise` says: from the teacher, or from vectors without any meaning."""
     if context.recipe.student.initialise == "random":
-        vectors = random_piece_vectors(len(pieces), targets.shape[1], context.recipe.seed)
+        vectors = random_token_vectors(len(tokens), targets.shape[1], context.recipe.seed)
     else:
-        context.progress.note("  putting every piece through the teacher")
+        context.progress.note("  encoding every token with the teacher")
         reduction = TeacherOutput.of(context).reduction()
-        vectors = lone_piece_vectors(load_teacher(selected_teacher(context)), pieces, reduction)
+        vectors = single_token_vectors(load_teacher(selected_teacher(context)), tokens, reduction)
     static_weights(tensors, vectors, texts, targets, rows)
 
 
@@ -58,19 +59,17 @@ def static_weights(
 ) -> None:
     """Fill the tensors of a static student.
 
-    `vectors` [pieces, any width] are what each piece means by itself, `targets` [texts, dimension] the teacher's
+    `vectors` [tokens, any width] are what each token means by itself, `targets` [texts, dimension] the teacher's
     vectors, `rows` the training texts that may be looked at.
     """
     import torch
 
     weights = frequency_weights(texts, rows, len(vectors))
-    chosen = rows[np.linspace(0, len(rows) - 1, min(_FIT_TEXTS, len(rows))).astype(np.int64)]
+    chosen = spread(rows, _FIT_TEXTS)
     pooled = weighted_means(vectors * weights[:, None], texts, chosen)
     pooled /= np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
     features, wanted = torch.from_numpy(pooled).double(), torch.from_numpy(targets[chosen]).double()
-    moment = features.T @ features
-    moment += torch.eye(len(moment), dtype=torch.float64) * (_RIDGE * moment.diagonal().mean())
-    table = vectors @ torch.linalg.solve(moment, features.T @ wanted).numpy().astype(np.float32)
+    table = vectors @ ridge_map(features, wanted, _RIDGE).numpy().astype(np.float32)
     table /= max(float(np.sqrt(np.mean(table**2))) * np.sqrt(table.shape[1]), 1e-12)  # rows of length about one
     first, last = texts.ids[texts.starts[0]], texts.ids[texts.starts[1] - 1]
     weights[[0, last]], weights[first] = 0.0, OPENING_WEIGHT
@@ -84,30 +83,30 @@ def static_weights(
         tensors[TOKEN_WEIGHTS].copy_(torch.from_numpy(weights))
 
 
-def lone_piece_vectors(teacher: LoadedTeacher, pieces: Sequence[str], reduction: Reduction) -> np.ndarray:
-    """Return the teacher's reduced vector of each piece as a text of its own, float32 [pieces, dimension]."""
-    return reduction.apply(teacher.encode(piece_texts(pieces), "document")).astype(np.float32)
+def single_token_vectors(teacher: LoadedTeacher, tokens: Sequence[str], reduction: Reduction) -> np.ndarray:
+    """Return the teacher's reduced vector of each token as a text of its own, float32 [tokens, dimension]."""
+    return reduction.apply(teacher.encode(token_texts(tokens), "document")).astype(np.float32)
 
 
-def random_piece_vectors(pieces: int, dimension: int, seed: int) -> np.ndarray:
-    """Return vectors without any meaning, float32 [pieces, dimension]."""
-    return np.random.default_rng([seed, 11]).standard_normal((pieces, dimension)).astype(np.float32)
+def random_token_vectors(count: int, dimension: int, seed: int) -> np.ndarray:
+    """Return vectors without any meaning, float32 [count, dimension]."""
+    return np.random.default_rng([seed, 11]).standard_normal((count, dimension)).astype(np.float32)
 
 
-def frequency_weights(texts: TokenizedTexts, rows: np.ndarray, pieces: int) -> np.ndarray:
-    """Return a / (a + share of the tokens of `rows`) of every piece, float32 [pieces]."""
+def frequency_weights(texts: TokenizedTexts, rows: np.ndarray, vocabulary: int) -> np.ndarray:
+    """Return a / (a + share of the tokens of `rows`) of every token, float32 [vocabulary]."""
     inside = np.zeros(len(texts) + 1, np.int64)
     inside[rows] = 1
     chosen = np.repeat(inside[:-1], texts.lengths).astype(bool)
-    counts = np.bincount(texts.ids[chosen], minlength=pieces)
+    counts = np.bincount(texts.ids[chosen], minlength=vocabulary)
     return (SMOOTHING / (SMOOTHING + counts / max(counts.sum(), 1))).astype(np.float32)
 
 
 def weighted_means(table: np.ndarray, texts: TokenizedTexts, rows: np.ndarray) -> np.ndarray:
     """Return the mean row of each text's tokens without the first and the last, float32 [rows, width]."""
     means = np.zeros((len(rows), table.shape[1]), np.float32)
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         ids = texts.ids[texts.starts[row] + 1 : texts.starts[row + 1] - 1]
         if len(ids):
-            means[place] = table[ids].mean(0)
+            means[position] = table[ids].mean(0)
     return means

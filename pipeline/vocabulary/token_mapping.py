@@ -1,6 +1,6 @@
-"""How the pieces of one vocabulary are spelled in the pieces of another.
+"""How the tokens of one vocabulary are spelled in the tokens of another.
 
-Vocabularies mark where a word begins in three ways: WordPiece marks the pieces that do not begin one (`##ing`),
+Vocabularies mark where a word begins in three ways: WordPiece marks the tokens that do not begin one (`##ing`),
 Unigram and BPE of the SentencePiece family put `▁` before those that do, byte-level BPE (RoBERTa, GPT-2) puts `Ġ`.
 """
 
@@ -11,12 +11,12 @@ _SPECIAL = {"[PAD]": "<pad>", "[UNK]": "<unk>", "[CLS]": "<s>", "[SEP]": "</s>",
 
 
 class Speller:
-    """Spells pieces with the ids of a fast tokenizer (the `tokenizers` object, without padding and truncation)."""
+    """Spells tokens with the ids of a fast tokenizer (the `tokenizers` object, without padding and truncation)."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
         self._known: dict[str, int] = backend.get_vocab()
-        marks = [mark for mark in ("▁", "Ġ", "##") if any(piece.startswith(mark) for piece in self._known)]
+        marks = [mark for mark in ("▁", "Ġ", "##") if any(token.startswith(mark) for token in self._known)]
         self._mark = marks[0] if marks else ""
 
     def spell(self, text: str, begins_word: bool) -> list[int]:
@@ -39,11 +39,11 @@ class Speller:
             return [self._known.get(rest, ids[0]), *ids[1:]] if rest else ids[1:] or ids
         return ids
 
-    def special(self, piece: str) -> list[int] | None:
-        """Return the ids of a special token of ours, `None` for any other piece."""
-        if piece not in _SPECIAL:
+    def special(self, token: str) -> list[int] | None:
+        """Return the ids of a special token of ours, `None` for any other token."""
+        if token not in _SPECIAL:
             return None
-        name = piece if piece in self._known else _SPECIAL[piece]
+        name = token if token in self._known else _SPECIAL[token]
         return [self._known[name]] if name in self._known else []
 
     def _marked(self, text: str, begins_word: bool) -> str:
@@ -54,34 +54,36 @@ class Speller:
         return f"{self._mark}{text}" if begins_word else text
 
 
-def read_piece(piece: str, continues: bool) -> tuple[str, bool]:
-    """Return a piece's text and whether it begins a word; `continues`: its vocabulary marks what does not (`##`)."""
-    if piece.startswith("##") and len(piece) > 2:
-        return piece[2:], False
-    if piece.startswith("▁"):
-        return piece.replace("▁", " ").strip(), True
-    return piece, continues
+def read_token(token: str, continues: bool) -> tuple[str, bool]:
+    """Return a token's text and whether it begins a word; `continues`: its vocabulary marks what does not (`##`)."""
+    if token.startswith("##") and len(token) > 2:
+        return token[2:], False
+    if token.startswith("▁"):
+        return token.replace("▁", " ").strip(), True
+    return token, continues
 
 
-def spell_all(backend: Any, pieces: Sequence[str]) -> list[list[int]]:
-    """Return the ids that spell every piece, in order."""
+def spell_all(backend: Any, tokens: Sequence[str]) -> list[list[int]]:
+    """Return the ids that spell every token, in order."""
     speller = Speller(backend)
-    continues = any(piece.startswith("##") for piece in pieces) or not any(piece.startswith("▁") for piece in pieces)
+    continues = any(token.startswith("##") for token in tokens) or not any(token.startswith("▁") for token in tokens)
     spelled = []
-    for piece in pieces:
-        special = speller.special(piece)
-        spelled.append(speller.spell(*read_piece(piece, continues)) if special is None else special)
+    for token in tokens:
+        special = speller.special(token)
+        spelled.append(speller.spell(*read_token(token, continues)) if special is None else special)
     return spelled
 
 
-def piece_texts(pieces: Sequence[str]) -> list[str]:
-    """Return every piece as a text without the marks of its vocabulary; special tokens are empty."""
-    return ["" if piece in _SPECIAL else read_piece(piece, True)[0] for piece in pieces]
+def token_texts(tokens: Sequence[str]) -> list[str]:
+    """Return every token as a text without the marks of its vocabulary; special tokens are empty."""
+    return ["" if token in _SPECIAL else read_token(token, True)[0] for token in tokens]
 
 
 def byte_level(text: str) -> str:
     """Return `text` in the alphabet of byte-level BPE, where every byte is one printable character."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]
-    letters = {byte: chr(byte) for byte in printable} | {byte: chr(256 + place) for place, byte in enumerate(others)}
+    letters = {byte: chr(byte) for byte in printable} | {
+        byte: chr(256 + position) for position, byte in enumerate(others)
+    }
     return "".join(letters[byte] for byte in text.encode("utf-8", "replace"))

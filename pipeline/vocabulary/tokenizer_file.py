@@ -80,8 +80,8 @@ def _tokenizer_bytes(model: Any, counter: WordCounter, further: list[Any]) -> by
     return (tokenizer.to_str(pretty=False) + "\n").encode("utf-8")
 
 
-def read_vocabulary(path: Path) -> list[str]:
-    """Return the pieces of a `tokenizer.json` in the order of their ids."""
+def read_tokens(path: Path) -> list[str]:
+    """Return the tokens of a `tokenizer.json` in the order of their ids."""
     from tokenizers import Tokenizer
 
     vocabulary = Tokenizer.from_file(str(path)).get_vocab()

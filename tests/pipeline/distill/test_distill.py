@@ -14,8 +14,8 @@ import pytest
 import torch
 from builders import small_models
 from pocketrank.pipeline.distill.batches import BatchPlan, balanced_cuts
+from pocketrank.pipeline.distill.optimizer import learning_rate
 from pocketrank.pipeline.distill.stage import run_distill
-from pocketrank.pipeline.distill.trainer import learning_rate
 from pocketrank.pipeline.distill.validation import held_back
 from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts, tokenize
 from pocketrank.pipeline.settings import DistillSettings, Recipe, StudentSettings
@@ -294,11 +294,12 @@ def test_batches_follow_from_seed_and_step_alone() -> None:
     texts = texts_of(list(np.random.default_rng(0).integers(3, 40, 500)), 100)
     excluded, none = held_back(500, np.empty(0, np.int64), 1, DistillSettings(validation_texts=30))
     assert len(excluded) == 30 and not len(none)
-    plan = BatchPlan(texts, excluded, 16, 0.25, seed=1)
+    settings = DistillSettings(batch_texts=16, document_share=0.25)
+    plan = BatchPlan(texts, excluded, settings, 1)
     forwards = [plan.rows(step).tolist() for step in range(120)]
-    again = BatchPlan(texts, excluded, 16, 0.25, seed=1)
+    again = BatchPlan(texts, excluded, settings, 1)
     assert [again.rows(step).tolist() for step in reversed(range(120))] == forwards[::-1]
-    assert BatchPlan(texts, excluded, 16, 0.25, seed=2).rows(0).tolist() != forwards[0]
+    assert BatchPlan(texts, excluded, settings, 2).rows(0).tolist() != forwards[0]
     for rows in forwards:
         assert len(rows) == 16 and texts.is_document[rows].sum() == 4
         assert not set(rows) & set(excluded.tolist())
@@ -310,18 +311,19 @@ def test_batches_follow_from_seed_and_step_alone() -> None:
 def test_judged_queries_have_their_share_of_a_batch() -> None:
     texts = texts_of([5] * 200, 100)
     judged = np.arange(150, 170)
-    rows, asked = held_back(200, judged, 1, DistillSettings(validation_texts=10))
-    assert len(rows) == 10 and len(asked) == 2 and set(asked.tolist()) <= set(judged.tolist())
-    plan = BatchPlan(texts, asked, 16, 0.25, 1, judged=judged, judged_share=0.5)
+    rows, query_rows = held_back(200, judged, 1, DistillSettings(validation_texts=10))
+    assert len(rows) == 10 and len(query_rows) == 2 and set(query_rows.tolist()) <= set(judged.tolist())
+    settings = DistillSettings(batch_texts=16, document_share=0.25, judged_share=0.5)
+    plan = BatchPlan(texts, query_rows, settings, 1, judged=judged)
     for step in range(40):
-        drawn = plan.rows(step)
-        assert np.isin(drawn, judged).sum() == 8 and texts.is_document[drawn].sum() == 4
-        assert not np.isin(drawn, asked).any()
+        batch = plan.rows(step)
+        assert np.isin(batch, judged).sum() == 8 and texts.is_document[batch].sum() == 4
+        assert not np.isin(batch, query_rows).any()
 
 
 def test_each_text_comes_once_an_epoch() -> None:
     texts = texts_of([5] * 64, 0)
-    plan = BatchPlan(texts, np.empty(0, np.int64), 16, 0.5, seed=3)
+    plan = BatchPlan(texts, np.empty(0, np.int64), DistillSettings(batch_texts=16), 3)
     for epoch in range(3):
         rows = np.concatenate([plan.rows(4 * epoch + step) for step in range(4)])
         assert sorted(rows.tolist()) == list(range(64))

@@ -12,8 +12,8 @@ from pocketrank.export.graph.schemes import FP32, Plan, make_plan
 from pocketrank.export.graph.weights import read_weights
 from pocketrank.export.graph.writer import write_graph
 from pocketrank.export.quantization.rounding import as_stored, graph_names
+from pocketrank.pipeline.distill.optimizer import learning_rate
 from pocketrank.pipeline.distill.stage import run_distill
-from pocketrank.pipeline.distill.trainer import learning_rate
 from pocketrank.pipeline.fingerprint import distill_fingerprint
 from pocketrank.pipeline.settings import DistillSettings, QuantizeSettings, Recipe, StudentSettings
 from pocketrank.pipeline.stage import StageContext

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pocketrank.pipeline.distill import teacher_documents
-from pocketrank.pipeline.distill.relevance_pairs import known_pairs
+from pocketrank.pipeline.distill import training_data
+from pocketrank.pipeline.distill.relevance_pairs import KnownPairs, known_pairs
 from pocketrank.pipeline.losses.batch import PAIR_LOSSES, ListBatch
 from pocketrank.pipeline.losses.weighted import WeightedLosses
 from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts
@@ -19,10 +19,10 @@ def unit(*size: int, seed: int = 0) -> torch.Tensor:
     return torch.nn.functional.normalize(values, dim=-1)
 
 
-def pairs(queries: torch.Tensor, documents: torch.Tensor, inherited: torch.Tensor) -> ListBatch:
+def pairs(queries: torch.Tensor, documents: torch.Tensor, teacher: torch.Tensor) -> ListBatch:
     count = len(queries)
     return ListBatch(
-        queries, documents[:, None], inherited[:, None], torch.zeros(count, 1), torch.ones(count, 1, dtype=torch.bool)
+        queries, documents[:, None], teacher[:, None], torch.zeros(count, 1), torch.ones(count, 1, dtype=torch.bool)
     )
 
 
@@ -60,9 +60,9 @@ def test_contrast_is_small_where_each_query_is_at_its_own_document(name: str) ->
 
 @pytest.mark.parametrize("name", sorted(PAIR_LOSSES))
 def test_gradients_of_contrast_are_right(name: str) -> None:
-    documents, inherited = unit(5, 4, seed=1), unit(5, 4, seed=2)
+    documents, teacher = unit(5, 4, seed=1), unit(5, 4, seed=2)
     queries = unit(5, 4, seed=3).requires_grad_()
-    assert torch.autograd.gradcheck(lambda rows: PAIR_LOSSES[name](pairs(rows, documents, inherited)), queries)
+    assert torch.autograd.gradcheck(lambda rows: PAIR_LOSSES[name](pairs(rows, documents, teacher)), queries)
 
 
 def test_only_list_losses_need_a_cross_encoder() -> None:
@@ -75,9 +75,10 @@ def test_only_list_losses_need_a_cross_encoder() -> None:
 def test_documents_that_answer_are_kept_where_there_are_very_many(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = TokenizedTexts(np.arange(12, dtype=np.int32), np.arange(13, dtype=np.int64), np.arange(12) < 9)
     targets = np.eye(12, dtype=np.float32)
-    monkeypatch.setattr(teacher_documents, "_MOST_DOCUMENTS", 3)
-    found = teacher_documents.inherited_documents(texts, targets, np.array([[9, 4], [9, 0], [11, 8]], np.int32))
+    monkeypatch.setattr(training_data, "_MOST_DOCUMENTS", 3)
+    known = KnownPairs(np.array([[9, 4], [9, 0]], np.int32), np.array([[11, 8]], np.int32))
+    found = training_data.TrainingData(texts, targets, known).teacher_documents
     assert found.vectors.argmax(1).tolist() == [0, 3, 4, 6, 8]  # every third of nine, and those that answer
     assert found.answers[9].tolist() == [2, 0] and found.answers[11].tolist() == [4]
-    places, documents = found.of_rows(np.array([10, 11, 9]))
-    assert places.tolist() == [1, 2, 2] and documents.tolist() == [4, 2, 0]
+    positions, documents = found.pairs_of(np.array([10, 11, 9]))
+    assert positions.tolist() == [1, 2, 2] and documents.tolist() == [4, 2, 0]

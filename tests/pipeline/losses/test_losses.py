@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from pocketrank.pipeline.losses.batch import LOSSES, Batch, loss
+from pocketrank.pipeline.losses.batch import LOSSES, EmbeddingBatch, loss
 from pocketrank.pipeline.losses.weighted import WeightedLosses
 from pocketrank.runtime.errors import InputError
 
@@ -14,12 +14,12 @@ def unit(*size: int, seed: int = 0) -> torch.Tensor:
     return torch.nn.functional.normalize(values, dim=1)
 
 
-def batch(student: torch.Tensor, teacher: torch.Tensor, documents: int = 3) -> Batch:
+def batch(student: torch.Tensor, teacher: torch.Tensor, documents: int = 3) -> EmbeddingBatch:
     is_document = torch.arange(len(student)) >= len(student) - documents
-    asked, answers = torch.tensor([0, 2, 2]), torch.tensor([4, 7, 9])
-    there = asked < len(student) - documents  # documents are not asked for
-    asked, answers = asked[there], answers[there]
-    return Batch(student, teacher, is_document, unit(20, 5, seed=2), asked, answers)
+    query_rows, answers = torch.tensor([0, 2, 2]), torch.tensor([4, 7, 9])
+    there = query_rows < len(student) - documents  # documents are not answered
+    query_rows, answers = query_rows[there], answers[there]
+    return EmbeddingBatch(student, teacher, is_document, unit(20, 5, seed=2), query_rows, answers)
 
 
 @pytest.mark.parametrize("name", sorted(set(LOSSES) - {"corpus_cross_entropy"}))
@@ -70,23 +70,25 @@ def test_weights_and_roles() -> None:
     assert "margin" not in parts
 
 
-def test_answers_are_told_from_the_whole_corpus() -> None:
+def test_answers_are_distinguished_from_the_whole_corpus() -> None:
     corpus = torch.eye(6, dtype=torch.float64)
-    asked, answers = torch.tensor([0, 0, 2]), torch.tensor([1, 2, 5])
+    query_rows, answers = torch.tensor([0, 0, 2]), torch.tensor([1, 2, 5])
     first = (corpus[1] + corpus[2]) / 2**0.5
     right = torch.stack([first, corpus[0], corpus[5]])
-    given = Batch(right, unit(3, 6), torch.zeros(3, dtype=torch.bool), corpus, asked, answers)
+    given = EmbeddingBatch(right, unit(3, 6), torch.zeros(3, dtype=torch.bool), corpus, query_rows, answers)
     assert float(LOSSES["corpus_cross_entropy"](given)) == pytest.approx(math.log(2) / 2, abs=1e-4)  # two answers share
-    wrong = Batch(right.roll(1, 0), given.teacher, given.is_document, corpus, asked, answers)
+    wrong = EmbeddingBatch(right.roll(1, 0), given.teacher, given.is_document, corpus, query_rows, answers)
     assert float(LOSSES["corpus_cross_entropy"](wrong)) > 5
 
 
 def test_answers_keep_their_texts_when_a_role_is_taken() -> None:
     is_document = torch.tensor([True, False, True, False])
-    given = Batch(unit(4, 5), unit(4, 5), is_document, unit(9, 5), torch.tensor([1, 3, 3]), torch.tensor([8, 0, 2]))
+    given = EmbeddingBatch(
+        unit(4, 5), unit(4, 5), is_document, unit(9, 5), torch.tensor([1, 3, 3]), torch.tensor([8, 0, 2])
+    )
     queries = given.of_role(documents=False)
-    assert queries.asked.tolist() == [0, 1, 1] and queries.answers.tolist() == [8, 0, 2]
-    assert not len(given.of_role(documents=True).asked)
+    assert queries.query_rows.tolist() == [0, 1, 1] and queries.answers.tolist() == [8, 0, 2]
+    assert not len(given.of_role(documents=True).query_rows)
 
 
 def test_a_role_that_a_batch_lacks_counts_nothing() -> None:
@@ -98,6 +100,8 @@ def test_a_role_that_a_batch_lacks_counts_nothing() -> None:
     ("weights", "words"),
     [
         ({"cosin": 1.0}, "did you mean 'cosine'"),
+        ({"geometry": 1.0}, "geometry is now similarity_matrix; rename it"),
+        ({"geometry_queries": 1.0}, "geometry is now similarity_matrix; rename it"),
         ({"similarity_matrix_query": 1.0}, "did you mean 'similarity_matrix_queries'"),
         ({"corpus_kl_documents": 1.0}, "corpus_kl is about queries alone"),
         ({"cosine": -1.0}, "distill.losses.cosine = -1.0"),
@@ -113,7 +117,7 @@ def test_bad_weights_are_refused(weights: dict[str, float], words: str) -> None:
 
 def test_a_new_loss_is_one_decorated_function() -> None:
     @loss
-    def largest_error(data: Batch) -> torch.Tensor:
+    def largest_error(data: EmbeddingBatch) -> torch.Tensor:
         return (data.student - data.teacher).abs().max()
 
     try:

@@ -12,12 +12,12 @@ from pocketrank.pipeline.settings import StudentSettings, TeacherSettings
 from pocketrank.pipeline.student.initialization import (
     composed_token_vectors,
     fit_projection,
-    read_pieces,
     teacher_weights,
 )
 from pocketrank.pipeline.student.model import TABLE, FlatParameters, Student, shape_of
 from pocketrank.pipeline.teacher.bi_encoder import LoadedTeacher
 from pocketrank.pipeline.teacher.load import load_teacher
+from pocketrank.pipeline.vocabulary.tokenizer_file import read_tokens
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +26,9 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> LoadedTeacher:
     return load_teacher(TeacherSettings(model=str(folder)))
 
 
-def make_student(pieces: int, **changes: int) -> Student:
+def make_student(tokens: int, **changes: int) -> Student:
     values = {"layers": 2, "hidden": 32, "heads": 2, "intermediate": 64, "max_length": 24}
-    parameters = FlatParameters(shape_of(StudentSettings(**values | changes), pieces, 16))
+    parameters = FlatParameters(shape_of(StudentSettings(**values | changes), tokens, 16))
     return Student(parameters, torch.zeros(parameters.length))
 
 
@@ -39,21 +39,21 @@ def texts(teacher: LoadedTeacher) -> TokenizedTexts:
     return TokenizedTexts(np.concatenate(encoded).astype(np.int32), starts, np.zeros(len(encoded), bool))
 
 
-def start(student: Student, teacher: LoadedTeacher, pieces: list[str], texts: TokenizedTexts) -> None:
-    teacher_weights(student.tensors, student.shape, teacher, pieces, 1, texts, np.arange(len(texts)))
+def start(student: Student, teacher: LoadedTeacher, tokens: list[str], texts: TokenizedTexts) -> None:
+    teacher_weights(student, teacher, tokens=tokens, seed=1, texts=texts, rows=np.arange(len(texts)))
 
 
-def test_pieces_get_the_vectors_of_what_spells_them(teacher: LoadedTeacher) -> None:
+def test_tokens_get_the_vectors_of_what_spells_them(teacher: LoadedTeacher) -> None:
     table = teacher.token_table()
     known = teacher.model.tokenizer.get_vocab()
-    word = next(piece for piece in known if piece in small_models.WORDS)
-    continued = next(piece for piece in known if piece.startswith("##") and len(piece) == 3)
+    word = next(token for token in known if token in small_models.WORDS)
+    continued = next(token for token in known if token.startswith("##") and len(token) == 3)
     new = f"{word}{continued[2:]}x"
     vectors = composed_token_vectors(teacher, ["[PAD]", word, continued, new, f"##{new}", "\u2581" + word])
     assert np.array_equal(vectors[1], table[known[word]])
     assert np.array_equal(vectors[2], table[known[continued]])
     spelled = teacher.model.tokenizer.convert_tokens_to_ids(teacher.model.tokenizer.tokenize(new))
-    characters = np.array([len(piece.removeprefix("##")) for piece in teacher.model.tokenizer.tokenize(new)])
+    characters = np.array([len(token.removeprefix("##")) for token in teacher.model.tokenizer.tokenize(new)])
     assert len(set(characters)) > 1  # or the weights would not show
     expected = (table[spelled] * characters[:, None] ** 2).sum(0) / (characters**2).sum()
     assert new not in known and np.allclose(vectors[3], expected, atol=1e-6)
@@ -62,9 +62,9 @@ def test_pieces_get_the_vectors_of_what_spells_them(teacher: LoadedTeacher) -> N
 
 
 def test_a_narrow_student_keeps_the_order_of_similarities(teacher: LoadedTeacher, texts: TokenizedTexts) -> None:
-    pieces = sorted(teacher.model.tokenizer.get_vocab(), key=teacher.model.tokenizer.get_vocab().__getitem__)
-    student = make_student(len(pieces), hidden=24, intermediate=80)  # more units than the teacher: no layers
-    start(student, teacher, pieces, texts)
+    tokens = sorted(teacher.model.tokenizer.get_vocab(), key=teacher.model.tokenizer.get_vocab().__getitem__)
+    student = make_student(len(tokens), hidden=24, intermediate=80)  # more units than the teacher: no layers
+    start(student, teacher, tokens, texts)
     table = student.tensors[TABLE][5:].numpy()
     original = teacher.token_table()[5:]
     original = original - teacher.token_table().mean(0)
@@ -75,9 +75,9 @@ def test_a_narrow_student_keeps_the_order_of_similarities(teacher: LoadedTeacher
 
 def test_a_student_of_the_teachers_shape_is_the_teacher(teacher: LoadedTeacher, texts: TokenizedTexts) -> None:
     vocabulary = teacher.model.tokenizer.get_vocab()
-    pieces = sorted(vocabulary, key=vocabulary.__getitem__)
-    student = make_student(len(pieces))
-    start(student, teacher, pieces, texts)
+    tokens = sorted(vocabulary, key=vocabulary.__getitem__)
+    student = make_student(len(tokens))
+    start(student, teacher, tokens, texts)
     sentences = small_models.sentences(5)
     expected = teacher.encode(sentences)
     for text, vector in zip(sentences, expected, strict=True):
@@ -90,15 +90,15 @@ def test_a_narrower_student_of_the_teacher_is_near_it_without_training(
     teacher: LoadedTeacher, texts: TokenizedTexts
 ) -> None:
     vocabulary = teacher.model.tokenizer.get_vocab()
-    pieces = sorted(vocabulary, key=vocabulary.__getitem__)
+    tokens = sorted(vocabulary, key=vocabulary.__getitem__)
     targets = teacher.encode(small_models.sentences(60))
     rows, found = np.arange(len(texts)), {}
     for intermediate in (48, 80):  # with layers, without
         narrow = FlatParameters(
-            shape_of(StudentSettings("transformer", 2, 24, 2, intermediate, 0, 24), len(pieces), 32)
+            shape_of(StudentSettings("transformer", 2, 24, 2, intermediate, 0, 24), len(tokens), 32)
         )
         student = Student(narrow, torch.zeros(narrow.length))
-        start(student, teacher, pieces, texts)
+        start(student, teacher, tokens, texts)
         fit_projection(student, texts, targets, rows[:40])
         found[intermediate] = float((encode_rows(student, texts, rows[40:]) * targets[40:]).sum(1).mean())
     assert found[48] > found[80]
@@ -116,11 +116,11 @@ def test_fewer_layers_come_from_bottom_and_top(teacher: LoadedTeacher, texts: To
 def test_the_projection_starts_as_the_best_linear_map(tmp_path: Path) -> None:
     small_models.make_texts(tmp_path, training=400)
     small_models.make_vectors(tmp_path)
-    pieces = read_pieces(tmp_path / "vocabulary" / "tokenizer.json")
-    assert pieces[:4] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    tokens = read_tokens(tmp_path / "vocabulary" / "tokenizer.json")
+    assert tokens[:4] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     texts = tokenize(tmp_path / "queries" / "training.jsonl", tmp_path / "vocabulary" / "tokenizer.json", 24)
     targets = np.load(tmp_path / "teacher" / "training.npy")
-    student = make_student(len(pieces))
+    student = make_student(len(tokens))
     from pocketrank.pipeline.student.initialization import random_weights
 
     random_weights(student.tensors, 1)

@@ -13,9 +13,10 @@ from pocketrank.pipeline.fingerprint import distill_fingerprint
 from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts, tokenize
 from pocketrank.pipeline.settings import DistillSettings, Recipe, StudentSettings
 from pocketrank.pipeline.stage import StageContext
-from pocketrank.pipeline.student.initialization import random_weights, read_pieces
+from pocketrank.pipeline.student.initialization import random_weights
 from pocketrank.pipeline.student.model import TABLE, FlatParameters, Student, StudentShape, load_student, save_student
 from pocketrank.pipeline.student.pretrained import general_folder, general_weights, read_general
+from pocketrank.pipeline.vocabulary.tokenizer_file import read_tokens
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.progress import NoProgress
 
@@ -32,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A general student whose every tensor matters."""
     folder = tmp_path_factory.mktemp("general") / "student"
     small_models.make_tokenizer(folder / "tokenizer.json", size=150)
-    student = make_student(dataclasses.replace(SHAPE, vocabulary=len(read_pieces(folder / "tokenizer.json"))))
+    student = make_student(dataclasses.replace(SHAPE, vocabulary=len(read_tokens(folder / "tokenizer.json"))))
     random_weights(student.tensors, 3)
     generator = torch.Generator().manual_seed(4)
     for tensor in student.tensors.values():
@@ -57,9 +58,9 @@ def texts(inputs: Path) -> TokenizedTexts:
     return tokenize(inputs / "queries" / "training.jsonl", inputs / "vocabulary" / "tokenizer.json", 24)
 
 
-def started(folder: Path, pieces: list[str], texts: TokenizedTexts, **changes: int) -> Student:
-    student = make_student(dataclasses.replace(SHAPE, vocabulary=len(pieces), **changes))
-    general_weights(student.tensors, student.shape, read_general(folder), pieces, 1, texts, np.arange(len(texts)))
+def started(folder: Path, tokens: list[str], texts: TokenizedTexts, **changes: int) -> Student:
+    student = make_student(dataclasses.replace(SHAPE, vocabulary=len(tokens), **changes))
+    general_weights(student, read_general(folder), tokens=tokens, seed=1, texts=texts, rows=np.arange(len(texts)))
     return student
 
 
@@ -71,25 +72,25 @@ def batch(size: int, longest: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_the_same_vocabulary_and_shape_give_the_same_vectors(folder: Path, texts: TokenizedTexts) -> None:
-    pieces = read_pieces(folder / "tokenizer.json")
-    student, general = started(folder, pieces, texts), load_student(folder)
-    assert torch.equal(student.pooled(*batch(len(pieces))), general.pooled(*batch(len(pieces))))
+    tokens = read_tokens(folder / "tokenizer.json")
+    student, general = started(folder, tokens, texts), load_student(folder)
+    assert torch.equal(student.pooled(*batch(len(tokens))), general.pooled(*batch(len(tokens))))
 
 
-def test_shared_pieces_keep_their_rows_byte_for_byte(folder: Path, inputs: Path, texts: TokenizedTexts) -> None:
-    old, new = (read_pieces(place / "tokenizer.json") for place in (folder, inputs / "vocabulary"))
+def test_shared_tokens_keep_their_rows_byte_for_byte(folder: Path, inputs: Path, texts: TokenizedTexts) -> None:
+    old, new = (read_tokens(place / "tokenizer.json") for place in (folder, inputs / "vocabulary"))
     before, after = load_student(folder).tensors[TABLE], started(folder, new, texts).tensors[TABLE]
-    shared = [piece for piece in new if piece in old and piece != "[PAD]"]
+    shared = [token for token in new if token in old and token != "[PAD]"]
     assert 100 < len(shared) < len(new)
-    for piece in shared:
-        assert before[old.index(piece)].numpy().tobytes() == after[new.index(piece)].numpy().tobytes()
-    composed = [piece for piece in new if piece not in old]
-    assert all(after[new.index(piece)].abs().sum() > 0 for piece in composed)
+    for token in shared:
+        assert before[old.index(token)].numpy().tobytes() == after[new.index(token)].numpy().tobytes()
+    composed = [token for token in new if token not in old]
+    assert all(after[new.index(token)].abs().sum() > 0 for token in composed)
 
 
 def test_fewer_layers_come_from_bottom_and_top_and_positions_are_cut(folder: Path, texts: TokenizedTexts) -> None:
-    pieces, general = read_pieces(folder / "tokenizer.json"), load_student(folder).tensors
-    student = started(folder, pieces, texts, layers=2, positions=24).tensors
+    tokens, general = read_tokens(folder / "tokenizer.json"), load_student(folder).tensors
+    student = started(folder, tokens, texts, layers=2, positions=24).tensors
     name = "encoder.layer.{}.output.dense.weight"
     assert torch.equal(student[name.format(0)], general[name.format(0)])
     assert torch.equal(student[name.format(1)], general[name.format(2)])
@@ -98,8 +99,8 @@ def test_fewer_layers_come_from_bottom_and_top_and_positions_are_cut(folder: Pat
 
 
 def test_more_positions_and_layers_than_the_general_student_has(folder: Path, texts: TokenizedTexts) -> None:
-    pieces, general = read_pieces(folder / "tokenizer.json"), load_student(folder).tensors
-    student = started(folder, pieces, texts, layers=4, positions=50).tensors
+    tokens, general = read_tokens(folder / "tokenizer.json"), load_student(folder).tensors
+    student = started(folder, tokens, texts, layers=4, positions=50).tensors
     positions = "embeddings.position_embeddings.weight"
     assert torch.equal(student[positions][:40], general[positions])
     assert torch.equal(student[positions][49], general[positions][39])
@@ -129,10 +130,10 @@ def best_map_error(student: Student, wanted: torch.Tensor, texts: TokenizedTexts
 def test_a_narrower_student_keeps_most_of_the_function(
     folder: Path, inputs: Path, texts: TokenizedTexts, changes: dict[str, int]
 ) -> None:
-    pieces = read_pieces(inputs / "vocabulary" / "tokenizer.json")
+    tokens = read_tokens(inputs / "vocabulary" / "tokenizer.json")
     ids, lengths = map(torch.from_numpy, texts.padded(np.arange(len(texts))))
-    wanted = started(folder, pieces, texts).pooled(ids, lengths)
-    narrow = started(folder, pieces, texts, **changes)
+    wanted = started(folder, tokens, texts).pooled(ids, lengths)
+    narrow = started(folder, tokens, texts, **changes)
     without_layers = make_student(narrow.shape)
     random_weights(without_layers.tensors, 1)
     without_layers.tensors[TABLE].copy_(narrow.tensors[TABLE])
@@ -143,8 +144,8 @@ def test_a_narrower_student_keeps_most_of_the_function(
 
 
 def test_a_wider_student_takes_the_token_vectors_alone(folder: Path, texts: TokenizedTexts) -> None:
-    pieces, general = read_pieces(folder / "tokenizer.json"), load_student(folder).tensors
-    student = started(folder, pieces, texts, hidden=48).tensors
+    tokens, general = read_tokens(folder / "tokenizer.json"), load_student(folder).tensors
+    student = started(folder, tokens, texts, hidden=48).tensors
     ours, theirs = student[TABLE][5:], general[TABLE][5:] - general[TABLE].mean(0)
     agreement = np.corrcoef((ours @ ours.T).numpy().ravel(), (theirs @ theirs.T).numpy().ravel())[0, 1]
     assert agreement > 0.99
@@ -202,7 +203,7 @@ def test_broken_files_are_named(folder: Path, tmp_path: Path) -> None:
         read_general(copy)
     copy = Path(shutil.copytree(folder, tmp_path / "text"))
     (copy / "tokenizer.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(InputError, match=r"text/tokenizer\.json is no tokenizer.*copy the one"):
+    with pytest.raises(InputError, match=r"text/tokenizer\.json is no working tokenizer.*copy the one"):
         read_general(copy)
     copy = Path(shutil.copytree(folder, tmp_path / "other"))
     small_models.make_tokenizer(copy / "tokenizer.json", size=200)

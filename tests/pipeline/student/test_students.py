@@ -32,7 +32,8 @@ from pocketrank.pipeline.settings import DistillSettings, QuantizeSettings, Reci
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.student.initialization import fill_table, random_weights
 from pocketrank.pipeline.student.model import FlatParameters, Student, load_student, save_student, shape_of
-from pocketrank.pipeline.student.static_initialization import OPENING_WEIGHT, piece_texts, static_weights
+from pocketrank.pipeline.student.static_initialization import OPENING_WEIGHT, static_weights
+from pocketrank.pipeline.vocabulary.token_mapping import token_texts
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.progress import NoProgress
@@ -231,8 +232,8 @@ def test_rounded_training_of_a_static_table_writes_the_codes_that_it_saw(inputs:
 def test_the_first_static_weights_follow_frequency_and_the_teacher(inputs: Path) -> None:
     texts = tokenize(inputs / "queries" / "training.jsonl", inputs / "vocabulary" / "tokenizer.json", 24)
     targets = np.load(inputs / "teacher" / "training.npy")
-    pieces = json.loads((inputs / "vocabulary" / "tokenizer.json").read_text())["model"]["vocab"]
-    shape = shape_of(StudentSettings(kind="static", hidden=16, max_length=24), len(pieces), 16)
+    tokens = json.loads((inputs / "vocabulary" / "tokenizer.json").read_text())["model"]["vocab"]
+    shape = shape_of(StudentSettings(kind="static", hidden=16, max_length=24), len(tokens), 16)
     parameters = FlatParameters(shape)
     student = Student(parameters, torch.zeros(parameters.length))
     rows = np.arange(len(texts))
@@ -240,18 +241,18 @@ def test_the_first_static_weights_follow_frequency_and_the_teacher(inputs: Path)
     turned = np.random.default_rng(1).standard_normal((16, 16)).astype(np.float32)
     source = np.random.default_rng(9)
     of_word = {word: source.standard_normal(16) for word in small_models.WORDS}
-    vectors = np.array([of_word.get(piece, np.zeros(16)) for piece in pieces], np.float32) @ turned
+    vectors = np.array([of_word.get(token, np.zeros(16)) for token in tokens], np.float32) @ turned
     static_weights(student.tensors, vectors, texts, targets, rows)
     weights = student.tensors[TOKEN_WEIGHTS]
-    counts = np.bincount(texts.ids, minlength=len(pieces))
-    known = [identifier for piece, identifier in pieces.items() if piece in of_word]
+    counts = np.bincount(texts.ids, minlength=len(tokens))
+    known = [identifier for token, identifier in tokens.items() if token in of_word]
     assert np.corrcoef(counts[known], weights[known])[0, 1] < -0.9
     assert weights[CLS] == OPENING_WEIGHT and not weights[[0, SEP]].any()
     assert float((encode_rows(student, texts, rows) * targets).sum(1).mean()) > 0.9
 
 
-def test_pieces_are_read_without_their_marks() -> None:
-    assert piece_texts(["[PAD]", "open", "##ing", "\u2581open", "##"]) == ["", "open", "ing", "open", "##"]
+def test_tokens_are_read_without_their_marks() -> None:
+    assert token_texts(["[PAD]", "open", "##ing", "\u2581open", "##"]) == ["", "open", "ing", "open", "##"]
 
 
 @pytest.mark.parametrize(

@@ -124,24 +124,24 @@ def test_a_plan_carries_the_lists_of_its_batches(inputs: Path, scored: Path) -> 
     lists = read_lists(scored, len(texts))
     assert lists is not None
     held = np.array([int(lists.rows[0, 0]), int(lists.rows[1, 1])])
-    plan = BatchPlan(texts, held, 30, 0.2, 1, lists, 3)
+    plan = BatchPlan(texts, held, DistillSettings(batch_texts=30, document_share=0.2, batch_lists=3), 1, lists=lists)
     seen = set()
     for step in range(40):
         rows, found = plan.rows(step), plan.lists(step)
         assert found is not None and len(rows) <= 30 and not np.isin(rows, held).any()
         assert (np.diff(texts.lengths[rows]) >= 0).all()
-        for places, scores in zip(found.places, found.scores, strict=True):
-            query = rows[places[0]]
+        for positions, scores in zip(found.positions, found.scores, strict=True):
+            query = rows[positions[0]]
             known = lists.rows[lists.rows[:, 0] == query][0]
-            for place, row, score, own in zip(
-                places[1:], known[1:], scores, lists.scores[lists.rows[:, 0] == query][0], strict=True
+            for position, row, score, own in zip(
+                positions[1:], known[1:], scores, lists.scores[lists.rows[:, 0] == query][0], strict=True
             ):
-                assert (place == ABSENT and row in held) or rows[place] == row
+                assert (position == ABSENT and row in held) or rows[position] == row
                 assert score == own
             seen.add(int(query))
     assert seen == set(lists.without(held).rows[:, 0].tolist())
     with pytest.raises(InputError, match="batch_lists"):
-        BatchPlan(texts, held, 12, 0.2, 1, lists, 2)
+        BatchPlan(texts, held, DistillSettings(batch_texts=12, batch_lists=2), 1, lists=lists)
 
 
 @pytest.mark.parametrize("name", sorted(LIST_LOSSES))
