@@ -114,7 +114,7 @@ class _Measured:
         self.stages, self.seed = stages, seed
         self.training = read_training_texts(stages / "queries" / "training.jsonl")
         self.targets = TeacherOutput(stages / "teacher").training_targets(len(self.training))
-        self.teacher = load_teacher(TeacherSettings())
+        self.teacher = load_teacher(TeacherSettings()).first
         self.reduction = read_reduction(stages / "teacher" / "projection.safetensors")
         whole = read_retrieval_set(stages / "corpus")
         vectors = np.load(stages / "teacher" / "documents.npy", allow_pickle=False)

@@ -28,7 +28,8 @@ from pocketrank.pipeline.retrieval.metrics import (
 )
 from pocketrank.pipeline.settings import Model2vecSettings, TeacherSettings
 from pocketrank.pipeline.teacher.source import resolve_teacher
-from pocketrank.pipeline.teacher.vector_shards import cached_vectors, read_vectors
+from pocketrank.pipeline.teacher.vector_files import read_vectors
+from pocketrank.pipeline.teacher.vector_shards import cached_vectors
 from pocketrank.runtime.files import json_bytes, write_bytes
 from pocketrank.runtime.progress import NoProgress
 

@@ -37,7 +37,7 @@ def main() -> None:
     torch.manual_seed(1)
     data = read_retrieval_set(arguments.data)
     names, judged = scored_queries(data, "train"), data.judgements("train")
-    teacher = load_teacher(TeacherSettings())
+    teacher = load_teacher(TeacherSettings()).first
     model, place = teacher.model, teacher.model[0].auto_model
     model.max_seq_length = arguments.max_length
     optimiser = torch.optim.AdamW(model.parameters(), lr=arguments.learning_rate, weight_decay=0.01)

@@ -21,7 +21,7 @@ from .model import Student, StudentShape
 if TYPE_CHECKING:
     import torch
 
-    from ..teacher.bi_encoder import LoadedTeacher
+    from ..teacher.bi_encoder import BiEncoder
 
 _FIT_TEXTS = 2048
 _RIDGE = 1e-3  # relative to the mean power of the pooled outputs
@@ -57,7 +57,7 @@ def read_pieces(tokenizer_file: Path) -> list[str]:
     return pieces
 
 
-def composed_token_vectors(teacher: "LoadedTeacher", pieces: Sequence[str]) -> np.ndarray:
+def composed_token_vectors(teacher: "BiEncoder", pieces: Sequence[str]) -> np.ndarray:
     """Return a teacher vector for every new piece, float32 [pieces, teacher hidden]; see `carry.compose_embeddings`."""
     table = teacher.token_table()
     backend = getattr(teacher.model.tokenizer, "backend_tokenizer", None)
@@ -80,7 +80,7 @@ def project_embeddings(vectors: np.ndarray, hidden: int) -> np.ndarray:
 def teacher_weights(
     tensors: "dict[str, torch.Tensor]",
     shape: StudentShape,
-    teacher: "LoadedTeacher",
+    teacher: "BiEncoder",
     pieces: Sequence[str],
     seed: int,
     texts: TokenizedTexts,
@@ -101,7 +101,7 @@ def teacher_weights(
         fill_tensors(tensors, {TABLE: project_embeddings(vectors, shape.hidden)})
 
 
-def teacher_encoder(teacher: "LoadedTeacher") -> TrainedEncoder | None:
+def teacher_encoder(teacher: "BiEncoder") -> TrainedEncoder | None:
     """Return the teacher's transformer when it is a BERT as the student is one, else `None`."""
     tensors = teacher.bert_tensors()
     if POSITIONS not in tensors:

@@ -15,10 +15,10 @@ import numpy as np
 from ...export.graph.weights import PROJECTION, TABLE, TOKEN_WEIGHTS
 from ..queries.tokenized_texts import TokenizedTexts
 from ..stage import StageContext
-from ..teacher.bi_encoder import LoadedTeacher
 from ..teacher.load import load_teacher
 from ..teacher.output import TeacherOutput
 from ..teacher.pca import Reduction, fit_reduction
+from ..teacher.protocol import Teacher
 from ..teacher.selection import selected_teacher
 from ..vocabulary.token_mapping import piece_texts
 
@@ -84,7 +84,7 @@ def static_weights(
         tensors[TOKEN_WEIGHTS].copy_(torch.from_numpy(weights))
 
 
-def lone_piece_vectors(teacher: LoadedTeacher, pieces: Sequence[str], reduction: Reduction) -> np.ndarray:
+def lone_piece_vectors(teacher: Teacher, pieces: Sequence[str], reduction: Reduction) -> np.ndarray:
     """Return the teacher's reduced vector of each piece as a text of its own, float32 [pieces, dimension]."""
     return reduction.apply(teacher.encode(piece_texts(pieces), "document")).astype(np.float32)
 
