@@ -33,14 +33,14 @@ class Document:
 
 
 class Documents(Protocol):
-    """Documents that can be counted, and gone through more than once: a `Corpus`, or a list of `Document`."""
+    """Documents that can be counted, and read more than once: a `Corpus`, or a list of `Document`."""
 
     def __len__(self) -> int:
         """Return how many there are."""
         ...
 
     def __iter__(self) -> Iterator[Document]:
-        """Go through them, always in the same order."""
+        """Yield them, always in the same order."""
         ...
 
 
@@ -108,19 +108,23 @@ def _json_documents(path: Path) -> Iterator[Document]:
             raise InputError(f"{path}, line {number}: JSON nested too deeply; fix the line") from None
         if not isinstance(record, dict):
             raise InputError(f"{path}, line {number}: a JSON object is needed; fix the line")
-        identifier = record.get("_id", record.get("id", number))
-        if isinstance(identifier, int):
-            identifier = str(identifier)
-        text = record.get("text", record.get("contents"))
-        if text is None:
-            raise InputError(f"{path}, line {number}: the key 'text' is missing; add it")
-        fields: Mapping[str, Any] = {"_id": identifier, "title": record.get("title") or "", "text": text}
-        for key, value in fields.items():
-            if not isinstance(value, str):
-                raise InputError(f"{path}, line {number}: {key!r} must be a string; fix the line")
-            if any("\ud800" <= character <= "\udfff" for character in value):
-                raise InputError(f"{path}, line {number}: {key!r} holds half a surrogate pair; fix the line")
-        yield Document(fields["_id"], fields["title"], fields["text"])
+        yield _json_document(record, number, f"{path}, line {number}")
+
+
+def _json_document(record: Mapping[str, Any], number: int, place: str) -> Document:
+    identifier = record.get("_id", record.get("id", number))
+    if isinstance(identifier, int):
+        identifier = str(identifier)
+    text = record.get("text", record.get("contents"))
+    if text is None:
+        raise InputError(f"{place}: the key 'text' is missing; add it")
+    fields = {"_id": identifier, "title": record.get("title") or "", "text": text}
+    for key, value in fields.items():
+        if not isinstance(value, str):
+            raise InputError(f"{place}: {key!r} must be a string; fix the line")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise InputError(f"{place}: {key!r} holds half a surrogate pair; fix the line")
+    return Document(fields["_id"], fields["title"], fields["text"])
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -32,7 +32,7 @@ from pocketrank.pipeline.evaluate.noise_robustness import noisy_queries
 from pocketrank.pipeline.quantize.plan_choice import Tokens, training_subset
 from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts, tokenize
 from pocketrank.pipeline.queries.training_texts import TrainingText, read_training_texts
-from pocketrank.pipeline.queries.typing_noise import noisy
+from pocketrank.pipeline.queries.typing_noise import add_typing_noise
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet, read_retrieval_set
 from pocketrank.pipeline.retrieval.metrics import evaluate_scores, scored_queries
 from pocketrank.pipeline.settings import DistillSettings, StudentSettings, TeacherSettings, VocabularySettings
@@ -188,7 +188,9 @@ class _Measured:
     def _texts(self, variant: Variant, folder: Path) -> TokenizedTexts:
         draw = random.Random(f"{self.seed} noise")
         texts = [
-            text if text.role == "document" else TrainingText(noisy(text.text, variant.noise, draw), "query", text.kind)
+            text
+            if text.role == "document"
+            else TrainingText(add_typing_noise(text.text, variant.noise, draw), "query", text.kind)
             for text in self.training
         ]
         lines = "".join(json.dumps(text.record()) + "\n" for text in texts)

@@ -1,4 +1,4 @@
-"""Test queries, and what is too near to them to be trained on."""
+"""Test queries, and texts that repeat one and so are not trained on."""
 
 from typing import Any
 

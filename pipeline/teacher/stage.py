@@ -4,7 +4,7 @@ import json
 from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -134,7 +134,7 @@ def _hash(text: str) -> int:
 class _VectorSources:
     """Where the vector of each training text comes from: encoded for it, or taken from a whole document."""
 
-    _KINDS = ("document", "query", "known")
+    _KINDS: ClassVar[tuple[str, ...]] = ("document", "query", "known")
 
     def __init__(self, path: Path, known: _KnownDocuments, same_for_both_roles: bool) -> None:
         """Read a `training.jsonl`; raise `InputError` when it is empty."""
