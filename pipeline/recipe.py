@@ -51,8 +51,8 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> ResolvedRecipe:
         resolved = _resolve_path(resolved, section, key, base)
     base = Path.cwd() if ("teacher", "ensemble") in overridden else path.parent
     members = tuple(
-        dataclasses.replace(one, model=_absolute(base, one.model)) if _is_folder_name(one.model) else one
-        for one in resolved.teacher.ensemble
+        dataclasses.replace(member, model=_absolute(base, member.model)) if _is_folder_name(member.model) else member
+        for member in resolved.teacher.ensemble
     )
     resolved = dataclasses.replace(resolved, teacher=dataclasses.replace(resolved.teacher, ensemble=members))
     return ResolvedRecipe(resolved, to_mapping(recipe))
@@ -100,7 +100,7 @@ def _resolve_path(recipe: Recipe, section: str, key: str, base: Path) -> Recipe:
     settings = getattr(recipe, section)
     value: str | tuple[str, ...] = getattr(settings, key)
     if isinstance(value, tuple):
-        paths = tuple(_absolute(base, one) for one in value)
+        paths = tuple(_absolute(base, path) for path in value)
         return dataclasses.replace(recipe, **{section: dataclasses.replace(settings, **{key: paths})})
     # A corpus path is a data set id for `hub`; a teacher is a folder only when it looks like one.
     is_path = bool(value)

@@ -47,9 +47,9 @@ class Documents(Protocol):
 class Corpus:
     """The documents at `path`, read again from disk at each iteration, one at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         """Find out what `path` is, then read it once to count and check it; `InputError` names what is wrong."""
-        self.path = _corpus_file(path)
+        self.path = _corpus_file(Path(path))
         self._count = 0
         seen: set[str] = set()
         for document in self:
@@ -111,19 +111,19 @@ def _json_documents(path: Path) -> Iterator[Document]:
         yield _json_document(record, number, f"{path}, line {number}")
 
 
-def _json_document(record: Mapping[str, Any], number: int, place: str) -> Document:
+def _json_document(record: Mapping[str, Any], number: int, where: str) -> Document:
     identifier = record.get("_id", record.get("id", number))
     if isinstance(identifier, int):
         identifier = str(identifier)
     text = record.get("text", record.get("contents"))
     if text is None:
-        raise InputError(f"{place}: the key 'text' is missing; add it")
+        raise InputError(f"{where}: the key 'text' is missing; add it")
     fields = {"_id": identifier, "title": record.get("title") or "", "text": text}
     for key, value in fields.items():
         if not isinstance(value, str):
-            raise InputError(f"{place}: {key!r} must be a string; fix the line")
+            raise InputError(f"{where}: {key!r} must be a string; fix the line")
         if any("\ud800" <= character <= "\udfff" for character in value):
-            raise InputError(f"{place}: {key!r} holds half a surrogate pair; fix the line")
+            raise InputError(f"{where}: {key!r} holds half a surrogate pair; fix the line")
     return Document(fields["_id"], fields["title"], fields["text"])
 
 

@@ -115,7 +115,7 @@ def _short_sentences(body: str) -> list[str]:
 def _spoken_names(body: str) -> list[str]:
     """Return the names in code as people say them: `create_path(` and `createPath(` as "create path".
 
-    Names of one word say too little. The first of the others, most often the function's own, stands twice.
+    Names of one word say too little. The first of the others, most often the function's own, comes twice.
     """
     names = [" ".join(_WORD_IN_NAME.sub(" ", name).lower().split()) for name in _CALLED.findall(body)]
     several = [name for name in names if " " in name]
@@ -133,7 +133,7 @@ def _placeholder(template: str) -> str:
 
 
 def _phrases(body: str, best: Sequence[str], common: set[str], rng: random.Random) -> list[str]:
-    """Return runs of a few words as they stand in a text, around its best words, without common words at the ends."""
+    """Return runs of a few words of a text, around its best words, without common words at the ends."""
     words = re.findall(r"\w[\w'-]*", body)
     positions = [position for position, word in enumerate(words) if word.lower() in best]
     runs = []

@@ -219,9 +219,9 @@ def cached_vectors(
     progress: Progress,
     precision: Precision = "fp32",
 ) -> np.ndarray:
-    """Return what `encode_texts` does; from the folder `cache` when it is there, else encoded and put there.
+    """Return what `encode_texts` does; read from the folder `cache` when it is there, else kept there.
 
-    The teacher is told by the hash of its weights, `settings.sha256`, so that a cached one need not be loaded.
+    The teacher is identified by `settings.sha256`, its prompts and its length, so that a cached one is not loaded.
     """
     ensemble = [repr((settings.weight, settings.ensemble))] if settings.ensemble else []
     reading = [settings.sha256, settings.query_prompt, settings.document_prompt, str(settings.max_length), *ensemble]

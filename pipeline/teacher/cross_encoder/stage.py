@@ -1,4 +1,4 @@
-"""Stage `cross_encoder`: what a ranker that reads query and document together has to teach.
+"""Stage `cross_encoder`: score lists of a ranker that reads query and document together.
 
 For training queries it makes lists of documents, the best of BM25 and some at random, and the cross-encoder scores
 them. With `use = ["embeddings"]` the cross-encoder is also turned into a dual-pooled one, whose folder takes the place
@@ -65,7 +65,7 @@ def run_cross_encoder(context: StageContext) -> None:
 def candidate_lists(texts: list[TrainingText], settings: CrossEncoderSettings, seed: int) -> np.ndarray:
     """Return the rows of queries and their documents, int32 [lists, 1 + candidates].
 
-    The queries that people asked come first, then the generated ones at random; the documents are the training texts of
+    Real queries (kind `query`) come first, then the generated ones at random; the documents are the training texts of
     that role. A query without words that BM25 knows gets documents at random only. Raises `InputError` when there is no
     query, or fewer than two documents.
     """
