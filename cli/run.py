@@ -60,7 +60,7 @@ def execute(arguments: argparse.Namespace) -> int:
     resolved = read_recipe(arguments.recipe, arguments.overrides)
     out = arguments.out or Path("runs") / resolved.recipe.name
     progress = make_progress(quiet=arguments.json)
-    results = run_recipe(resolved, out, progress, arguments.overwrite, arguments.until)
+    results = run_recipe(resolved, out, progress=progress, overwrite=arguments.overwrite, until=arguments.until)
     outcome: dict[str, Any] = {
         "out": str(out),
         "stages": [

@@ -56,7 +56,7 @@ def run(experiment: Experiment, arguments: argparse.Namespace, recipes: Path) ->
     resolved = read_recipe(recipes / f"{experiment.data_set}.toml", overrides)
     out = arguments.runs / f"{experiment.data_set}-{experiment.group}"
     started_from = start(resolved.recipe.student)
-    results = run_recipe(resolved, out, Lines(), until="bundle")
+    results = run_recipe(resolved, out, progress=Lines(), until="bundle")
     measured_noise = noise(experiment, results) if experiment.noise else {}
     return dataclasses.replace(report(experiment, results), start=started_from, noise=measured_noise)
 

@@ -31,15 +31,20 @@ _PLUMBING = frozenset(
 
 
 @functools.cache
+def library_version(name: str) -> str:
+    """Return the version of a distribution, or of the one that holds the package `name`; "absent" without either."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        distributions = metadata.packages_distributions().get(name)
+        return metadata.version(min(distributions)) if distributions else "absent"
+
+
+@functools.cache
 def library_versions() -> dict[str, str]:
     """Return the versions that results depend on: Python, the machine type and the libraries at hand."""
     versions = {"python": platform.python_version(), "machine": platform.machine()}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    return versions | {name: library_version(name) for name in _LIBRARIES}
 
 
 @functools.cache

@@ -4,11 +4,11 @@ They are parts of a stage's key: changed data, another teacher, another version 
 the stage run again.
 """
 
-from importlib import metadata
 from pathlib import Path
 
 from ..runtime.errors import InputError
 from ..runtime.files import sha256_file
+from .code_version import library_version
 from .losses.batch import LIST_LOSSES
 from .settings import Recipe
 from .student.pretrained import general_fingerprint
@@ -18,7 +18,7 @@ def corpus_fingerprint(recipe: Recipe) -> dict[str, str]:
     """Return what the corpus source looks like now: package versions, or the hashes of its files."""
     settings = recipe.corpus
     if settings.source == "pydocs":
-        return {name: _package_version(name) for name in settings.packages}
+        return {name: library_version(name) for name in settings.packages}
     if settings.source == "hub":
         return {"hub": f"{settings.path}@{settings.revision}"}
     root = Path(settings.path)
@@ -36,7 +36,7 @@ def queries_fingerprint(recipe: Recipe) -> dict[str, str]:
 
 
 def vocabulary_fingerprint(recipe: Recipe) -> dict[str, str]:
-    """Return the fingerprint of the teacher whose pieces the vocabulary takes; nothing where it takes none."""
+    """Return the fingerprint of the teacher whose tokens the vocabulary takes; nothing where it takes none."""
     if recipe.vocabulary.kind != "teacher":
         return {}
     return _model_fingerprint(recipe.teacher.model, recipe.teacher.revision)
@@ -44,11 +44,11 @@ def vocabulary_fingerprint(recipe: Recipe) -> dict[str, str]:
 
 def teacher_fingerprint(recipe: Recipe) -> dict[str, str]:
     """Return the hash of a local teacher's weights, the version of a packaged one, or the revision of a hub one."""
-    found = _model_fingerprint(recipe.teacher.model, recipe.teacher.revision)
+    fingerprint = _model_fingerprint(recipe.teacher.model, recipe.teacher.revision)
     for number, member in enumerate(recipe.teacher.ensemble):
         files = _model_fingerprint(member.model, member.revision)
-        found |= {f"ensemble {number}: {name}": value for name, value in files.items()}
-    return found
+        fingerprint |= {f"ensemble {number}: {name}": value for name, value in files.items()}
+    return fingerprint
 
 
 def cross_encoder_fingerprint(recipe: Recipe) -> dict[str, str]:
@@ -70,7 +70,7 @@ def cross_encoder_fingerprint(recipe: Recipe) -> dict[str, str]:
 
 def _model_fingerprint(model: str, revision: str) -> dict[str, str]:
     if model.startswith("package:"):
-        return {model: _package_version(model.removeprefix("package:"))}
+        return {model: library_version(model.removeprefix("package:"))}
     folder = Path(model)
     if folder.is_dir():
         files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -80,23 +80,18 @@ def _model_fingerprint(model: str, revision: str) -> dict[str, str]:
 
 def distill_fingerprint(recipe: Recipe) -> dict[str, str]:
     """Return the fingerprints of what a student starts from, and the quantization where training rounds its weights."""
-    found = teacher_fingerprint(recipe)
+    fingerprint = teacher_fingerprint(recipe)
     if recipe.student.initialise == "general" and recipe.student.kind == "transformer":
-        found |= general_fingerprint(recipe.student)
-    return found | {"quantize": repr(recipe.quantize)} if recipe.distill.quantize_aware_steps else found
+        fingerprint |= general_fingerprint(recipe.student)
+    if recipe.distill.quantize_aware_steps:
+        fingerprint["quantize"] = repr(recipe.quantize)
+    return fingerprint
 
 
 def gate_fingerprint(recipe: Recipe) -> dict[str, str]:
     """Return the hashes of the budget and the baseline."""
     paths = [path for path in (recipe.gate.budget, recipe.gate.baseline) if path]
     return {str(index): sha256_file(Path(path)) for index, path in enumerate(paths)}
-
-
-def _package_version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "absent"
 
 
 def _data_files(root: Path) -> list[Path]:

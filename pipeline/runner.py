@@ -3,7 +3,7 @@
 import fcntl
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from ..runtime.errors import InputError
 from ..runtime.files import (
     atomic_folder,
     disk_errors,
+    folder_sizes,
     json_bytes,
     read_json,
     replace_folder,
@@ -20,10 +21,10 @@ from ..runtime.files import (
     write_bytes,
     write_json,
 )
-from ..runtime.progress import Progress
+from ..runtime.progress import NoProgress, Progress
 from ..runtime.schema import did_you_mean
 from .code_version import code_version, library_versions
-from .recipe import ResolvedRecipe
+from .recipe import ResolvedRecipe, read_recipe
 from .stage import StageContext
 from .stages import STAGES, Stage
 
@@ -53,32 +54,42 @@ class StageResult:
 
 
 def run_recipe(
-    resolved: ResolvedRecipe,
-    out: Path,
-    progress: Progress,
+    recipe: str | Path | ResolvedRecipe,
+    out: str | Path = "",
+    *,
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
     overwrite: str = "only-missing",
     until: str = "",
 ) -> dict[str, StageResult]:
-    """Bring every stage of the recipe up to date below `out` and return the results by stage name.
+    """Bring every stage of a recipe up to date and return the results by stage name, in order.
 
-    `overwrite` is one of `only-missing` (keep what is finished and current), `never` (refuse to replace a finished
-    stage that is out of date), `always` (run everything again), or `stage:NAME` (run that stage and what follows from
-    it again). `until` names the last stage to run.
+    `recipe` is a recipe file or what `read_recipe` made of one, `out` the folder of the run (default:
+    `runs/<recipe name>`), and `overrides` are keys of a recipe file as `section.key=value`. `overwrite` is one of
+    `only-missing` (keep what is finished and current), `never` (refuse to replace a finished stage that is out of
+    date), `always` (run everything again), or `stage:NAME` (run that stage and what follows from it again). `until`
+    names the last stage to run. Finished stages are kept and interrupted ones resumed, so call it again at any time.
+
+    Raises `InputError` for a recipe, option or input at fault, or when another run is working in `out`, and
+    `UnavailableError` when a package, teacher or data set is not there. A broken budget raises nothing: the verdict is
+    in `verdict.json`.
+
+    >>> from pocketrank.pipeline import run_recipe
+    >>> results = run_recipe("recipe.toml", out="runs/first", overrides=["seed=2"], until="corpus")
+    >>> sorted(path.name for path in results["corpus"].folder.glob("*.json*"))
+    ['corpus.jsonl', 'manifest.json', 'queries.jsonl', 'stage.json']
     """
+    resolved = recipe if isinstance(recipe, ResolvedRecipe) else read_recipe(Path(recipe), overrides)
     forced = _forced_stages(overwrite)
     last = _stage_named(until, "--until").name if until else STAGES[-1].name
-    results: dict[str, StageResult] = {}
-    with _only_run_in(out):
-        for number, stage in enumerate(STAGES, start=1):
-            key = stage_key(stage, resolved, results)
-            title = f"[{number}/{len(STAGES)}] {stage.name}: {stage.purpose}"
-            results[stage.name] = _bring_up_to_date(
-                stage, key, resolved, out, results, progress, title, stage.name in forced, overwrite == "never"
-            )
+    run = _Run(resolved, Path(out or Path("runs") / resolved.recipe.name), progress or NoProgress(), {})
+    with _only_run_in(run.out):
+        for stage in STAGES:
+            run.bring_up_to_date(stage, forced=stage.name in forced, keep_old=overwrite == "never")
             if stage.name == last:
                 break
-        _publish(out, results)
-    return results
+        _publish(run.out, run.results)
+    return run.results
 
 
 def stage_key(stage: Stage, resolved: ResolvedRecipe, results: Mapping[str, StageResult]) -> str:
@@ -94,48 +105,53 @@ def stage_key(stage: Stage, resolved: ResolvedRecipe, results: Mapping[str, Stag
     return sha256_bytes(json_bytes(parts))
 
 
-def _bring_up_to_date(
-    stage: Stage,
-    key: str,
-    resolved: ResolvedRecipe,
-    out: Path,
-    results: Mapping[str, StageResult],
-    progress: Progress,
-    title: str,
-    forced: bool,
-    refuse: bool,
-) -> StageResult:
-    folder = out / "stages" / stage.name
-    record = read_record(folder)
-    if record is not None and record["key"] == key and not forced:
-        progress.note(f"{title} (kept, made in {record['seconds']:.0f} s)")
-        return StageResult(stage.name, folder, key, record["seconds"], fresh=False)
-    if record is not None and refuse:
-        raise InputError(
-            f"{folder} was made by another recipe, input or version and --overwrite never forbids to replace it; "
-            f"use --out for another folder, or --overwrite only-missing"
-        )
-    progress.note(title)
-    started = time.monotonic()
-    scratch = _work_folder(out, stage, key, fresh=forced)
-    output = scratch.with_name(f".{stage.name}.partial")
-    with disk_errors(folder):
-        shutil.rmtree(output, ignore_errors=True)
-        output.mkdir(parents=True)
-        context = StageContext(
-            recipe=resolved.recipe,
-            resolved_toml=resolved.resolved_toml,
-            inputs={name: results[name].folder for name in stage.inputs},
-            output=output,
-            scratch=scratch,
-            progress=progress,
-        )
-        stage.run(context)
-        seconds = time.monotonic() - started
-        write_json(output / "stage.json", {"key": key, "seconds": round(seconds, 3), "files": _sizes(output)})
-        replace_folder(output, folder)
-        shutil.rmtree(scratch, ignore_errors=True)
-    return StageResult(stage.name, folder, key, seconds, fresh=True)
+@dataclass(frozen=True)
+class _Run:
+    """One run of a recipe, with the results of the stages that are up to date already."""
+
+    resolved: ResolvedRecipe
+    out: Path
+    progress: Progress
+    results: dict[str, StageResult]
+
+    def bring_up_to_date(self, stage: Stage, forced: bool, keep_old: bool) -> None:
+        """Keep the finished output of `stage`, or make it; with `keep_old`, refuse to replace one that is out of date.
+
+        `forced` makes it even when the finished one is current.
+        """
+        key = stage_key(stage, self.resolved, self.results)
+        title = f"[{STAGES.index(stage) + 1}/{len(STAGES)}] {stage.name}: {stage.purpose}"
+        folder = self.out / "stages" / stage.name
+        record = read_record(folder)
+        if record is not None and record["key"] == key and not forced:
+            self.progress.note(f"{title} (kept, made in {record['seconds']:.0f} s)")
+            self.results[stage.name] = StageResult(stage.name, folder, key, record["seconds"], fresh=False)
+            return
+        if record is not None and keep_old:
+            raise InputError(
+                f"{folder} was made by another recipe, input or version and --overwrite never forbids to replace it; "
+                f"use --out for another folder, or --overwrite only-missing"
+            )
+        self.progress.note(title)
+        seconds = self._make(stage, folder, key, _scratch_folder(self.out, stage, key, fresh=forced))
+        self.results[stage.name] = StageResult(stage.name, folder, key, seconds, fresh=True)
+
+    def _make(self, stage: Stage, folder: Path, key: str, scratch: Path) -> float:
+        """Run a stage, and put its output at `folder` when it is done; return the seconds that it took."""
+        started = time.monotonic()
+        output = scratch.with_name(f".{stage.name}.partial")
+        with disk_errors(folder):
+            shutil.rmtree(output, ignore_errors=True)
+            output.mkdir(parents=True)
+            inputs = {name: self.results[name].folder for name in stage.inputs}
+            recipe, resolved_toml = self.resolved.recipe, self.resolved.resolved_toml
+            stage.run(StageContext(recipe, resolved_toml, inputs, output, scratch, self.progress))
+            seconds = time.monotonic() - started
+            record = {"key": key, "seconds": round(seconds, 3), "files": folder_sizes(output)}
+            write_json(output / "stage.json", record)
+            replace_folder(output, folder)
+            shutil.rmtree(scratch, ignore_errors=True)
+        return seconds
 
 
 def _publish(out: Path, results: Mapping[str, StageResult]) -> None:
@@ -158,18 +174,15 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         record = read_json(path)
-        complete = record["files"] == {name: size for name, size in _sizes(folder).items() if name != "stage.json"}
+        complete = record["files"] == {
+            name: size for name, size in folder_sizes(folder).items() if name != "stage.json"
+        }
         return record if complete and isinstance(record["key"], str) else None
     except (InputError, KeyError, TypeError):
         return None
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-
-
-def _work_folder(out: Path, stage: Stage, key: str, fresh: bool) -> Path:
+def _scratch_folder(out: Path, stage: Stage, key: str, fresh: bool) -> Path:
     """Return the stage's scratch folder, emptied unless an interrupted run with the same key left it."""
     scratch = out / "stages" / f".{stage.name}.work"
     mark = scratch / "key"

@@ -26,7 +26,7 @@ from .packaging.stage import run_export
 from .queries.stage import run_queries
 from .settings import Recipe
 from .stage import StageContext
-from .teacher.cross_encoder_stage import run_cross_encoder
+from .teacher.cross_encoder.stage import run_cross_encoder
 from .teacher.stage import run_teacher
 from .vocabulary.stage import run_vocabulary
 

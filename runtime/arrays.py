@@ -1,10 +1,12 @@
-"""Arrays of plain numbers, mapped from disk."""
+"""Arrays of plain numbers in .npy files."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 
 from .errors import InputError
+from .files import write_bytes
 
 
 def open_array(path: Path) -> np.ndarray:
@@ -15,3 +17,10 @@ def open_array(path: Path) -> np.ndarray:
         raise InputError(f"{path} does not exist; check the path") from None
     except (ValueError, EOFError, OSError, SyntaxError) as error:
         raise InputError(f"{path} is not a .npy file of numbers: {error}; write it with numpy.save") from None
+
+
+def write_array(path: Path, values: np.ndarray) -> None:
+    """Write a .npy file, whole or not at all."""
+    buffer = io.BytesIO()
+    np.save(buffer, values, allow_pickle=False)
+    write_bytes(path, buffer.getvalue())

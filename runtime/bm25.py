@@ -35,9 +35,9 @@ NAMES = (*(f"{name}.csc.index.npy" for name in _ARRAYS), "vocab.index.json", "pa
 class Bm25Settings:
     """How words were found and weighed; part of `index.json`."""
 
-    method: str = "lucene"  # variant of BM25
-    k1: float = 1.5  # saturation of term frequency
-    b: float = 0.75  # weight of the document length
+    method: str = "lucene"
+    k1: float = 1.5
+    b: float = 0.75
     stop_words: str = "en"  # the list of bm25s of that name; empty: none
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .errors import InputError
-from .files import read_text
+from .files import is_object, read_text
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,23 @@ class Document:
 
 
 class Documents(Protocol):
-    """Documents that can be counted, and gone through more than once: a `Corpus`, or a list of `Document`."""
+    """Documents that can be counted, and read more than once: a `Corpus`, or a list of `Document`."""
 
     def __len__(self) -> int:
         """Return how many there are."""
         ...
 
     def __iter__(self) -> Iterator[Document]:
-        """Go through them, always in the same order."""
+        """Yield them, always in the same order."""
         ...
 
 
 class Corpus:
     """The documents at `path`, read again from disk at each iteration, one at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         """Find out what `path` is, then read it once to count and check it; `InputError` names what is wrong."""
-        self.path = _corpus_file(path)
+        self.path = _corpus_file(Path(path))
         self._count = 0
         seen: set[str] = set()
         for document in self:
@@ -106,21 +106,25 @@ def _json_documents(path: Path) -> Iterator[Document]:
             raise InputError(f"{path}, line {number}: not valid JSON ({error}); fix the line") from None
         except RecursionError:
             raise InputError(f"{path}, line {number}: JSON nested too deeply; fix the line") from None
-        if not isinstance(record, dict):
+        if not is_object(record):
             raise InputError(f"{path}, line {number}: a JSON object is needed; fix the line")
-        identifier = record.get("_id", record.get("id", number))
-        if isinstance(identifier, int):
-            identifier = str(identifier)
-        text = record.get("text", record.get("contents"))
-        if text is None:
-            raise InputError(f"{path}, line {number}: the key 'text' is missing; add it")
-        fields: Mapping[str, Any] = {"_id": identifier, "title": record.get("title") or "", "text": text}
-        for key, value in fields.items():
-            if not isinstance(value, str):
-                raise InputError(f"{path}, line {number}: {key!r} must be a string; fix the line")
-            if any("\ud800" <= character <= "\udfff" for character in value):
-                raise InputError(f"{path}, line {number}: {key!r} holds half a surrogate pair; fix the line")
-        yield Document(fields["_id"], fields["title"], fields["text"])
+        yield _json_document(record, number, f"{path}, line {number}")
+
+
+def _json_document(record: Mapping[str, Any], number: int, where: str) -> Document:
+    identifier = record.get("_id", record.get("id", number))
+    if isinstance(identifier, int):
+        identifier = str(identifier)
+    text = record.get("text", record.get("contents"))
+    if text is None:
+        raise InputError(f"{where}: the key 'text' is missing; add it")
+    fields = {"_id": identifier, "title": record.get("title") or "", "text": text}
+    for key, value in fields.items():
+        if not isinstance(value, str):
+            raise InputError(f"{where}: {key!r} must be a string; fix the line")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise InputError(f"{where}: {key!r} holds half a surrogate pair; fix the line")
+    return Document(fields["_id"], fields["title"], fields["text"])
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

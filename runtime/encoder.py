@@ -132,7 +132,7 @@ class Encoder:
         for window in _windows(texts):
             ids = self._tokenize(window)
             vectors = np.zeros((len(window), self.dimension), dtype=np.float32)
-            for rows in _batches([len(row) for row in ids], batch_tokens):
+            for rows in length_batches([len(row) for row in ids], batch_tokens):
                 vectors[rows] = self._run([ids[row] for row in rows])
             yield vectors
 
@@ -275,8 +275,11 @@ def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
         yield window
 
 
-def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Yield the rows of each batch, shortest texts first; a text without any token is in none of them."""
+def length_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Yield the rows of each batch, shortest texts first; a text without any token is in none of them.
+
+    A batch holds at most `batch_tokens` tokens with its padding, and at least one text.
+    """
     order = sorted((row for row in range(len(lengths)) if lengths[row]), key=lambda row: (lengths[row], row))
     batch: list[int] = []
     for row in order:

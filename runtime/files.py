@@ -145,6 +145,12 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, json_bytes(value))
 
 
+def folder_sizes(folder: Path) -> dict[str, int]:
+    """Return the bytes of every file below `folder` by its relative POSIX path, in the order of the paths."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Generator[Path, None, None]:
     """Yield an empty temporary folder that becomes `path` when the block ends without an error.

@@ -28,7 +28,7 @@ from .bm25 import Bm25Settings, write_bm25
 from .corpus import Documents
 from .encoder import Encoder
 from .errors import InputError
-from .files import atomic_folder, read_json, write_json
+from .files import atomic_folder, folder_sizes, read_json, write_json
 from .progress import NoProgress, Progress
 from .projection import Projection
 from .schema import from_mapping, to_mapping
@@ -124,7 +124,7 @@ def build_index(
             model_sha256=encoder.model_sha256,
             tokenizer_sha256=encoder.tokenizer_sha256,
             documents_by="bundle" if teacher_vectors is None else "teacher",
-            files=_sizes(partial),
+            files=folder_sizes(partial),
             bm25=bm25,
         )
         write_json(partial / INDEX_NAME, to_mapping(manifest))
@@ -258,11 +258,6 @@ def quantize_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scales = np.abs(vectors).max(axis=1) / np.float32(127)
     codes = np.rint(vectors / np.where(scales > 0, scales, 1)[:, None]).astype(np.int8)
     return codes, scales.astype(np.float32)
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
 def pack_signs(vectors: np.ndarray) -> np.ndarray:

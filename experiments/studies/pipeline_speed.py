@@ -37,11 +37,11 @@ from pocketrank.pipeline.settings import DistillSettings, Recipe, StudentSetting
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.student.initialization import random_weights
 from pocketrank.pipeline.student.model import FlatParameters, Student, shape_of
-from pocketrank.pipeline.teacher.bi_encoder import LoadedTeacher
-from pocketrank.pipeline.teacher.bi_encoder import batches as length_batches
+from pocketrank.pipeline.teacher.bi_encoder import BiEncoder
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.stage import run_teacher
 from pocketrank.pipeline.teacher.vector_shards import cut_shards, encode_shards
+from pocketrank.runtime.encoder import length_batches
 from pocketrank.runtime.progress import NoProgress
 
 SYLLABLES = ("ta", "ker", "ni", "mos", "il", "ver", "an", "de", "por", "sul", "ex", "ing", "er", "lo", "cat", "re")
@@ -81,7 +81,7 @@ def compare(name: str, unit: str, bare: Callable[[], int], ours: Callable[[], in
     }
 
 
-def teacher_speed(teacher: LoadedTeacher, texts: list[str], name: str, repeats: int) -> dict[str, object]:
+def teacher_speed(teacher: BiEncoder, texts: list[str], name: str, repeats: int) -> dict[str, object]:
     """Compare the sharded encoding of `texts` with the model's forward on the same batches."""
     settings = TeacherSettings()
     runs = iter(range(1000))
@@ -103,8 +103,10 @@ def teacher_speed(teacher: LoadedTeacher, texts: list[str], name: str, repeats: 
 
     preprocess = getattr(teacher.model, "preprocess", None) or teacher.model.tokenize
     batches = {
-        first: length_batches(
-            teacher.lengths(texts[first : first + settings.shard_texts], "document"), teacher.batch_tokens
+        first: list(
+            length_batches(
+                teacher.lengths(texts[first : first + settings.shard_texts], "document"), teacher.batch_tokens
+            )
         )
         for first in range(0, len(texts), settings.shard_texts)
     }
@@ -216,7 +218,7 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    teacher = load_teacher(TeacherSettings())
+    teacher = load_teacher(TeacherSettings()).first
     for name, count, words in (("short texts", arguments.short, (3, 12)), ("passages", arguments.passages, (60, 110))):
         print(json.dumps(teacher_speed(teacher, made_up_texts(count, words), name, arguments.repeats)), flush=True)
     print(json.dumps(student_speed(arguments.repeats)), flush=True)

@@ -40,7 +40,7 @@ def measure(
     """Train and evaluate once; return the row of the report."""
     warmup = min(read_recipe(recipe, overrides).recipe.distill.warmup_steps, max(steps // 10, 1))
     changes = [f"student.initialise={start}", f"distill.steps={steps}", f"distill.warmup_steps={warmup}"]
-    results = run_recipe(read_recipe(recipe, [*overrides, *changes]), out, progress, until="evaluate")
+    results = run_recipe(recipe, out, overrides=[*overrides, *changes], progress=progress, until="evaluate")
     evaluation = read_json(results["evaluate"].folder / "evaluation.json")
     log = read_json(results["distill"].folder / "log.json")["points"][-1]
     row: dict[str, Any] = {"start": start, "steps": steps, "minutes": round(results["distill"].seconds / 60, 3)}

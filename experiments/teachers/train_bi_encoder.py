@@ -38,7 +38,7 @@ def main() -> None:
     torch.manual_seed(1)
     data = read_retrieval_set(arguments.data)
     names, judged = scored_queries(data, "train"), data.judgements("train")
-    teacher = load_teacher(TeacherSettings())
+    teacher = load_teacher(TeacherSettings()).first
     model = teacher.model
     transformer: Any = model[0]
     model.max_seq_length = arguments.max_length

@@ -86,7 +86,7 @@ def teacher_scores(data: RetrievalSet, split: str, vectors: Path | None) -> np.n
     if vectors:
         queries, documents = (np.load(vectors / f"{name}.npy") for name in ("queries", "documents"))
         return scored_rows(queries, data, split) @ documents.T
-    teacher = load_teacher(TeacherSettings())
+    teacher = load_teacher(TeacherSettings()).first
     queries = teacher.encode([data.queries[name] for name in scored_queries(data, split)], "query")
     return queries @ teacher.encode(list(data.documents.values()), "document").T
 

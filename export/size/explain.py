@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.errors import InputError
-from ...runtime.files import read_bytes
+from ...runtime.files import folder_sizes, read_bytes
 from ...runtime.graph_reader import ELEMENT_TYPES, domain_value, message_fields, message_value, text_value
 from .records import BundleBytes, GraphBytes, OperatorBytes, SizeItem, TensorBytes, TokenizerBytes
 
@@ -194,9 +194,7 @@ def explain_path(path: Path) -> BundleBytes:
         )
     if not path.is_dir():
         raise InputError(f"{path} does not exist; name a bundle or an ONNX file")
-    files = {
-        item.relative_to(path).as_posix(): item.stat().st_size for item in sorted(path.rglob("*")) if item.is_file()
-    }
+    files = folder_sizes(path)
     name = _default_graph(path, files)
     graph = explain_graph(read_bytes(path / name), str(path / name))
     text = read_bytes(path / "tokenizer.json") if "tokenizer.json" in files else None

@@ -10,28 +10,26 @@ the interpreter or the locale.
 """
 
 import builtins
-import hashlib
 import importlib.util
 import inspect
 import re
 import sys
 import sysconfig
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from importlib import metadata
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...runtime.errors import InputError, UnavailableError
 from ...runtime.progress import Progress
+from ..code_version import library_version
 from ..retrieval.dataset import RetrievalSet
-from ..retrieval.near_duplicates import ShingleIndex, character_shingles, first_of_each, normalise, word_shingles
+from ..retrieval.near_duplicates import first_of_each, normalise, word_shingles
 from ..settings import CorpusSettings
 from .docstrings import MIN_BODY_WORDS, Passage, clean_line, cut, make_passage, module_passages, source_files
+from .sampling import hash_order, hold_out
 
-# Jaccard similarities: of word triples for documents, of runs of four characters for queries.
-SAME_DOCUMENT = 0.6
-SAME_QUERY = 0.6
+SAME_DOCUMENT = 0.6  # Jaccard similarity of word triples
 MAX_SHARED_SUMMARY = 3  # a summary of more documents than this ("Fit the model.") is no query
 
 
@@ -40,19 +38,17 @@ def read_pydocs(settings: CorpusSettings, progress: Progress) -> tuple[Retrieval
 
     Raises `UnavailableError` for a package of the list that is not installed.
     """
-    passages, found = _read_all(settings.packages, progress)
-    passages = _without_repetitions(passages)
+    every = _read_all(settings.packages, progress)
+    passages = _without_repetitions(every)
     if settings.max_documents and len(passages) > settings.max_documents:
-        chosen = sorted(passages, key=lambda passage: _draw(passage.identifier))[: settings.max_documents]
+        chosen = sorted(passages, key=lambda passage: hash_order(passage.identifier))[: settings.max_documents]
         passages = sorted(chosen, key=lambda passage: passage.identifier)
     if not passages:
         raise InputError("the installed packages hold no documentation; name others in corpus.packages")
     queries, answers = _queries(passages)
-    test = _choose_test(passages, queries, settings)
-    qrels = {
-        "train": {query: answers[query] for query in queries if query not in test},
-        "test": {query: answers[query] for query in queries if query in test},
-    }
+    # A held-out query is in no document word for word.
+    everything = "\n".join(f" {normalise(f'{passage.title} {passage.body}')} " for passage in passages)
+    qrels = hold_out(answers, queries, settings, lambda text: f" {normalise(text)} " not in everything)
     retrieval_set = RetrievalSet(
         documents={passage.identifier: f"{passage.title} {passage.body}" for passage in passages},
         titles={passage.identifier: passage.title for passage in passages},
@@ -60,17 +56,16 @@ def read_pydocs(settings: CorpusSettings, progress: Progress) -> tuple[Retrieval
         qrels=qrels,
     )
     origin = Counter(_origin(passage.identifier, settings.packages) for passage in passages)
-    distributions = metadata.packages_distributions()
     source = {
         "python": ".".join(map(str, sys.version_info[:3])),
-        "packages": {name: _version(name, distributions) for name in sorted(set(settings.packages))},
-        "passages_found": found,
+        "packages": {name: library_version(name) for name in sorted(set(settings.packages))},
+        "passages_found": len(every),
         "documents_by_package": dict(sorted(origin.items())),
     }
     return retrieval_set, source
 
 
-def _read_all(packages: Sequence[str], progress: Progress) -> tuple[list[Passage], int]:
+def _read_all(packages: Sequence[str], progress: Progress) -> list[Passage]:
     roots = [(Path(sysconfig.get_paths()["stdlib"]), "")]
     roots += [(_package_folder(name), name) for name in sorted(set(packages))]
     files = [(root, name, path) for root, name in roots for path in source_files(root)]
@@ -82,8 +77,7 @@ def _read_all(packages: Sequence[str], progress: Progress) -> tuple[list[Passage
             task.advance()
     for passage in (*_builtin_passages(), *_topic_passages()):
         passages.setdefault(passage.identifier, passage)
-    ordered = sorted(passages.values(), key=lambda passage: passage.identifier)
-    return ordered, len(ordered)
+    return sorted(passages.values(), key=lambda passage: passage.identifier)
 
 
 def _package_folder(name: str) -> Path:
@@ -102,10 +96,6 @@ def _module_name(root: Path, package: str, path: Path) -> str:
     if parts[-1] == "__init__":
         parts.pop()
     return ".".join([package, *parts] if package else parts) or package
-
-
-def _version(name: str, distributions: Mapping[str, list[str]]) -> str:
-    return metadata.version(sorted(distributions[name])[0]) if name in distributions else "unknown"
 
 
 def _origin(identifier: str, packages: Sequence[str]) -> str:
@@ -158,23 +148,3 @@ def _queries(passages: Sequence[Passage]) -> tuple[dict[str, str], dict[str, dic
     queries = {f"q:{group[0].identifier}": group[0].summary for group in groups}
     answers = {f"q:{group[0].identifier}": {passage.identifier: 1 for passage in group} for group in groups}
     return queries, answers
-
-
-def _choose_test(passages: Sequence[Passage], queries: dict[str, str], settings: CorpusSettings) -> set[str]:
-    """Choose test queries that nothing else in the corpus repeats: no query nearly, no document word for word."""
-    wanted = min(settings.max_test_queries, round(settings.test_fraction * len(queries)))
-    index = ShingleIndex([character_shingles(text) for text in queries.values()], SAME_QUERY)
-    everything = "\n".join(f" {normalise(f'{passage.title} {passage.body}')} " for passage in passages)
-    chosen: set[str] = set()
-    for query in sorted(queries, key=_draw):
-        if len(chosen) == wanted:
-            break
-        alone = len(index.matches(character_shingles(queries[query]))) == 1
-        if alone and f" {normalise(queries[query])} " not in everything:
-            chosen.add(query)
-    return chosen
-
-
-def _draw(identifier: str) -> bytes:
-    # A fixed lot for each id: another package on the list changes few of the choices.
-    return hashlib.sha256(identifier.encode("utf-8")).digest()

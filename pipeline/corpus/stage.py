@@ -1,6 +1,5 @@
 """The stage `corpus`: bring documents, queries and judgements of any source into one folder in BEIR layout."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from ..settings import CorpusSettings
 from ..stage import StageContext
 from .hub import read_hub_set
 from .python_docs import read_pydocs
+from .sampling import hash_order
 from .text_files import read_texts
 
 SCHEMA_VERSION = 1
@@ -35,7 +35,15 @@ def run_corpus(context: StageContext) -> None:
             f"corpus.source {settings.source!r} gives no test query; add texts, or raise corpus.test_fraction"
         )
     content = write_retrieval_set(context.output, retrieval_set)
-    write_json(context.output / "manifest.json", _manifest(settings, source, retrieval_set, content))
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "source": settings.source,
+        **source,
+        "documents": len(retrieval_set.documents),
+        "queries": {split: len(judged) for split, judged in retrieval_set.qrels.items()},
+        "sha256": content,
+    }
+    write_json(context.output / "manifest.json", manifest)
     context.progress.note(
         f"  {len(retrieval_set.documents):,} documents, {len(retrieval_set.qrels['train']):,} training and "
         f"{len(retrieval_set.qrels['test']):,} test queries"
@@ -55,7 +63,7 @@ def select(whole: RetrievalSet, settings: CorpusSettings) -> RetrievalSet:
 
     Held out is `settings.test_split`; `train` is what its own file says, without the held-out queries. Queries of no
     or of another split are left out: they may be somebody's test. With `max_documents`, documents that a held-out
-    query needs stay first, then those that a training query needs, then the others, each by a fixed lot.
+    query needs stay first, then those that a training query needs, then the others, each in an order by hash.
     """
     test = whole.judgements(settings.test_split)
     train = {} if settings.test_split == "train" else whole.qrels.get("train", {})
@@ -63,7 +71,7 @@ def select(whole: RetrievalSet, settings: CorpusSettings) -> RetrievalSet:
     kept = set(whole.documents)
     if 0 < settings.max_documents < len(kept):
         needed = [{name for grades in split.values() for name in grades} for split in (test, train)]
-        order = sorted(kept, key=lambda name: (name not in needed[0], name not in needed[1], _draw(name)))
+        order = sorted(kept, key=lambda name: (name not in needed[0], name not in needed[1], hash_order(name)))
         kept = set(order[: settings.max_documents])
     qrels = {}
     for split, judged in (("train", train), ("test", test)):
@@ -81,20 +89,3 @@ def select(whole: RetrievalSet, settings: CorpusSettings) -> RetrievalSet:
         queries={name: text for name, text in whole.queries.items() if any(name in qrels[split] for split in qrels)},
         qrels=qrels,
     )
-
-
-def _manifest(
-    settings: CorpusSettings, source: dict[str, Any], retrieval_set: RetrievalSet, content: str
-) -> dict[str, Any]:
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "source": settings.source,
-        **source,
-        "documents": len(retrieval_set.documents),
-        "queries": {split: len(judged) for split, judged in retrieval_set.qrels.items()},
-        "sha256": content,
-    }
-
-
-def _draw(identifier: str) -> bytes:
-    return hashlib.sha256(identifier.encode("utf-8")).digest()

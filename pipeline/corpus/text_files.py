@@ -5,7 +5,6 @@ and the rest of the passage its only relevant document. In the documents of the 
 sentence is taken out; otherwise the query would be found in itself. The manifest says so.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,14 +14,14 @@ from typing import Any
 from ...runtime.errors import InputError
 from ...runtime.files import read_json_lines, read_text
 from ..retrieval.dataset import RetrievalSet
-from ..retrieval.near_duplicates import ShingleIndex, character_shingles, first_of_each, word_shingles
+from ..retrieval.near_duplicates import first_of_each, word_shingles
 from ..settings import CorpusSettings
+from .sampling import hash_order, hold_out
 
 MAX_PASSAGE_CHARACTERS = 1000
 QUERY_WORDS = range(3, 31)
 MIN_DOCUMENT_WORDS = 8
 SAME_DOCUMENT = 0.8  # Jaccard similarity of word triples
-SAME_QUERY = 0.6  # Jaccard similarity of runs of four characters
 SUFFIXES = (".txt", ".md", ".jsonl")
 
 _HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$")
@@ -49,23 +48,23 @@ def read_texts(settings: CorpusSettings) -> tuple[RetrievalSet, dict[str, Any]]:
     kept = first_of_each([word_shingles(f"{passage.title} {passage.text}") for passage in passages], SAME_DOCUMENT)
     unique = [passages[position] for position in kept]
     if settings.max_documents and len(unique) > settings.max_documents:
-        unique = sorted(sorted(unique, key=_draw)[: settings.max_documents], key=passages.index)
+        unique = sorted(
+            sorted(unique, key=lambda passage: hash_order(passage.identifier))[: settings.max_documents],
+            key=passages.index,
+        )
     if not unique:
         raise InputError(f"{root} holds no text; put text into {', '.join(SUFFIXES)} files")
     splits = {passage.identifier: _query_and_rest(passage) for passage in unique}
     queries = {f"q:{name}": pair[0] for name, pair in splits.items() if pair}
-    test = _choose_test(queries, settings)
+    answers = {query: {query.removeprefix("q:"): 1} for query in queries}
+    qrels = hold_out(answers, queries, settings)
     titles = {passage.identifier: passage.title for passage in unique}
     documents = {passage.identifier: f"{passage.title} {passage.text}".strip() for passage in unique}
-    for query in test:
+    for query in qrels["test"]:
         name = query.removeprefix("q:")
         pair = splits[name]
         if pair:
             titles[name], documents[name] = "", pair[1]
-    qrels = {
-        "train": {query: {query.removeprefix("q:"): 1} for query in queries if query not in test},
-        "test": {query: {query.removeprefix("q:"): 1} for query in queries if query in test},
-    }
     source = {
         "files": [_label(root, path) for path in files],
         "passages_found": len(passages),
@@ -123,16 +122,16 @@ def _sections(text: str, markdown: bool) -> Iterator[tuple[str, list[str]]]:
 def _packed(paragraphs: list[str]) -> Iterator[str]:
     # Paragraphs are joined up to the limit; a longer one is cut between sentences, or between words.
     passage = ""
-    for piece in (piece for paragraph in paragraphs for piece in _pieces(_line(paragraph))):
-        if passage and len(passage) + 1 + len(piece) > MAX_PASSAGE_CHARACTERS:
+    for part in (part for paragraph in paragraphs for part in _parts(_line(paragraph))):
+        if passage and len(passage) + 1 + len(part) > MAX_PASSAGE_CHARACTERS:
             yield passage
             passage = ""
-        passage = f"{passage} {piece}".strip()
+        passage = f"{passage} {part}".strip()
     if passage:
         yield passage
 
 
-def _pieces(paragraph: str) -> Iterator[str]:
+def _parts(paragraph: str) -> Iterator[str]:
     if len(paragraph) <= MAX_PASSAGE_CHARACTERS:
         yield paragraph
         return
@@ -154,20 +153,6 @@ def _query_and_rest(passage: _Passage) -> tuple[str, str] | None:
     if len(query.split()) in QUERY_WORDS and len(rest.split()) >= MIN_DOCUMENT_WORDS:
         return query, rest
     return None
-
-
-def _choose_test(queries: dict[str, str], settings: CorpusSettings) -> set[str]:
-    wanted = min(settings.max_test_queries, round(settings.test_fraction * len(queries)))
-    index = ShingleIndex([character_shingles(text) for text in queries.values()], SAME_QUERY)
-    chosen: set[str] = set()
-    for query in sorted(queries, key=lambda name: hashlib.sha256(name.encode("utf-8")).digest()):
-        if len(chosen) < wanted and len(index.matches(character_shingles(queries[query]))) == 1:
-            chosen.add(query)
-    return chosen
-
-
-def _draw(passage: _Passage) -> bytes:
-    return hashlib.sha256(passage.identifier.encode("utf-8")).digest()
 
 
 def _line(text: str) -> str:

@@ -90,5 +90,5 @@ def _initialise(
         from ..teacher.load import load_teacher
 
         context.progress.note("  composing the first weights from the teacher")
-        teacher = load_teacher(selected_teacher(context))
+        teacher = load_teacher(selected_teacher(context)).first
         teacher_weights(student, teacher, tokens=tokens, seed=recipe.seed, texts=texts, rows=rows)

@@ -120,7 +120,7 @@ def _kept(task: _Task, name: str, parts: tuple[object, ...], make: Callable[[], 
 
 
 def _teacher_int8(task: _Task) -> BaselineFigures:
-    teacher = load_teacher(task.teacher)
+    teacher = load_teacher(task.teacher).first
     prompts = Prompts(query=teacher.prompts["query"], document=teacher.prompts["document"])
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as name:
         folder = Path(name)

@@ -13,7 +13,7 @@ from ...runtime.files import safe_join
 from ...runtime.manifest import read_manifest
 from ...runtime.progress import Progress
 from ...runtime.projection import read_projection
-from ..queries.typing_noise import noisy
+from ..queries.typing_noise import add_typing_noise
 from ..retrieval.bm25 import bm25_scores
 from ..retrieval.dataset import RetrievalSet, read_retrieval_set
 from ..retrieval.metrics import bootstrap_ratio, evaluate_scores, scored_queries
@@ -54,7 +54,10 @@ class Robustness:
 def noisy_queries(retrieval_set: RetrievalSet, split: str, noise: float, seed: int) -> RetrievalSet:
     """Return the set with noise in the queries of `split`; what befalls a query depends on seed and query alone."""
     names = scored_queries(retrieval_set, split)
-    changed = {name: noisy(retrieval_set.queries[name], noise, random.Random(f"{seed} noise {name}")) for name in names}
+    changed = {
+        name: add_typing_noise(retrieval_set.queries[name], noise, random.Random(f"{seed} noise {name}"))
+        for name in names
+    }
     return dataclasses.replace(retrieval_set, queries=retrieval_set.queries | changed)
 
 

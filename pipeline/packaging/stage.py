@@ -136,10 +136,10 @@ def student_vectors(folder: Path, ids: list[list[int]]) -> np.ndarray:
 
 def export_teacher(context: StageContext, corpus: RetrievalSet) -> Parity:
     """Write the teacher's graph and hold it against the vectors that the student was trained on."""
-    teacher = load_teacher(selected_teacher(context))
-    if teacher.parts:
-        context.progress.note(f"  of several teachers, the graph is that of the first: {teacher.first.files.name}")
-    teacher = teacher.first
+    loaded = load_teacher(selected_teacher(context))
+    teacher = loaded.first
+    if loaded.parts:
+        context.progress.note(f"  of several teachers, the graph is that of the first: {teacher.files.name}")
     folder = ExportOutput(context.output).teacher
     writer = write_teacher(teacher, folder)
     limit = teacher.max_length or 512

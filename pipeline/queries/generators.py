@@ -32,19 +32,22 @@ _WORD_IN_NAME = re.compile(r"_+|(?<=[a-z])(?=[A-Z])")
 _KEYWORD = re.compile(r"[^\W\d_][^\W_]+")
 
 
-def _lines(files: Sequence[str]) -> Iterator[str]:
+def lines(files: Sequence[str]) -> Iterator[str]:
+    """Yield the lines of files with text in them, in order."""
     for name in files:
         yield from filter(None, (" ".join(line.split()) for line in read_text(Path(name)).splitlines()))
 
 
-def _sentences(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterator[str]:
+def sentences(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterator[str]:
+    """Yield at most `count` sentences of each document, of 3 to 40 words."""
     for document in retrieval_set.documents:
         sentences = [part.strip() for part in _SENTENCE.split(retrieval_set.body(document))]
         usable = [sentence for sentence in sentences if len(sentence.split()) in SENTENCE_WORDS]
-        yield from _sample(usable, count, rng)
+        yield from sample(usable, count, rng)
 
 
-def _crops(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterator[str]:
+def crops(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterator[str]:
+    """Yield `count` runs of 3 to 20 words of each document."""
     for document in retrieval_set.documents:
         words = retrieval_set.body(document).split()
         for _ in range(count):
@@ -54,10 +57,11 @@ def _crops(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Itera
                 yield " ".join(words[start : start + length])
 
 
-def _keywords(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterator[str]:
+def keywords(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterator[str]:
+    """Yield for each document at most `count` queries of 2 to 5 of its words of largest tf-idf weight."""
     for best in _best_words(_bags(retrieval_set)).values():
         for _ in range(count):
-            chosen = _sample(best, rng.randint(*KEYWORD_COUNT), rng)
+            chosen = sample(best, rng.randint(*KEYWORD_COUNT), rng)
             rng.shuffle(chosen)
             if len(chosen) >= KEYWORD_COUNT[0]:
                 yield " ".join(chosen)
@@ -70,17 +74,17 @@ def _bags(retrieval_set: RetrievalSet) -> dict[str, Counter[str]]:
 def _best_words(bags: Mapping[str, Counter[str]]) -> dict[str, list[str]]:
     """Return the ten words of each document that tell most about it, the best first."""
     frequency = Counter(word for bag in bags.values() for word in bag)
-    found = {}
+    best = {}
     for name, bag in bags.items():
         # tf-idf with a dampened term frequency (Salton and Buckley 1988)
         weights = {
             word: (1 + math.log(times)) * math.log(len(bags) / frequency[word] + 1) for word, times in bag.items()
         }
-        found[name] = sorted(weights, key=lambda word: (-weights[word], word))[: 2 * KEYWORD_COUNT[1]]
-    return found
+        best[name] = sorted(weights, key=lambda word: (-weights[word], word))[: 2 * KEYWORD_COUNT[1]]
+    return best
 
 
-def _templated(retrieval_set: RetrievalSet, settings: QueriesSettings, rng: random.Random) -> Iterator[str]:
+def templated(retrieval_set: RetrievalSet, settings: QueriesSettings, rng: random.Random) -> Iterator[str]:
     """Put parts of every document into the recipe's templates, each template with its own kind of part."""
     templates = [(template, _placeholder(template)) for template in settings.templates]
     bags = _bags(retrieval_set)
@@ -94,7 +98,7 @@ def _templated(retrieval_set: RetrievalSet, settings: QueriesSettings, rng: rand
             "sentence": _short_sentences(body),
             "phrase": _phrases(body, best[: KEYWORD_COUNT[1]], common, rng),
         }
-        for template, kind in _sample(templates, settings.per_document, rng):
+        for template, kind in sample(templates, settings.per_document, rng):
             part = rng.choice(parts[kind]) if parts[kind] else ""
             if part:
                 yield template.replace(f"{{{kind}}}", part.lower() if kind == "sentence" else part)
@@ -111,7 +115,7 @@ def _short_sentences(body: str) -> list[str]:
 def _spoken_names(body: str) -> list[str]:
     """Return the names in code as people say them: `create_path(` and `createPath(` as "create path".
 
-    Names of one word say too little. The first of the others, most often the function's own, stands twice.
+    Names of one word say too little. The first of the others, most often the function's own, comes twice.
     """
     names = [" ".join(_WORD_IN_NAME.sub(" ", name).lower().split()) for name in _CALLED.findall(body)]
     several = [name for name in names if " " in name]
@@ -119,23 +123,23 @@ def _spoken_names(body: str) -> list[str]:
 
 
 def _placeholder(template: str) -> str:
-    found = re.findall(r"{(\w*)}", template)
-    if len(found) != 1 or found[0] not in TEMPLATE_PARTS:
+    names = re.findall(r"{(\w*)}", template)
+    if len(names) != 1 or names[0] not in TEMPLATE_PARTS:
         raise InputError(
             f"queries.templates: {template!r} needs exactly one of {{title}}, {{sentence}}, {{phrase}}, {{name}}"
             "; fix it"
         )
-    return found[0]
+    return names[0]
 
 
 def _phrases(body: str, best: Sequence[str], common: set[str], rng: random.Random) -> list[str]:
-    """Return runs of a few words as they stand in a text, around its best words, without common words at the ends."""
+    """Return runs of a few words of a text, around its best words, without common words at the ends."""
     words = re.findall(r"\w[\w'-]*", body)
-    places = [place for place, word in enumerate(words) if word.lower() in best]
+    positions = [position for position, word in enumerate(words) if word.lower() in best]
     runs = []
-    for place in _sample(places, 4, rng):
+    for position in sample(positions, 4, rng):
         length = rng.randint(*PHRASE_WORDS)
-        start = max(0, place - rng.randrange(length))
+        start = max(0, position - rng.randrange(length))
         run = words[start : start + length]
         while run and run[0].lower() in common:
             run = run[1:]
@@ -146,7 +150,7 @@ def _phrases(body: str, best: Sequence[str], common: set[str], rng: random.Rando
     return runs
 
 
-def _sample(items: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
+def sample(items: Sequence[Item], count: int, rng: random.Random) -> list[Item]:
     """Return at most `count` items, drawn without replacement, in their order."""
     if len(items) <= count:
         return list(items)

@@ -1,4 +1,4 @@
-"""Test queries, and what is too near to them to be trained on."""
+"""Test queries, and texts that repeat one and so are not trained on."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ SAME_QUERY = 0.6  # Jaccard similarity of runs of four characters
 
 
 class HeldOut:
-    """The held-out queries, to be asked whether a text repeats one of them.
+    """An index of the held-out queries that finds texts which repeat one of them.
 
     A text repeats a query when the two are near-duplicates (Jaccard similarity of their runs of four characters) or
     when it contains the query word for word.
@@ -30,7 +30,7 @@ class HeldOut:
         return self._count
 
     def repeats(self, text: str) -> bool:
-        """Tell whether `text` repeats a held-out query."""
+        """Return whether `text` repeats a held-out query."""
         words = normalise(text).split()
         for start in range(len(words)):
             for length in (1, 2, 3):  # queries of fewer than three words start with all they have

@@ -17,15 +17,13 @@ from ..corpus.output import CorpusOutput
 from ..retrieval.dataset import RetrievalSet, json_lines
 from ..settings import QueriesSettings
 from ..stage import StageContext
-from .generators import _crops, _keywords, _lines, _sample, _sentences, _templated
+from .generators import crops, keywords, lines, sample, sentences, templated
 from .held_out import HeldOut
 from .output import QueriesOutput
 from .training_texts import TrainingText
-from .typing_noise import noisy
+from .typing_noise import add_typing_noise
 
-ROLES = ("query", "document")
 MAX_TEXT_CHARACTERS = 2000  # of a generated text; documents stay as they are
-_SEED_WORDS = {"templated": "framed"}  # seeds its random draws as ever: the same recipe gives the same texts
 _REAL = ("query", "file")  # texts that people wrote are taken as they are
 
 
@@ -45,45 +43,34 @@ def training_texts(
     """Return the training texts, documents first, and the report on them.
 
     Every kind of `settings.kinds` gets an equal share of what `settings.max_texts` leaves beside the documents; what
-    one kind cannot fill goes to the others. Documents take half of the cap at most. The same set,
-    settings and seed give the same texts in the same order.
+    one kind cannot fill goes to the others. Documents take half of the cap at most. The same set, settings and seed
+    give the same texts in the same order.
     """
     held_out = HeldOut(retrieval_set.split_queries("test").values())
     documents = [TrainingText(text, "document", "document") for text in dict.fromkeys(retrieval_set.documents.values())]
     cap = settings.max_texts // 2 if settings.kinds else settings.max_texts
-    documents = _sample(documents, cap, random.Random(f"{seed} document"))
-    makers: dict[str, Callable[[random.Random], Iterator[str]]] = {
-        "query": lambda _: iter(retrieval_set.split_queries("train").values()),
-        "file": lambda _: _lines(settings.files),
-        "title": lambda _: (title for title in retrieval_set.titles.values() if title),
-        "sentence": lambda rng: _sentences(retrieval_set, settings.per_document, rng),
-        "crop": lambda rng: _crops(retrieval_set, settings.per_document, rng),
-        "keywords": lambda rng: _keywords(retrieval_set, settings.per_document, rng),
-        "templated": lambda rng: _templated(retrieval_set, settings, rng),
-    }
+    documents = sample(documents, cap, random.Random(f"{seed} document"))
     seen = {text.text for text in documents}
-    candidates: dict[str, list[TrainingText]] = {}
     dropped: Counter[str] = Counter()
     further = {"file": settings.files, "templated": settings.templates}
-    for kind in (*settings.kinds, *(kind for kind, given in further.items() if given)):
-        rng = random.Random(f"{seed} {_SEED_WORDS.get(kind, kind)}")
-        candidates[kind] = []
-        for clean in makers[kind](rng):
-            whole = clean if kind in _REAL else " ".join(clean[:MAX_TEXT_CHARACTERS].split())
-            text = whole if kind in _REAL else _disturbed(whole, settings, rng)
-            if not text or text in seen:
+    kinds = [*settings.kinds, *(kind for kind, given in further.items() if given)]
+
+    def made(kind: str) -> Iterator[TrainingText]:
+        for text, clean in _generated(kind, retrieval_set, settings, random.Random(f"{seed} {_seed_word(kind)}")):
+            if not text.text or text.text in seen:
                 continue
-            seen.add(text)
-            if held_out.repeats(text) or (text != clean and held_out.repeats(clean)):
+            seen.add(text.text)
+            if held_out.repeats(text.text) or (text.text != clean and held_out.repeats(clean)):
                 dropped[kind] += 1
             else:
-                target = whole if text != whole and settings.noise_target == "clean" else ""
-                candidates[kind].append(TrainingText(text, "query", kind, target))
+                yield text
+
+    candidates = {kind: list(made(kind)) for kind in kinds}
     shares = fair_shares({kind: len(texts) for kind, texts in candidates.items()}, settings.max_texts - len(documents))
     chosen = [
         text
         for kind, texts in candidates.items()
-        for text in _sample(texts, shares[kind], random.Random(f"{seed} share {_SEED_WORDS.get(kind, kind)}"))
+        for text in sample(texts, shares[kind], random.Random(f"{seed} share {_seed_word(kind)}"))
     ]
     report = {
         "texts": {"document": len(documents), **shares},
@@ -92,6 +79,32 @@ def training_texts(
         "held_out_queries": len(held_out),
     }
     return documents + chosen, report
+
+
+def _generated(
+    kind: str, retrieval_set: RetrievalSet, settings: QueriesSettings, rng: random.Random
+) -> Iterator[tuple[TrainingText, str]]:
+    """Yield every text of one kind, with noise where the recipe asks for it, and the text that it was made from."""
+    if kind in _REAL:
+        for text in retrieval_set.split_queries("train").values() if kind == "query" else lines(settings.files):
+            yield TrainingText(text, "query", kind), text
+        return
+    generators: dict[str, Callable[[], Iterator[str]]] = {
+        "title": lambda: (title for title in retrieval_set.titles.values() if title),
+        "sentence": lambda: sentences(retrieval_set, settings.per_document, rng),
+        "crop": lambda: crops(retrieval_set, settings.per_document, rng),
+        "keywords": lambda: keywords(retrieval_set, settings.per_document, rng),
+        "templated": lambda: templated(retrieval_set, settings, rng),
+    }
+    for clean in generators[kind]():
+        whole = " ".join(clean[:MAX_TEXT_CHARACTERS].split())
+        text = _add_noise(whole, settings, rng)
+        target = whole if text != whole and settings.noise_target == "clean" else ""
+        yield TrainingText(text, "query", kind, target), clean
+
+
+def _seed_word(kind: str) -> str:
+    return "framed" if kind == "templated" else kind  # the same recipe gives the same texts as ever
 
 
 def fair_shares(available: dict[str, int], room: int) -> dict[str, int]:
@@ -109,9 +122,9 @@ def fair_shares(available: dict[str, int], room: int) -> dict[str, int]:
     return shares
 
 
-def _disturbed(text: str, settings: QueriesSettings, rng: random.Random) -> str:
+def _add_noise(text: str, settings: QueriesSettings, rng: random.Random) -> str:
     if settings.term_dropout:
         words = text.split()
         kept = [word for word in words if rng.random() >= settings.term_dropout]
         text = " ".join(kept or words)
-    return " ".join(noisy(text, settings.noise, rng).split())
+    return " ".join(add_typing_noise(text, settings.noise, rng).split())

@@ -31,8 +31,8 @@ class TokenizedTexts:
         """Return ids, int64 [rows, longest], padded with 0, and lengths, int64 [rows]."""
         lengths = self.lengths[rows]
         ids = np.zeros((len(rows), int(lengths.max())), np.int64)
-        for place, row in enumerate(rows):
-            ids[place, : lengths[place]] = self.ids[self.starts[row] : self.starts[row + 1]]
+        for position, row in enumerate(rows):
+            ids[position, : lengths[position]] = self.ids[self.starts[row] : self.starts[row + 1]]
         return ids, lengths
 
 

@@ -9,7 +9,7 @@ from ...runtime.files import read_json_lines
 
 @dataclass(frozen=True)
 class TrainingText:
-    """One text to train on: `role` says on which side of the search it stands, `kind` how it was made.
+    """One text to train on: `role` is `query` or `document`, `kind` how it was made.
 
     `target` is the text whose teacher vector the student is to give, where that is not the text's own.
     """

@@ -11,20 +11,20 @@ WORDS_PER_ERROR = 8  # a text gets one typing error for every eight words begun
 # Keys beside each other in the rows of a QWERTY keyboard.
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "1234567890")
 _BESIDE = {
-    key: row[max(place - 1, 0) : place] + row[place + 1 : place + 2] for row in _ROWS for place, key in enumerate(row)
+    key: row[max(index - 1, 0) : index] + row[index + 1 : index + 2] for row in _ROWS for index, key in enumerate(row)
 }
 _LONG_WORD = re.compile(r"\w{4,}")
 
 
-def noisy(text: str, chance: float, draw: random.Random) -> str:
+def add_typing_noise(text: str, chance: float, rng: random.Random) -> str:
     """Return `text` with one kind of noise with probability `chance`, or as it is.
 
     All kinds that change the text are equally likely.
     """
-    if not chance or draw.random() >= chance:
+    if not chance or rng.random() >= chance:
         return text
-    found = (text.upper(), text.lower(), text.title(), without_punctuation(text), mistyped(text, draw))
-    return draw.choice([changed for changed in found if changed != text] or [text])
+    variants = (text.upper(), text.lower(), text.title(), without_punctuation(text), add_typing_errors(text, rng))
+    return rng.choice([variant for variant in variants if variant != text] or [text])
 
 
 def without_punctuation(text: str) -> str:
@@ -32,19 +32,19 @@ def without_punctuation(text: str) -> str:
     return " ".join(re.findall(r"\w+", text))
 
 
-def mistyped(text: str, draw: random.Random) -> str:
+def add_typing_errors(text: str, rng: random.Random) -> str:
     """Return `text` with typing errors inside words of at least four letters; first and last letters stay.
 
     An error swaps two letters, leaves one out, doubles one, or hits the key beside it.
     """
     errors = -(-len(text.split()) // WORDS_PER_ERROR)
-    spans = [found.span() for found in _LONG_WORD.finditer(text)]
-    # From the last word back, so that the places of the others stay true.
-    for start, end in sorted(draw.sample(spans, min(errors, len(spans))), reverse=True):
-        place = draw.randrange(start + 1, end - 2)
-        letter, following = text[place], text[place + 1]
+    spans = [match.span() for match in _LONG_WORD.finditer(text)]
+    # From the last word back, so that the positions of the others stay true.
+    for start, end in sorted(rng.sample(spans, min(errors, len(spans))), reverse=True):
+        position = rng.randrange(start + 1, end - 2)
+        letter, following = text[position], text[position + 1]
         beside = _BESIDE.get(letter.lower(), "")
         changed = [following + letter, following, letter + letter + following]
-        changed += [draw.choice(beside) + following] if beside else []
-        text = text[:place] + draw.choice(changed) + text[place + 2 :]
+        changed += [rng.choice(beside) + following] if beside else []
+        text = text[:position] + rng.choice(changed) + text[position + 2 :]
     return text

@@ -28,7 +28,7 @@ from .ridge import fit_linear, spread
 if TYPE_CHECKING:
     import torch
 
-    from ..teacher.bi_encoder import LoadedTeacher
+    from ..teacher.bi_encoder import BiEncoder
 
 _FIT_TEXTS = 2048
 _RIDGE = 1e-3  # relative to the mean power of the pooled outputs
@@ -53,7 +53,7 @@ def random_weights(tensors: "dict[str, torch.Tensor]", seed: int) -> None:
         tensors[TABLE][0].zero_()
 
 
-def composed_token_vectors(teacher: "LoadedTeacher", tokens: Sequence[str]) -> np.ndarray:
+def composed_token_vectors(teacher: "BiEncoder", tokens: Sequence[str]) -> np.ndarray:
     """Return a teacher vector for every new token, float32 [tokens, teacher hidden]; see `compose_embeddings`."""
     table = teacher.token_table()
     backend = getattr(teacher.model.tokenizer, "backend_tokenizer", None)
@@ -75,7 +75,7 @@ def project_embeddings(vectors: np.ndarray, hidden: int) -> np.ndarray:
 
 def teacher_weights(
     student: Student,
-    teacher: "LoadedTeacher",
+    teacher: "BiEncoder",
     *,
     tokens: Sequence[str],
     seed: int,
@@ -112,7 +112,7 @@ def transfer_weights(
         fill_tensors(student.tensors, {TABLE: project_embeddings(vectors, student.shape.hidden)})
 
 
-def teacher_encoder(teacher: "LoadedTeacher") -> TrainedEncoder | None:
+def teacher_encoder(teacher: "BiEncoder") -> TrainedEncoder | None:
     """Return the teacher's transformer when it is a BERT as the student is one, else `None`."""
     tensors = teacher.bert_tensors()
     if POSITIONS not in tensors:

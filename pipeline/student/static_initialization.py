@@ -15,10 +15,10 @@ import numpy as np
 from ...export.graph.weights import PROJECTION, TABLE, TOKEN_WEIGHTS
 from ..queries.tokenized_texts import TokenizedTexts
 from ..stage import StageContext
-from ..teacher.bi_encoder import LoadedTeacher
 from ..teacher.load import load_teacher
 from ..teacher.output import TeacherOutput
 from ..teacher.pca import Reduction, fit_reduction
+from ..teacher.protocol import Teacher
 from ..teacher.selection import selected_teacher
 from ..vocabulary.token_mapping import token_texts
 from .ridge import ridge_map, spread
@@ -83,7 +83,7 @@ def static_weights(
         tensors[TOKEN_WEIGHTS].copy_(torch.from_numpy(weights))
 
 
-def single_token_vectors(teacher: LoadedTeacher, tokens: Sequence[str], reduction: Reduction) -> np.ndarray:
+def single_token_vectors(teacher: Teacher, tokens: Sequence[str], reduction: Reduction) -> np.ndarray:
     """Return the teacher's reduced vector of each token as a text of its own, float32 [tokens, dimension]."""
     return reduction.apply(teacher.encode(token_texts(tokens), "document")).astype(np.float32)
 

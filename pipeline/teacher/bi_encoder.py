@@ -1,28 +1,27 @@
-"""Find a teacher, check that it is the one meant, and load it whole.
+"""A bi-encoder as teacher: a sentence-transformers model of modules (transformer, pooling, dense, normalise).
 
-A teacher is a sentence-transformers model: a list of modules (transformer, pooling, dense, normalise) and prompts.
-It is named by `package:NAME` (an installed package that carries the weights), by a local folder, or by a hub id with
-a pinned revision. Weights are read from safetensors only, and no code that comes with a model is run.
+Weights are read from safetensors only, and no code that comes with a model is run; `source.py` finds and checks them.
 """
 
 import copy
 import json
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ...runtime.encoder import length_batches
 from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes
 from ..settings import TeacherSettings
+from .protocol import Precision, Role
 from .source import TeacherFiles, is_cross_encoder
 
-Role = Literal["query", "document"]
-Precision = Literal["fp32", "bf16"]
 
-
-class LoadedTeacher:
-    """A teacher in memory, on one thread."""
+class BiEncoder:
+    """One bi-encoder in memory, on one thread."""
 
     def __init__(self, files: TeacherFiles, settings: TeacherSettings) -> None:
         """Load the folder; raise `InputError` when it is no bi-encoder that can be read."""
@@ -31,44 +30,40 @@ class LoadedTeacher:
                 f"{files.folder} is a cross-encoder, which gives scores of pairs and no vectors; "
                 f"name it under cross_encoder.model, and a bi-encoder under teacher.model"
             )
-        import torch
-        import transformers
-        from safetensors import SafetensorError
         from sentence_transformers import SentenceTransformer
 
-        torch.set_num_threads(1)
-        transformers.utils.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
-        try:
-            model = SentenceTransformer(
+        with loading(files.folder, "teacher"):
+            self.model = SentenceTransformer(
                 str(files.folder),
                 device="cpu",
                 trust_remote_code=False,
                 local_files_only=True,
                 model_kwargs={"use_safetensors": True},
             )
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise InputError(f"{files.folder} cannot be loaded as a teacher ({reason}); check the folder") from None
-        model.eval()
-        self.files, self.model = files, model
-        self._half: Any = None  # the model in bfloat16, made when first asked for
-        prompts = dict(model.prompts or {})
-        model.default_prompt_name = None  # prompts are given by role, below
+        self.files, self._models = files, ModelByPrecision(self.model)
+        prompts = dict(self.model.prompts or {})
+        self.model.default_prompt_name = None  # prompts are given by role, below
         self.prompts: dict[Role, str] = {
             "query": settings.query_prompt or prompts.get("query") or "",
             "document": settings.document_prompt or prompts.get("document") or prompts.get("passage") or "",
         }
         if settings.max_length:
-            model.max_seq_length = settings.max_length
-        self.max_length: int = int(model.max_seq_length or 0)  # tokens; 0: no limit
+            self.model.max_seq_length = settings.max_length
+        self.max_length: int = int(self.model.max_seq_length or 0)  # tokens; 0: no limit
         self.batch_tokens = settings.batch_tokens
-        self.dimension = int(self._forward(["dimension"], "document").shape[1])
+        self.dimension = int(self._forward(["dimension"], "document", "fp32").shape[1])
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that decides a vector besides the text and its neighbours."""
+        reading = [self.files.fingerprint, self.max_length, self.batch_tokens, self.prompts]
+        return sha256_bytes(json.dumps(reading, sort_keys=True).encode())
 
     @property
     def pooling(self) -> str:
         """Name of the pooling, such as `mean`; `none` without a pooling module."""
-        for module in self._modules():
+        modules: list[Any] = list(self.model.children())
+        for module in modules:
             mode = getattr(module, "pooling_mode", None)
             if mode is None and hasattr(module, "get_pooling_mode_str"):
                 mode = module.get_pooling_mode_str()
@@ -77,13 +72,13 @@ class LoadedTeacher:
         return "none"
 
     @property
-    def first(self) -> "LoadedTeacher":
-        """The teacher itself; of several, the one of the recipe's `teacher.model`."""
+    def first(self) -> "BiEncoder":
+        """The teacher itself."""
         return self
 
     @property
     def parts(self) -> list[dict[str, Any]]:
-        """What each of several teachers adds to the vector; of one teacher there are none."""
+        """Nothing: it is no ensemble."""
         return []
 
     @property
@@ -94,10 +89,7 @@ class LoadedTeacher:
     @property
     def modules(self) -> list[str]:
         """Names of the modules in order."""
-        return [type(module).__name__ for module in self._modules()]
-
-    def _modules(self) -> list[Any]:
-        return list(self.model.children())
+        return [type(module).__name__ for module in self.model.children()]
 
     def token_table(self) -> np.ndarray:
         """Return the input embeddings, float32 [teacher vocabulary, hidden]."""
@@ -128,12 +120,10 @@ class LoadedTeacher:
         ]
 
     def encode(self, texts: Sequence[str], role: Role = "document", precision: Precision = "fp32") -> np.ndarray:
-        """Return unit vectors, float32 [texts, dimension]. The same texts in one call give the same bytes.
-
-        With `precision` = "bf16" the transformer computes in bfloat16.
-        """
+        """Return unit vectors, float32 [texts, dimension]; see `Teacher.encode`."""
         vectors = np.empty((len(texts), self.dimension), np.float32)
-        for batch in batches(self.lengths(texts, role), self.batch_tokens):
+        lengths = [max(length, 1) for length in self.lengths(texts, role)]  # a text without tokens has a vector too
+        for batch in length_batches(lengths, self.batch_tokens):
             vectors[batch] = self._forward([texts[index] for index in batch], role, precision)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not np.isfinite(norms).all():
@@ -141,13 +131,8 @@ class LoadedTeacher:
             raise InputError(f"the teacher gives no finite vector for {texts[bad][:60]!r}; check the teacher's weights")
         return vectors / np.maximum(norms, 1e-12)
 
-    def _forward(self, texts: list[str], role: Role, precision: Precision = "fp32") -> np.ndarray:
-        if precision == "bf16" and self._half is None:
-            import torch
-
-            self._half = copy.deepcopy(self.model).to(torch.bfloat16)
-        model = self.model if precision == "fp32" else self._half
-        return model.encode(
+    def _forward(self, texts: list[str], role: Role, precision: Precision) -> np.ndarray:
+        return self._models.get(precision).encode(
             texts,
             prompt=self.prompts[role] or None,
             batch_size=len(texts),
@@ -156,18 +141,34 @@ class LoadedTeacher:
         )
 
 
-def reading_fingerprint(teacher: LoadedTeacher) -> str:
-    """Return a hash of all that decides a vector besides the text and its neighbours."""
-    parts = [teacher.files.fingerprint, teacher.max_length, teacher.batch_tokens, teacher.prompts]
-    return sha256_bytes(json.dumps(parts, sort_keys=True).encode())
+class ModelByPrecision:
+    """A model in float32, and its copy in bfloat16 from when it is first asked for."""
+
+    def __init__(self, model: Any) -> None:
+        """Take a torch module in float32 and switch it to inference."""
+        self._models: dict[Precision, Any] = {"fp32": model.eval()}
+
+    def get(self, precision: Precision) -> Any:
+        """Return the model that computes in `precision`."""
+        if precision not in self._models:
+            import torch
+
+            self._models[precision] = copy.deepcopy(self._models["fp32"]).to(torch.bfloat16)
+        return self._models[precision]
 
 
-def batches(lengths: Sequence[int], most_tokens: int) -> list[list[int]]:
-    """Return batches of indices: neighbours in length, at most `most_tokens` with their padding, at least one text."""
-    found: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda index: (lengths[index], index)):
-        if found and (len(found[-1]) + 1) * lengths[index] <= most_tokens:
-            found[-1].append(index)
-        else:
-            found.append([index])
-    return found
+@contextmanager
+def loading(folder: Path, kind: str) -> Iterator[None]:
+    """Set torch to one thread and transformers to silence; turn what loading raises into an `InputError`."""
+    import torch
+    import transformers
+    from safetensors import SafetensorError
+
+    torch.set_num_threads(1)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{folder} cannot be loaded as a {kind} ({reason}); check the folder") from None

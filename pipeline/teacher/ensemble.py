@@ -1,72 +1,74 @@
 """Several bi-encoder teachers as one.
 
-Each teacher's unit vector is scaled by the square root of its share of the weights, and the vectors are put one behind
-the other. The result has unit length again, and the dot product of two of them is the weighted mean of the teachers'
-cosines. So everything that works with one teacher's vectors works with theirs: the reduction (PCA) takes the long
-vector to the student's space, and documents that the teachers encoded enter it by the same matrix.
+Each teacher's unit vector is scaled by the square root of its share of the weights, and the vectors are concatenated.
+The result has unit length again, and the dot product of two of them is the weighted mean of the teachers' cosines. So
+everything that works with one teacher's vectors works with theirs: the reduction (PCA) takes the long vector to the
+student's space, and documents that the teachers encoded enter it by the same matrix.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes
-from ..settings import EnsembleMember, TeacherSettings
-from .bi_encoder import LoadedTeacher, Precision, Role, reading_fingerprint
+from ..settings import TeacherSettings
+from .bi_encoder import BiEncoder
+from .protocol import Precision, Role
 from .source import TeacherFiles, naming, resolve_teacher
 
+Result = TypeVar("Result")
 
-class TeacherEnsemble(LoadedTeacher):
-    """The teacher of a recipe and its `[[teacher.ensemble]]`; in all but its vectors, the first of them."""
+
+class TeacherEnsemble:
+    """The bi-encoders of `teacher.model` and `[[teacher.ensemble]]`, with vectors of all their dimensions together."""
 
     def __init__(self, settings: TeacherSettings) -> None:
         """Load all; raise `InputError` for a weight that is no positive number, and what one teacher raises."""
-        every = [settings, *(_as_teacher(settings, member) for member in settings.ensemble)]
-        found = resolve_several(settings)
-        super().__init__(found[0], settings)
-        self._first = LoadedTeacher(found[0], settings)
-        self._others = []
-        for number, (files, one) in enumerate(zip(found[1:], every[1:], strict=True)):
-            with naming(f"teacher.ensemble[{number}]"):
-                self._others.append(LoadedTeacher(files, one))
-        self._scales = np.sqrt(shares(settings)).astype(np.float32)
-        loaded = [self._first, *self._others]
-        self.dimension = sum(teacher.dimension for teacher in loaded)
-        self.files = combined_files(settings, found, [reading_fingerprint(teacher) for teacher in loaded])
+        weights = shares(settings)
+        self._members = _for_each(settings, lambda member: BiEncoder(resolve_teacher(member), member))
+        self._scales = np.sqrt(weights).astype(np.float32)
+        self.dimension = sum(member.dimension for member in self._members)
+        readings = zip(weights.tolist(), self._members, strict=True)
+        lines = [f"{weight!r} {member.fingerprint}" for weight, member in readings]
+        self.fingerprint = sha256_bytes("\n".join(lines).encode())
+        self.files = combined_files(weights, [member.files for member in self._members], self.fingerprint)
 
     @property
-    def first(self) -> LoadedTeacher:
-        """The teacher of `teacher.model`."""
-        return self._first
+    def first(self) -> BiEncoder:
+        """The bi-encoder of `teacher.model`."""
+        return self._members[0]
 
     @property
     def same_for_both_roles(self) -> bool:
         """Whether a text has the same vector as a query and as a document, with every teacher."""
-        return all(teacher.same_for_both_roles for teacher in (self._first, *self._others))
+        return all(member.same_for_both_roles for member in self._members)
 
     @property
     def parts(self) -> list[dict[str, Any]]:
         """What each teacher adds to the vector, in order."""
         return [
             {
-                "id": teacher.files.name,
-                "revision": teacher.files.revision,
-                "sha256": teacher.files.sha256,
-                "licences": teacher.files.licences,
-                "dimension": teacher.dimension,
+                "id": member.files.name,
+                "revision": member.files.revision,
+                "sha256": member.files.sha256,
+                "licences": member.files.licences,
+                "dimension": member.dimension,
                 "scale": round(float(scale), 6),
             }
-            for teacher, scale in zip((self._first, *self._others), self._scales, strict=True)
+            for member, scale in zip(self._members, self._scales, strict=True)
         ]
+
+    def lengths(self, texts: Sequence[str], role: Role) -> list[int]:
+        """Return how many tokens the first teacher reads of each text."""
+        return self.first.lengths(texts, role)
 
     def encode(self, texts: Sequence[str], role: Role = "document", precision: Precision = "fp32") -> np.ndarray:
         """Return unit vectors, float32 [texts, sum of the dimensions]."""
-        teachers = (self._first, *self._others)
         vectors = [
-            scale * teacher.encode(texts, role, precision)
-            for teacher, scale in zip(teachers, self._scales, strict=True)
+            scale * member.encode(texts, role, precision)
+            for member, scale in zip(self._members, self._scales, strict=True)
         ]
         return np.concatenate(vectors, axis=1)
 
@@ -76,48 +78,43 @@ def shares(settings: TeacherSettings) -> np.ndarray:
     weights = np.array([settings.weight, *(member.weight for member in settings.ensemble)])
     for number, weight in enumerate(weights):
         if not 0 < weight < float("inf"):
-            key = "teacher.weight" if number == 0 else f"teacher.ensemble[{number - 1}].weight"
-            raise InputError(f"{key} = {weight} must be a number above 0; fix the recipe")
+            raise InputError(f"{_section(number)}.weight = {weight} must be a number above 0; fix the recipe")
     return weights / weights.sum()
 
 
 def resolve_several(settings: TeacherSettings) -> list[TeacherFiles]:
     """Return the checked folders of all teachers of a recipe; see `resolve_teacher` for the errors."""
-    found = [resolve_teacher(settings)]
-    for number, member in enumerate(settings.ensemble):
-        with naming(f"teacher.ensemble[{number}]"):
-            found.append(resolve_teacher(_as_teacher(settings, member)))
-    return found
+    return _for_each(settings, resolve_teacher)
 
 
-def combined_files(settings: TeacherSettings, found: Sequence[TeacherFiles], readings: Sequence[str]) -> TeacherFiles:
+def combined_files(weights: np.ndarray, members: Sequence[TeacherFiles], fingerprint: str) -> TeacherFiles:
     """Return one record for all: a name with the shares, one hash over the hashes, every licence."""
-    parts = shares(settings)
-    name = " + ".join(f"{part:.3g} {files.name}" for part, files in zip(parts, found, strict=True))
-    licences = {f"{key} of {files.name}": licence for files in found for key, licence in files.licences.items()}
-    lines = [f"{scale!r} {reading}" for scale, reading in zip(parts.tolist(), readings, strict=True)]
+    name = " + ".join(f"{weight:.3g} {files.name}" for weight, files in zip(weights, members, strict=True))
+    revised = any(files.revision for files in members)
     return TeacherFiles(
         name,
-        found[0].folder,
-        " + ".join(files.revision or "-" for files in found) if any(files.revision for files in found) else "",
-        combined_sha256(found),
-        sha256_bytes("\n".join(lines).encode()),
-        licences,
+        members[0].folder,
+        " + ".join(files.revision or "-" for files in members) if revised else "",
+        combined_sha256(members),
+        fingerprint,
+        {f"{key} of {files.name}": licence for files in members for key, licence in files.licences.items()},
     )
 
 
-def combined_sha256(found: Sequence[TeacherFiles]) -> str:
+def combined_sha256(members: Sequence[TeacherFiles]) -> str:
     """Return one hash over the hashes of all teachers' weights, in order."""
-    return sha256_bytes("\n".join(files.sha256 for files in found).encode())
+    return sha256_bytes("\n".join(files.sha256 for files in members).encode())
 
 
-def _as_teacher(settings: TeacherSettings, member: EnsembleMember) -> TeacherSettings:
-    return TeacherSettings(
-        model=member.model,
-        revision=member.revision,
-        sha256=member.sha256,
-        query_prompt=member.query_prompt,
-        document_prompt=member.document_prompt,
-        max_length=member.max_length,
-        batch_tokens=settings.batch_tokens,
-    )
+def _for_each(settings: TeacherSettings, action: Callable[[TeacherSettings], Result]) -> list[Result]:
+    """Return what `action` gives for each teacher by itself; errors name the teacher's section of the recipe."""
+    members = [TeacherSettings(**vars(member), batch_tokens=settings.batch_tokens) for member in settings.ensemble]
+    results = []
+    for number, member in enumerate([settings, *members]):
+        with naming(_section(number)):
+            results.append(action(member))
+    return results
+
+
+def _section(number: int) -> str:
+    return "teacher" if number == 0 else f"teacher.ensemble[{number - 1}]"

@@ -1,14 +1,12 @@
 """Open the teacher that a recipe names."""
 
 from ..settings import TeacherSettings
-from .bi_encoder import LoadedTeacher
+from .bi_encoder import BiEncoder
+from .ensemble import TeacherEnsemble
+from .protocol import EmbeddingTeacher
 from .source import resolve_teacher
 
 
-def load_teacher(settings: TeacherSettings) -> LoadedTeacher:
+def load_teacher(settings: TeacherSettings) -> EmbeddingTeacher:
     """Resolve and load a teacher, or several as one; see `resolve_teacher` for the errors."""
-    if settings.ensemble:
-        from .ensemble import TeacherEnsemble
-
-        return TeacherEnsemble(settings)
-    return LoadedTeacher(resolve_teacher(settings), settings)
+    return TeacherEnsemble(settings) if settings.ensemble else BiEncoder(resolve_teacher(settings), settings)

@@ -12,12 +12,12 @@ from ...runtime.errors import InputError
 from ...runtime.files import read_bytes, write_bytes
 
 if TYPE_CHECKING:
-    from .bi_encoder import LoadedTeacher
+    from .bi_encoder import BiEncoder
 
 _POOLINGS: dict[str, Pooling] = {"mean": "mean", "cls": "cls"}
 
 
-def write_teacher(teacher: "LoadedTeacher", folder: Path) -> str:
+def write_teacher(teacher: "BiEncoder", folder: Path) -> str:
     """Write `model.onnx` and `tokenizer.json` of a loaded teacher to `folder`; return the name of the writer used.
 
     BERT-family teachers with mean or first-token pooling go through our own writer, all others through PyTorch's
@@ -36,7 +36,7 @@ def write_teacher(teacher: "LoadedTeacher", folder: Path) -> str:
     return "own writer" if pooling is not None else "torch.onnx"
 
 
-def write_quantized_teacher(teacher: "LoadedTeacher", path: Path, plan: Plan) -> None:
+def write_quantized_teacher(teacher: "BiEncoder", path: Path, plan: Plan) -> None:
     """Write the teacher's graph quantized by `plan`, as a baseline for the student; BERT-family teachers only."""
     pooling = writable_pooling(teacher)
     if pooling is None:
@@ -44,7 +44,7 @@ def write_quantized_teacher(teacher: "LoadedTeacher", path: Path, plan: Plan) ->
     write_bytes(path, write_graph(read_weights(teacher.files.folder), plan, pooling))
 
 
-def writable_pooling(teacher: "LoadedTeacher") -> Pooling | None:
+def writable_pooling(teacher: "BiEncoder") -> Pooling | None:
     """Return the pooling when our own writer can express the teacher, else `None`."""
     modules = [name for name in teacher.modules if name != "Normalize"]
     folder = teacher.files.folder
@@ -57,7 +57,7 @@ def writable_pooling(teacher: "LoadedTeacher") -> Pooling | None:
     return _POOLINGS.get(teacher.pooling)
 
 
-def _trace(teacher: "LoadedTeacher", path: Path) -> None:
+def _trace(teacher: "BiEncoder", path: Path) -> None:
     import torch
 
     class Whole(torch.nn.Module):
@@ -97,7 +97,7 @@ def _trace(teacher: "LoadedTeacher", path: Path) -> None:
         )
 
 
-def _converted_tokenizer(teacher: "LoadedTeacher") -> bytes:
+def _converted_tokenizer(teacher: "BiEncoder") -> bytes:
     backend = getattr(teacher.model.tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise InputError(f"{teacher.files.name} has no fast tokenizer; name a teacher that comes with tokenizer.json")

@@ -11,7 +11,7 @@ from ...runtime.projection import Projection, read_projection
 from ..stage import StageOutput
 from .pca import Reduction, read_reduction
 from .score_lists import ScoreLists, read_lists
-from .vector_shards import VectorReader, read_vectors
+from .vector_files import VectorReader, read_vectors
 
 DUAL_TEACHER = "dual-teacher"
 

@@ -3,14 +3,13 @@
 Texts are named by their rows in `training.jsonl`. Lists are of one length; a row of -1 stands for no document.
 """
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ...runtime.arrays import write_array
 from ...runtime.errors import InputError
-from ...runtime.files import write_bytes
 
 LISTS_NAME, SCORES_NAME = "lists.npy", "scores.npy"
 ABSENT = -1
@@ -44,10 +43,8 @@ class ScoreLists:
 
 def write_lists(folder: Path, lists: ScoreLists) -> None:
     """Write `lists.npy` and `scores.npy`."""
-    for name, values in ((LISTS_NAME, lists.rows), (SCORES_NAME, lists.scores)):
-        buffer = io.BytesIO()
-        np.save(buffer, values, allow_pickle=False)
-        write_bytes(folder / name, buffer.getvalue())
+    write_array(folder / LISTS_NAME, lists.rows)
+    write_array(folder / SCORES_NAME, lists.scores)
 
 
 def read_lists(folder: Path, texts: int) -> ScoreLists | None:

@@ -23,8 +23,8 @@ def selected_teacher(context: StageContext) -> TeacherSettings:
 def teacher_of_bundle(recipe: Recipe, model: str, sha256: str, bundle: str) -> TeacherSettings:
     """Return the settings of the teacher that a finished bundle was distilled from, held to its hash `sha256`.
 
-    `model` says where the teacher is when not where the recipe found it; of several teachers the places stand in
-    order, with commas between. Raises `InputError` when it has to be said, or names other weights.
+    `model` names the teacher as `teacher.model` does, where the recipe's name no longer holds; several teachers are
+    separated by commas, in the order of the recipe. Raises `InputError` when it is needed, or names other weights.
     """
     settings = recipe.teacher
     if recipe.cross_encoder.model and "embeddings" in recipe.cross_encoder.use:
@@ -43,10 +43,10 @@ def teacher_of_bundle(recipe: Recipe, model: str, sha256: str, bundle: str) -> T
             f"name all of them in order, with commas between"
         )
     members = tuple(
-        dataclasses.replace(one, model=place) for one, place in zip(settings.ensemble, models[1:], strict=True)
+        dataclasses.replace(member, model=name) for member, name in zip(settings.ensemble, models[1:], strict=True)
     )
     settings = dataclasses.replace(settings, model=models[0], ensemble=members)
-    found = combined_sha256(resolve_several(settings))
-    if found != sha256:
-        raise InputError(f"the teachers have the hash {found}, and {bundle} names {sha256}; name the right ones")
+    combined = combined_sha256(resolve_several(settings))
+    if combined != sha256:
+        raise InputError(f"the teachers have the hash {combined}, and {bundle} names {sha256}; name the right ones")
     return settings

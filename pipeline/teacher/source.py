@@ -134,7 +134,7 @@ def naming(section: str) -> Iterator[None]:
 
 
 def is_cross_encoder(folder: Path) -> bool:
-    """Tell from its `config.json` whether a model reads pairs and gives a score: it has a classification head."""
+    """Return whether a model reads pairs and gives a score: its `config.json` names a classification head."""
     path = folder / "config.json"
     config = read_json(path) if path.is_file() else {}
     names = config.get("architectures") if isinstance(config, dict) else None
@@ -176,5 +176,5 @@ def _combined_hash(folder: Path, files: Sequence[Path]) -> str:
 def _declared_licence(folder: Path) -> dict[str, str]:
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-    found = re.search(r"\A---\n(?:.*\n)*?license:\s*(\S+)", text.partition("\n---\n")[0] + "\n")
-    return {"weights": found.group(1) if found else "unknown"}
+    licence = re.search(r"\A---\n(?:.*\n)*?license:\s*(\S+)", text.partition("\n---\n")[0] + "\n")
+    return {"weights": licence.group(1) if licence else "unknown"}

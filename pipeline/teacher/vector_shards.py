@@ -5,44 +5,29 @@ or absent, so an interrupted run goes on from its last finished shard. One worke
 do not depend on how many workers there are.
 """
 
-import io
 import json
 import os
-import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from ...runtime.errors import InputError
-from ...runtime.files import disk_errors, sha256_bytes, write_bytes
+from ...runtime.arrays import write_array
+from ...runtime.files import sha256_bytes, write_bytes
 from ...runtime.progress import Progress, Task
 from ..settings import TeacherSettings
 from ..training.worker_pool import Worker, available_cores, receive_from_parent
-from .bi_encoder import Precision, Role, reading_fingerprint
 from .load import load_teacher
+from .protocol import Precision, Role, Teacher
+from .vector_files import read_vectors
 
 _SHARD_CHARACTERS = 400_000  # a shard of long texts holds fewer of them, so that workers finish together
-
-
-class Ranker(Protocol):
-    """What turns texts into rows of numbers: a teacher, or a cross-encoder whose texts are pairs."""
-
-    dimension: int  # numbers of a row
-
-    def lengths(self, texts: Sequence[str], role: Role, /) -> list[int]:
-        """Return how many tokens it reads of each text."""
-        ...
-
-    def encode(self, texts: Sequence[str], role: Role, precision: Precision, /) -> np.ndarray:
-        """Return float32 [texts, dimension]; the same texts give the same bytes."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -54,6 +39,12 @@ class Shard:
     path: Path
     precision: Precision = "fp32"
 
+    def encode(self, teacher: Teacher) -> int:
+        """Write the file; return how many tokens the teacher read."""
+        tokens = sum(teacher.lengths(self.texts, self.role))
+        write_bytes(self.path, teacher.encode(self.texts, self.role, self.precision).tobytes())
+        return tokens
+
 
 @dataclass
 class Encoded:
@@ -63,6 +54,29 @@ class Encoded:
     tokens: int = 0
     seconds: float = 0.0
     resumed: int = 0  # taken from shards of an earlier run
+
+    def speed(self, unit: str = "texts") -> dict[str, float]:
+        """Return the content of `speed.json`; `unit` is what a text is called there."""
+        seconds = max(self.seconds, 1e-9)
+        return {
+            unit: self.texts,
+            f"resumed_{unit}": self.resumed,
+            "tokens": self.tokens,
+            "seconds": round(self.seconds, 3),
+            f"{unit}_per_second": round(self.texts / seconds, 1),
+            "tokens_per_second": round(self.tokens / seconds, 1),
+        }
+
+
+def shards_folder(scratch: Path) -> Path:
+    """Return where shards of vectors are kept: for this run alone, or in the folder that `POCKETRANK_VECTORS` names.
+
+    Shards are named by teacher and texts, so that runs can share a folder: texts that another recipe has had encoded
+    are not encoded again. Other versions of the libraries have a folder of their own there.
+    """
+    shared = os.environ.get("POCKETRANK_VECTORS", "")
+    versions = [f"{name}-{version(name)}" for name in ("torch", "transformers")]
+    return Path(shared, *versions) if shared else scratch / "shards"
 
 
 def cut_shards(
@@ -92,7 +106,7 @@ def cut_shards(
 
 
 def encode_shards(
-    teacher: Ranker,
+    teacher: Teacher,
     sources: Sequence[Callable[[], Iterator[Shard]]],
     workers: int,
     progress: Progress,
@@ -104,13 +118,12 @@ def encode_shards(
     Each source is called twice: to count, and to encode. `workers` = 0 takes one process a core.
     """
     result = Encoded()
-    paths: list[list[Path]] = []
+    paths: list[list[Path]] = [[] for _ in sources]
     row_bytes = 4 * teacher.dimension
     total = missing = 0
-    for source in sources:
-        paths.append([])
+    for source, files in zip(sources, paths, strict=True):
         for shard in source():
-            paths[-1].append(shard.path)
+            files.append(shard.path)
             total += len(shard.texts)
             if shard.path.is_file() and shard.path.stat().st_size == len(shard.texts) * row_bytes:
                 result.resumed += len(shard.texts)
@@ -125,25 +138,21 @@ def encode_shards(
         _encoders(teacher, count) as encoders,
         progress.task(title, total, unit, done=result.resumed) as task,
     ):
-        if encoders:
-            _encode_in_workers(encoders, shards, task, result)
-        else:
-            for shard in shards:
-                result.tokens += _encode_one(teacher, shard)
-                result.texts += len(shard.texts)
-                task.advance(len(shard.texts))
+        done = _encode_in_workers(encoders, shards) if encoders else ((len(s.texts), s.encode(teacher)) for s in shards)
+        _count(done, result, task)
     result.seconds = time.monotonic() - started
     return paths, result
 
 
-def _encode_one(teacher: Ranker, shard: Shard) -> int:
-    tokens = sum(teacher.lengths(shard.texts, shard.role))
-    write_bytes(shard.path, teacher.encode(shard.texts, shard.role, shard.precision).tobytes())
-    return tokens
+def _count(done: Iterable[tuple[int, int]], result: Encoded, task: Task) -> None:
+    for texts, tokens in done:
+        result.texts += texts
+        result.tokens += tokens
+        task.advance(texts)
 
 
 @contextmanager
-def _encoders(teacher: Ranker, count: int) -> Iterator[list[Worker]]:
+def _encoders(teacher: Teacher, count: int) -> Iterator[list[Worker]]:
     """Fork `count` encoding processes; none where one process is enough."""
     encoders = [Worker(_serve, teacher, os.getpid()) for _ in range(count)] if count > 1 else []
     try:
@@ -153,13 +162,14 @@ def _encoders(teacher: Ranker, count: int) -> Iterator[list[Worker]]:
             encoder.stop()
 
 
-def _serve(channel: Connection, teacher: Ranker, parent: int) -> None:
+def _serve(channel: Connection, teacher: Teacher, parent: int) -> None:
     while True:
         shard: Shard = receive_from_parent(channel, parent)
-        channel.send((len(shard.texts), _encode_one(teacher, shard)))
+        channel.send((len(shard.texts), shard.encode(teacher)))
 
 
-def _encode_in_workers(encoders: list[Worker], shards: Iterator[Shard], task: Task, result: Encoded) -> None:
+def _encode_in_workers(encoders: list[Worker], shards: Iterator[Shard]) -> Iterator[tuple[int, int]]:
+    """Yield texts and tokens of each shard when it is done."""
     by_channel = {encoder.channel: encoder for encoder in encoders}
     busy = set()
     waiting = list(encoders)
@@ -172,10 +182,7 @@ def _encode_in_workers(encoders: list[Worker], shards: Iterator[Shard], task: Ta
             return
         for channel in wait(list(busy)):
             encoder = by_channel[channel]  # type: ignore[index]
-            texts, tokens = encoder.receive()
-            result.texts += texts
-            result.tokens += tokens
-            task.advance(texts)
+            yield encoder.receive()
             busy.discard(channel)
             waiting.append(encoder)
 
@@ -194,74 +201,14 @@ def encode_texts(
     """
     teacher = load_teacher(settings)
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as folder:
-        fingerprint = reading_fingerprint(teacher)
         paths, _ = encode_shards(
             teacher,
-            [lambda: cut_shards(texts, role, fingerprint, Path(folder), settings.shard_texts, precision)],
+            [lambda: cut_shards(texts, role, teacher.fingerprint, Path(folder), settings.shard_texts, precision)],
             settings.workers,
             progress,
         )
         blocks = [np.fromfile(path, np.float32).reshape(-1, teacher.dimension) for path in paths[0]]
     return np.concatenate(blocks) if blocks else np.empty((0, teacher.dimension), np.float32)
-
-
-class VectorWriter:
-    """Writes a .npy file of float32 rows, block by block; the rows may not be more or fewer than promised."""
-
-    def __init__(self, path: Path, rows: int, dimension: int) -> None:
-        self.path, self.rows, self.dimension = path, rows, dimension
-        self._written = 0
-        with disk_errors(path):
-            self._stream = path.open("wb")
-            description = {"descr": "<f4", "fortran_order": False, "shape": (rows, dimension)}
-            np.lib.format.write_array_header_1_0(self._stream, description)
-
-    def write(self, block: bytes) -> None:
-        """Append rows."""
-        with disk_errors(self.path):
-            self._stream.write(block)
-        self._written += len(block)
-
-    def close(self) -> None:
-        """Finish the file; raise `InputError` when rows are missing."""
-        with disk_errors(self.path):
-            self._stream.close()
-        if self._written != self.rows * self.dimension * 4:
-            raise InputError(
-                f"{self.path}: {self._written} bytes of vectors for {self.rows} rows; remove it and run again"
-            )
-
-
-class VectorReader:
-    """Reads rows of a .npy file of float32 without mapping it into memory."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with path.open("rb") as stream:
-            version = np.lib.format.read_magic(stream)
-            if version != (1, 0):
-                raise InputError(f"{path}: not a vector file of ours; remove it and run again")
-            shape, _, kind = np.lib.format.read_array_header_1_0(stream)
-            self._start = stream.tell()
-        if len(shape) != 2 or kind != np.dtype("<f4"):
-            raise InputError(f"{path}: float32 vectors [rows, dimension] are needed; remove it and run again")
-        self.rows, self.dimension = shape
-
-    def block(self, first: int, count: int) -> np.ndarray:
-        """Return rows `first` … `first + count`, float32 [count or fewer, dimension]."""
-        count = min(count, self.rows - first)
-        offset = self._start + first * self.dimension * 4
-        return np.fromfile(self.path, "<f4", count * self.dimension, offset=offset).reshape(-1, self.dimension)
-
-    def blocks(self, rows: int = 4096) -> Iterator[np.ndarray]:
-        """Yield all rows in blocks."""
-        for first in range(0, self.rows, rows):
-            yield self.block(first, rows)
-
-
-def digest(text: str) -> int:
-    """Return 64 bits of the hash of a text, to find equal texts in little memory."""
-    return struct.unpack("<Q", bytes.fromhex(sha256_bytes(text.encode())[:16]))[0]
 
 
 def cached_vectors(
@@ -272,31 +219,18 @@ def cached_vectors(
     progress: Progress,
     precision: Precision = "fp32",
 ) -> np.ndarray:
-    """Return the teacher's vectors of `texts`; from `cache` when they are there, else encoded and put there."""
-    several = [repr((settings.weight, settings.ensemble))] if settings.ensemble else []
-    reading = (settings.sha256, settings.query_prompt, settings.document_prompt, str(settings.max_length), *several)
-    reading += () if precision == "fp32" else (precision,)
-    parts = (*reading, role, *texts)
-    key = sha256_bytes("\0".join(parts).encode("utf-8"))
+    """Return what `encode_texts` does; read from the folder `cache` when it is there, else kept there.
+
+    The teacher is identified by `settings.sha256`, its prompts and its length, so that a cached one is not loaded.
+    """
+    ensemble = [repr((settings.weight, settings.ensemble))] if settings.ensemble else []
+    reading = [settings.sha256, settings.query_prompt, settings.document_prompt, str(settings.max_length), *ensemble]
+    reading += [] if precision == "fp32" else [precision]
+    key = sha256_bytes("\0".join((*reading, role, *texts)).encode("utf-8"))
     path = cache / f"{role}-{key[:32]}.npy" if cache else None
     if path and path.is_file():
         return read_vectors(path, len(texts))
     vectors = encode_texts(settings, texts, progress, role, precision)
     if path:
-        buffer = io.BytesIO()
-        np.save(buffer, vectors, allow_pickle=False)
-        write_bytes(path, buffer.getvalue())
+        write_array(path, vectors)
     return vectors
-
-
-def read_vectors(path: Path, rows: int) -> np.ndarray:
-    """Return the vectors of a `.npy` file; raise `InputError` unless it holds `rows` rows of finite numbers."""
-    try:
-        vectors = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; run the stage that writes it again") from None
-    except (ValueError, EOFError):
-        raise InputError(f"{path} is no array of numbers; run the stage that writes it again") from None
-    if vectors.ndim != 2 or len(vectors) != rows or not np.isfinite(vectors).all():
-        raise InputError(f"{path} holds {vectors.shape}, not {rows} rows of vectors; run its stage again")
-    return np.asarray(vectors, dtype=np.float32)

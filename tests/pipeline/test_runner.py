@@ -1,5 +1,6 @@
 """The runner keeps what is finished, runs what is missing, and never leaves half an output."""
 
+import doctest
 import os
 import signal
 import subprocess
@@ -7,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from pocketrank import pipeline
 from pocketrank.pipeline import code_version, runner
 from pocketrank.pipeline.recipe import ResolvedRecipe, read_recipe
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.stages import STAGES, Stage
 from pocketrank.runtime.errors import InputError
-from pocketrank.runtime.progress import NoProgress
 
 CALLS: list[str] = []
 
@@ -56,7 +57,7 @@ class TestCache:
 
     def run(self, tmp_path: Path, *overrides: str, overwrite: str = "only-missing") -> list[str]:
         CALLS.clear()
-        runner.run_recipe(recipe(tmp_path, *overrides), tmp_path / "out", NoProgress(), overwrite)
+        runner.run_recipe(recipe(tmp_path, *overrides), tmp_path / "out", overwrite=overwrite)
         return list(CALLS)
 
     def test_finished_stages_are_kept(self, tmp_path: Path) -> None:
@@ -115,10 +116,30 @@ def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(InputError, match="another run is working"):
-            runner.run_recipe(recipe(tmp_path), tmp_path, NoProgress())
+            runner.run_recipe(recipe(tmp_path), tmp_path)
     finally:
         os.kill(holder.pid, signal.SIGKILL)
         holder.communicate()
+
+
+def test_the_door_takes_a_path_as_text_and_its_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("texts").mkdir()
+    for name, bird in (("a", "penguin"), ("b", "albatross"), ("c", "swallow"), ("d", "kingfisher"), ("e", "owl")):
+        text = f"The {bird} lives near water. It eats fish and {name * 5} in the evening, when no {bird} is hungry."
+        (Path("texts") / f"{name}.txt").write_text(text, encoding="utf-8")
+    corpus = '[corpus]\nsource = "texts"\npath = "./texts"\ntest_fraction = 0.4\n'
+    Path("recipe.toml").write_text(corpus, encoding="utf-8")
+    assert pipeline.__all__ == ["run_recipe"] and pipeline.run_recipe is runner.run_recipe
+    outcome = doctest.testmod(runner)
+    assert outcome.attempted == 3 and outcome.failed == 0
+    assert (tmp_path / "runs" / "first" / "stages" / "corpus").is_dir()
+    results = pipeline.run_recipe("recipe.toml", until="corpus")
+    assert str(results["corpus"].folder) == "runs/recipe/stages/corpus"
+    with pytest.raises(InputError, match="nowhere"):
+        pipeline.run_recipe("nowhere.toml")
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        pipeline.nothing  # noqa: B018
 
 
 def test_every_stage_of_the_table_can_be_loaded_and_reads_only_earlier_ones() -> None:

@@ -11,6 +11,7 @@ from pocketrank.pipeline.corpus import python_docs as pydocs
 from pocketrank.pipeline.corpus.docstrings import MAX_BODY_CHARACTERS, make_passage, module_passages
 from pocketrank.pipeline.corpus.hub import read_hub_set
 from pocketrank.pipeline.corpus.python_docs import read_pydocs
+from pocketrank.pipeline.corpus.sampling import SAME_QUERY
 from pocketrank.pipeline.corpus.text_files import read_texts
 from pocketrank.pipeline.retrieval.near_duplicates import ShingleIndex, character_shingles, normalise, word_shingles
 from pocketrank.pipeline.settings import CorpusSettings
@@ -145,7 +146,7 @@ def test_no_test_query_is_repeated_anywhere(small):
     found, _ = small
     test, train = found.split_queries("test"), found.split_queries("train")
     assert len(test) == round(0.1 * len(found.queries)) and not set(test) & set(train)
-    index = ShingleIndex([character_shingles(text) for text in test.values()], pydocs.SAME_QUERY)
+    index = ShingleIndex([character_shingles(text) for text in test.values()], SAME_QUERY)
     assert not any(index.matches(character_shingles(text)) for text in train.values())
     everything = [f" {normalise(text)} " for text in found.documents.values()]
     assert not any(f" {normalise(text)} " in document for text in test.values() for document in everything)

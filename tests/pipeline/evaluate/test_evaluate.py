@@ -6,7 +6,7 @@ import pytest
 from pocketrank.pipeline.evaluate.record import METHODS, per_query, read_evaluation, summarize
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set, write_retrieval_set
 from pocketrank.pipeline.retrieval.metrics import QualityFigures, evaluate_vectors
-from pocketrank.pipeline.teacher.vector_shards import read_vectors
+from pocketrank.pipeline.teacher.vector_files import read_vectors
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.projection import read_projection

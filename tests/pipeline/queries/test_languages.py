@@ -183,7 +183,7 @@ def test_marks_of_either_vocabulary_mean_the_same(backend: Tokenizer) -> None:
 
 
 def test_pieces_of_the_teacher_keep_their_vectors(tmp_path: Path) -> None:
-    teacher = load_teacher(TeacherSettings(model=str(make_teacher(tmp_path / "teacher", "unigram"))))
+    teacher = load_teacher(TeacherSettings(model=str(make_teacher(tmp_path / "teacher", "unigram")))).first
     known, table = teacher.model.tokenizer.get_vocab(), teacher.token_table()
     pieces = [piece for piece in known if not piece.startswith("<")]
     vectors = composed_token_vectors(teacher, pieces)

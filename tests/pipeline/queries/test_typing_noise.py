@@ -13,7 +13,7 @@ from pocketrank.pipeline.evaluate.noise_robustness import measure_robustness, no
 from pocketrank.pipeline.evaluate.record import read_evaluation
 from pocketrank.pipeline.queries.stage import training_texts
 from pocketrank.pipeline.queries.training_texts import read_training_texts
-from pocketrank.pipeline.queries.typing_noise import mistyped, noisy, without_punctuation
+from pocketrank.pipeline.queries.typing_noise import add_typing_errors, add_typing_noise, without_punctuation
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet, read_retrieval_set, write_retrieval_set
 from pocketrank.pipeline.retrieval.metrics import evaluate_vectors, scored_queries
 from pocketrank.pipeline.settings import QueriesSettings, Recipe, TeacherSettings
@@ -28,7 +28,7 @@ TEXT = "How do penguins keep their eggs warm, when the winter storms come from t
 
 
 def test_every_kind_of_noise_occurs() -> None:
-    found = {noisy(TEXT, 1.0, random.Random(seed)) for seed in range(60)}
+    found = {add_typing_noise(TEXT, 1.0, random.Random(seed)) for seed in range(60)}
     assert {TEXT.upper(), TEXT.lower(), TEXT.title(), without_punctuation(TEXT)} <= found
     others = found - {TEXT, TEXT.upper(), TEXT.lower(), TEXT.title(), without_punctuation(TEXT)}
     assert len(others) > 5
@@ -43,11 +43,11 @@ def test_every_kind_of_noise_occurs() -> None:
 
 def test_the_chance_is_the_share_of_changed_texts() -> None:
     texts = [f"some words of text number {number}" for number in range(2000)]
-    draw = random.Random(1)
-    changed = sum(noisy(text, 0.3, draw) != text for text in texts)
+    rng = random.Random(1)
+    changed = sum(add_typing_noise(text, 0.3, rng) != text for text in texts)
     assert 0.27 < changed / 2000 < 0.33
-    assert [noisy(text, 0.0, draw) for text in texts] == texts
-    assert mistyped("a bee, or b2", draw) == "a bee, or b2"
+    assert [add_typing_noise(text, 0.0, rng) for text in texts] == texts
+    assert add_typing_errors("a bee, or b2", rng) == "a bee, or b2"
 
 
 def birds() -> RetrievalSet:

@@ -15,15 +15,15 @@ from pocketrank.pipeline.student.initialization import (
     teacher_weights,
 )
 from pocketrank.pipeline.student.model import TABLE, FlatParameters, Student, shape_of
-from pocketrank.pipeline.teacher.bi_encoder import LoadedTeacher
+from pocketrank.pipeline.teacher.bi_encoder import BiEncoder
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.vocabulary.tokenizer_file import read_tokens
 
 
 @pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> LoadedTeacher:
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> BiEncoder:
     folder = small_models.make_teacher(tmp_path_factory.mktemp("teacher") / "small-teacher")
-    return load_teacher(TeacherSettings(model=str(folder)))
+    return load_teacher(TeacherSettings(model=str(folder))).first
 
 
 def make_student(tokens: int, **changes: int) -> Student:
@@ -33,17 +33,17 @@ def make_student(tokens: int, **changes: int) -> Student:
 
 
 @pytest.fixture(scope="module")
-def texts(teacher: LoadedTeacher) -> TokenizedTexts:
+def texts(teacher: BiEncoder) -> TokenizedTexts:
     encoded = [teacher.model.tokenizer(text)["input_ids"] for text in small_models.sentences(60)]
     starts = np.cumsum([0, *map(len, encoded)])
     return TokenizedTexts(np.concatenate(encoded).astype(np.int32), starts, np.zeros(len(encoded), bool))
 
 
-def start(student: Student, teacher: LoadedTeacher, tokens: list[str], texts: TokenizedTexts) -> None:
+def start(student: Student, teacher: BiEncoder, tokens: list[str], texts: TokenizedTexts) -> None:
     teacher_weights(student, teacher, tokens=tokens, seed=1, texts=texts, rows=np.arange(len(texts)))
 
 
-def test_tokens_get_the_vectors_of_what_spells_them(teacher: LoadedTeacher) -> None:
+def test_tokens_get_the_vectors_of_what_spells_them(teacher: BiEncoder) -> None:
     table = teacher.token_table()
     known = teacher.model.tokenizer.get_vocab()
     word = next(token for token in known if token in small_models.WORDS)
@@ -61,7 +61,7 @@ def test_tokens_get_the_vectors_of_what_spells_them(teacher: LoadedTeacher) -> N
     assert np.isfinite(vectors).all()
 
 
-def test_a_narrow_student_keeps_the_order_of_similarities(teacher: LoadedTeacher, texts: TokenizedTexts) -> None:
+def test_a_narrow_student_keeps_the_order_of_similarities(teacher: BiEncoder, texts: TokenizedTexts) -> None:
     tokens = sorted(teacher.model.tokenizer.get_vocab(), key=teacher.model.tokenizer.get_vocab().__getitem__)
     student = make_student(len(tokens), hidden=24, intermediate=80)  # more units than the teacher: no layers
     start(student, teacher, tokens, texts)
@@ -73,7 +73,7 @@ def test_a_narrow_student_keeps_the_order_of_similarities(teacher: LoadedTeacher
     assert not student.tensors[TABLE][0].any()
 
 
-def test_a_student_of_the_teachers_shape_is_the_teacher(teacher: LoadedTeacher, texts: TokenizedTexts) -> None:
+def test_a_student_of_the_teachers_shape_is_the_teacher(teacher: BiEncoder, texts: TokenizedTexts) -> None:
     vocabulary = teacher.model.tokenizer.get_vocab()
     tokens = sorted(vocabulary, key=vocabulary.__getitem__)
     student = make_student(len(tokens))
@@ -87,7 +87,7 @@ def test_a_student_of_the_teachers_shape_is_the_teacher(teacher: LoadedTeacher, 
 
 
 def test_a_narrower_student_of_the_teacher_is_near_it_without_training(
-    teacher: LoadedTeacher, texts: TokenizedTexts
+    teacher: BiEncoder, texts: TokenizedTexts
 ) -> None:
     vocabulary = teacher.model.tokenizer.get_vocab()
     tokens = sorted(vocabulary, key=vocabulary.__getitem__)
@@ -104,7 +104,7 @@ def test_a_narrower_student_of_the_teacher_is_near_it_without_training(
     assert found[48] > found[80]
 
 
-def test_fewer_layers_come_from_bottom_and_top(teacher: LoadedTeacher, texts: TokenizedTexts) -> None:
+def test_fewer_layers_come_from_bottom_and_top(teacher: BiEncoder, texts: TokenizedTexts) -> None:
     vocabulary = teacher.model.tokenizer.get_vocab()
     student = make_student(len(vocabulary), layers=1)
     start(student, teacher, list(vocabulary), texts)

@@ -20,9 +20,9 @@ from pocketrank.pipeline.queries.tokenized_texts import tokenize
 from pocketrank.pipeline.queries.training_texts import read_training_texts
 from pocketrank.pipeline.settings import CrossEncoderSettings, DistillSettings, Recipe, StudentSettings, TeacherSettings
 from pocketrank.pipeline.stage import StageContext
-from pocketrank.pipeline.teacher.cross_encoder import SEPARATOR, load_cross_encoder, resolve_cross_encoder
-from pocketrank.pipeline.teacher.cross_encoder_stage import candidate_lists, run_cross_encoder
-from pocketrank.pipeline.teacher.dual_pooling import DualPooled, DualPoolingTrainer
+from pocketrank.pipeline.teacher.cross_encoder.dual_pooling import DualPooled, DualPoolingTrainer
+from pocketrank.pipeline.teacher.cross_encoder.model import SEPARATOR, load_cross_encoder, resolve_cross_encoder
+from pocketrank.pipeline.teacher.cross_encoder.stage import candidate_lists, run_cross_encoder
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.output import DUAL_TEACHER
 from pocketrank.pipeline.teacher.score_lists import ABSENT, ScoreLists, read_lists
@@ -104,7 +104,7 @@ def test_asked_queries_come_first_and_few_documents_leave_gaps(cross_encoder: Pa
 def test_workers_and_an_interruption_do_not_change_a_byte(
     cross_encoder: Path, inputs: Path, scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pocketrank.pipeline.teacher.cross_encoder_stage._SHARD_PAIRS", 100)
+    monkeypatch.setattr("pocketrank.pipeline.teacher.cross_encoder.stage._SHARD_PAIRS", 100)
     recipe = Recipe("test", cross_encoder=settings(cross_encoder, workers=2))
     run_cross_encoder(context(inputs, tmp_path / "two", recipe))
     shards = sorted((tmp_path / "two" / "work" / "shards").iterdir())
@@ -241,7 +241,7 @@ def test_dual_pooling_learns_the_scores_and_resumes_to_the_same_weights(
     report = whole.train(tmp_path / "none.safetensors", NoProgress())
     assert report["last"]["joint"] < 0.8 * report["first"]["joint"]
     assert report["last"]["match"] < report["first"]["match"]
-    monkeypatch.setattr("pocketrank.pipeline.teacher.dual_pooling._CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("pocketrank.pipeline.teacher.cross_encoder.dual_pooling._CHECKPOINT_SECONDS", 0.0)
     cut = trainer(cross_encoder, inputs, scored, 30)
     step = cut.train_step
     monkeypatch.setattr(
@@ -263,7 +263,7 @@ def test_the_dual_pooled_form_takes_the_place_of_the_teacher(cross_encoder: Path
     assert not (output / "lists.npy").exists() and (output / DUAL_TEACHER / "model.safetensors").is_file()
     found = selected_teacher(context(inputs, tmp_path / "later", recipe, cross_encoder=output))
     assert found.model == str(output / DUAL_TEACHER)
-    teacher = load_teacher(found)
+    teacher = load_teacher(found).first
     texts = [*small_models.sentences(6), ""]
     pooled = DualPooled(load_cross_encoder(settings(cross_encoder)))
     pooled.transformer.load_state_dict(teacher.model[0].auto_model.state_dict(), strict=False)

@@ -12,10 +12,10 @@ from pocketrank.pipeline.fingerprint import teacher_fingerprint
 from pocketrank.pipeline.recipe import read_recipe
 from pocketrank.pipeline.settings import EnsembleMember, Recipe, TeacherSettings
 from pocketrank.pipeline.stage import StageContext
-from pocketrank.pipeline.teacher.bi_encoder import reading_fingerprint
+from pocketrank.pipeline.teacher import ensemble
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.selection import teacher_of_bundle
-from pocketrank.pipeline.teacher.source import resolve_teacher
+from pocketrank.pipeline.teacher.source import TeacherFiles, resolve_teacher
 from pocketrank.pipeline.teacher.stage import run_teacher
 from pocketrank.pipeline.teacher.vector_shards import encode_texts
 from pocketrank.runtime.errors import InputError
@@ -62,10 +62,21 @@ def test_the_score_is_the_weighted_mean_of_the_cosines(folders: list[Path]) -> N
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
 
 
-def test_what_the_road_reads_of_the_first_teacher_is_the_first_teacher_s(folders: list[Path]) -> None:
-    loaded, first = load_teacher(settings(folders)), load_teacher(TeacherSettings(model=str(folders[0])))
-    assert (loaded.token_table() == first.token_table()).all() and loaded.first.dimension == 32
-    assert set(loaded.bert_tensors()) == set(first.bert_tensors())
+def test_an_ensemble_holds_each_model_once_and_the_first_is_the_recipe_s(
+    folders: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    open_bi_encoder = ensemble.BiEncoder
+
+    def counted(files: TeacherFiles, member: TeacherSettings) -> ensemble.BiEncoder:
+        opened.append(files.name)
+        return open_bi_encoder(files, member)
+
+    monkeypatch.setattr(ensemble, "BiEncoder", counted)
+    loaded, first = load_teacher(settings(folders)), load_teacher(TeacherSettings(model=str(folders[0]))).first
+    assert opened == ["first", "second"]
+    assert (loaded.first.token_table() == first.token_table()).all() and loaded.first.dimension == 32
+    assert set(loaded.first.bert_tensors()) == set(first.bert_tensors())
     assert not loaded.same_for_both_roles  # the first has a prompt for queries
     turned = TeacherSettings(str(folders[1]), ensemble=(EnsembleMember(str(folders[0])),))
     assert not load_teacher(turned).same_for_both_roles  # so it counts in whatever place
@@ -104,7 +115,7 @@ def test_every_teacher_counts_in_keys_and_hashes(folders: list[Path]) -> None:
         settings(folders, ensemble={"query_prompt": "lara "}),
         settings(folders, ensemble={"max_length": 9}),
     ]
-    prints = {reading_fingerprint(load_teacher(one)) for one in (base, *changed)}
+    prints = {load_teacher(changed_settings).fingerprint for changed_settings in (base, *changed)}
     assert len(prints) == 4
     found = teacher_fingerprint(Recipe("test", teacher=base))
     assert "model.safetensors" in found and "ensemble 0: model.safetensors" in found

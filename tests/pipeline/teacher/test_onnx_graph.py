@@ -29,7 +29,7 @@ def test_another_architecture_with_a_dense_module_gives_the_teachers_vectors(tmp
     parts = [modules.Transformer(str(tmp_path / "plain")), modules.Pooling(32, "mean"), modules.Dense(32, 16)]
     sentence_transformers.SentenceTransformer(modules=parts, device="cpu").save(str(tmp_path / "teacher"))
 
-    teacher = load_teacher(TeacherSettings(model=str(tmp_path / "teacher")))
+    teacher = load_teacher(TeacherSettings(model=str(tmp_path / "teacher"))).first
     assert write_teacher(teacher, tmp_path / "out") == "torch.onnx"
     encoder = Encoder(tmp_path / "out", "model", tmp_path / "out" / "model.onnx", 64, Prompts(), threads=1)
     texts = ["hello world", "merge two sorted lists " * 20, "", "open a network connection"]

@@ -14,11 +14,12 @@ import pytest
 from builders import small_models
 from pocketrank.pipeline.settings import Recipe, TeacherSettings
 from pocketrank.pipeline.stage import StageContext
-from pocketrank.pipeline.teacher.bi_encoder import batches
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.source import KNOWN_PACKAGES, resolve_teacher
 from pocketrank.pipeline.teacher.stage import document_texts, run_teacher
-from pocketrank.pipeline.teacher.vector_shards import VectorReader, VectorWriter, cut_shards, encode_texts
+from pocketrank.pipeline.teacher.vector_files import VectorReader, VectorWriter
+from pocketrank.pipeline.teacher.vector_shards import cut_shards, encode_texts
+from pocketrank.runtime.encoder import length_batches
 from pocketrank.runtime.errors import InputError, UnavailableError
 from pocketrank.runtime.files import sha256_file
 from pocketrank.runtime.progress import NoProgress
@@ -70,7 +71,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_vectors_are_those_of_sentence_transformers(teacher: Path) -> None:
-    loaded = load_teacher(settings(teacher))
+    loaded = load_teacher(settings(teacher)).first
     texts = [*small_models.sentences(30, longest=60), "", "x" * 5000]  # some longer than 48 tokens
     for role, prompt in (("document", ""), ("query", "lara: ")):
         plain = loaded.model.encode([prompt + text for text in texts], normalize_embeddings=True)
@@ -81,11 +82,11 @@ def test_vectors_are_those_of_sentence_transformers(teacher: Path) -> None:
 
 
 def test_batches_are_capped_by_their_padded_tokens(teacher: Path) -> None:
-    loaded = load_teacher(settings(teacher))
+    loaded = load_teacher(settings(teacher)).first
     lengths = [3, 40, 7, 7, 48, 5, 6, 30, 200]
-    found = batches(lengths, loaded.batch_tokens)
-    assert sorted(index for batch in found for index in batch) == list(range(9))
-    for batch in found:
+    batches = list(length_batches(lengths, loaded.batch_tokens))
+    assert sorted(index for batch in batches for index in batch) == list(range(9))
+    for batch in batches:
         assert len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= 128
 
 
@@ -144,7 +145,7 @@ def test_the_number_of_workers_does_not_change_a_byte(teacher: Path) -> None:
 def test_the_stage_writes_what_the_next_stages_read(teacher: Path, inputs: Path, tmp_path: Path) -> None:
     run_teacher(context(inputs, tmp_path, teacher))
     output = tmp_path / "output"
-    loaded = load_teacher(settings(teacher))
+    loaded = load_teacher(settings(teacher)).first
     lines = [json.loads(line) for line in (inputs / "queries" / "training.jsonl").read_text().splitlines()]
     asked = [json.loads(line)["text"] for line in (inputs / "corpus" / "queries.jsonl").read_text().splitlines()]
     written = list(document_texts(inputs / "corpus" / "corpus.jsonl"))

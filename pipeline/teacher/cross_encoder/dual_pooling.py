@@ -23,15 +23,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...runtime.errors import InputError
-from ...runtime.files import write_bytes, write_json
-from ...runtime.progress import Progress
-from ..losses.batch import TEMPERATURE
-from ..losses.lists import list_divergence
-from ..settings import CrossEncoderSettings
-from ..training.checkpoint import TrainingState, read_checkpoint, write_checkpoint
-from .cross_encoder import LoadedCrossEncoder
-from .score_lists import ABSENT, ScoreLists
+from ....runtime.errors import InputError
+from ....runtime.files import write_bytes, write_json
+from ....runtime.progress import Progress
+from ...losses.batch import TEMPERATURE
+from ...losses.lists import list_divergence
+from ...settings import CrossEncoderSettings
+from ...training.checkpoint import TrainingState, read_checkpoint, write_checkpoint
+from ..score_lists import ABSENT, ScoreLists
+from .model import CrossEncoder
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,7 @@ _WARM_UP = 0.1  # share of the steps
 class DualPooled:
     """The transformer of a cross-encoder, read with two pools."""
 
-    def __init__(self, model: LoadedCrossEncoder) -> None:
+    def __init__(self, model: CrossEncoder) -> None:
         self.model = model
         self.transformer: Any = model.model.base_model
 
@@ -79,13 +79,12 @@ class DualPooled:
         tensors = {name: tensor.contiguous() for name, tensor in self.transformer.state_dict().items()}
         write_bytes(folder / "model.safetensors", save(tensors, {"format": "pt"}))
         self.model.tokenizer.save_pretrained(folder)
-        place = "sentence_transformers.models"
         modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
         (folder / "2_Normalize").mkdir(exist_ok=True)
         files: dict[str, Any] = {
             "config.json": config,
             "modules.json": [
-                {"idx": number, "name": str(number), "path": path, "type": f"{place}.{name}"}
+                {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{name}"}
                 for number, (path, name) in enumerate(modules)
             ],
             "1_Pooling/config.json": {
@@ -124,7 +123,7 @@ class DualPoolingTrainer:
         self._pooled, self._texts, self._lists, self._settings, self._seed = pooled, texts, lists, settings, seed
         # The pooler is not read, and gets no gradient.
         named = pooled.transformer.named_parameters()
-        self._parameters = [one for name, one in named if not name.startswith("pooler.")]
+        self._parameters = [parameter for name, parameter in named if not name.startswith("pooler.")]
         self._optimiser = torch.optim.AdamW(self._parameters, lr=0.0, weight_decay=0.01)
         self.step = 0
         self.log: list[dict[str, Any]] = []
@@ -154,8 +153,8 @@ class DualPoolingTrainer:
         rate = min((self.step + 1) / (_WARM_UP * total + 1), 1 - self.step / total)
         for group in self._optimiser.param_groups:
             group["lr"] = settings.dual_pooling_learning_rate * rate
-        draw = np.random.default_rng([self._seed, 23, self.step])
-        chosen = np.sort(draw.choice(len(self._lists), min(settings.dual_pooling_queries, len(self._lists)), False))
+        rng = np.random.default_rng([self._seed, 23, self.step])
+        chosen = np.sort(rng.choice(len(self._lists), min(settings.dual_pooling_queries, len(self._lists)), False))
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):
             parts = self.losses(chosen)
         loss = torch.stack(list(parts.values())).sum()
@@ -178,18 +177,18 @@ class DualPoolingTrainer:
         rows = self._lists.rows[chosen]
         present = torch.from_numpy(rows[:, 1:] != ABSENT)
         wanted = torch.from_numpy(self._lists.scores[chosen])
-        places = torch.nonzero(present)
-        queries = [self._texts[int(rows[place, 0])] for place in places[:, 0].tolist()]
-        documents = [self._texts[int(rows[place, 1 + column])] for place, column in places.tolist()]
+        positions = torch.nonzero(present)  # of pairs: list, candidate
+        queries = [self._texts[int(rows[position, 0])] for position in positions[:, 0].tolist()]
+        documents = [self._texts[int(rows[position, 1 + column])] for position, column in positions.tolist()]
         joint_queries, joint_documents = self._pooled.joint(queries, documents)
-        alone_queries = self._pooled.alone([self._texts[int(row)] for row in rows[:, 0]])[places[:, 0]]
+        alone_queries = self._pooled.alone([self._texts[int(row)] for row in rows[:, 0]])[positions[:, 0]]
         alone_documents = self._pooled.alone(documents)
 
-        def spread(values: torch.Tensor) -> torch.Tensor:
+        def as_lists(values: torch.Tensor) -> torch.Tensor:
             return torch.zeros(present.shape).masked_scatter(present, values)
 
-        joint = spread((joint_queries * joint_documents).sum(1)) / TEMPERATURE
-        alone = spread((alone_queries * alone_documents).sum(1)) / TEMPERATURE
+        joint = as_lists((joint_queries * joint_documents).sum(1)) / TEMPERATURE
+        alone = as_lists((alone_queries * alone_documents).sum(1)) / TEMPERATURE
         same = (alone_queries * joint_queries).sum(1) + (alone_documents * joint_documents).sum(1)
         return {
             "joint": list_divergence(joint, wanted, present),
@@ -200,24 +199,24 @@ class DualPoolingTrainer:
     def _state(self) -> TrainingState:
         import torch
 
-        tensors = {"parameters": torch.cat([one.detach().reshape(-1) for one in self._parameters])}
+        tensors = {"parameters": torch.cat([parameter.detach().reshape(-1) for parameter in self._parameters])}
         for name in ("exp_avg", "exp_avg_sq"):
-            moments = [self._optimiser.state[one].get(name, torch.zeros_like(one)) for one in self._parameters]
-            tensors[name] = torch.cat([one.reshape(-1) for one in moments])
+            moments = [self._optimiser.state[each].get(name, torch.zeros_like(each)) for each in self._parameters]
+            tensors[name] = torch.cat([moment.reshape(-1) for moment in moments])
         return TrainingState(self.step, self.log, {}, tensors)
 
     def _restore(self, state: TrainingState) -> None:
         import torch
 
-        sizes = [one.numel() for one in self._parameters]
+        sizes = [parameter.numel() for parameter in self._parameters]
         parts = {name: tensor.split(sizes) for name, tensor in state.tensors.items()}
         with torch.no_grad():
-            for number, one in enumerate(self._parameters):
-                one.copy_(parts["parameters"][number].view_as(one))
-                self._optimiser.state[one] = {
+            for number, parameter in enumerate(self._parameters):
+                parameter.copy_(parts["parameters"][number].view_as(parameter))
+                self._optimiser.state[parameter] = {
                     "step": torch.tensor(float(state.step)),
-                    "exp_avg": parts["exp_avg"][number].view_as(one).clone(),
-                    "exp_avg_sq": parts["exp_avg_sq"][number].view_as(one).clone(),
+                    "exp_avg": parts["exp_avg"][number].view_as(parameter).clone(),
+                    "exp_avg_sq": parts["exp_avg_sq"][number].view_as(parameter).clone(),
                 }
         self.step, self.log = state.step, state.log
 

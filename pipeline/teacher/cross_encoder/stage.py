@@ -1,4 +1,4 @@
-"""Stage `cross_encoder`: what a ranker that reads query and document together has to teach.
+"""Stage `cross_encoder`: score lists of a ranker that reads query and document together.
 
 For training queries it makes lists of documents, the best of BM25 and some at random, and the cross-encoder scores
 them. With `use = ["embeddings"]` the cross-encoder is also turned into a dual-pooled one, whose folder takes the place
@@ -9,19 +9,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...runtime.errors import InputError
-from ...runtime.files import write_json
-from ..queries.output import QueriesOutput
-from ..queries.training_texts import TrainingText
-from ..retrieval.bm25 import bm25_rows
-from ..retrieval.metrics import top_documents
-from ..settings import CrossEncoderSettings
-from ..stage import StageContext
-from .cross_encoder import SEPARATOR, LoadedCrossEncoder, load_cross_encoder
+from ....runtime.errors import InputError
+from ....runtime.files import write_json
+from ...queries.output import QueriesOutput
+from ...queries.training_texts import TrainingText
+from ...retrieval.bm25 import bm25_rows
+from ...retrieval.metrics import top_documents
+from ...settings import CrossEncoderSettings
+from ...stage import StageContext
+from ..output import CrossEncoderOutput
+from ..score_lists import ABSENT, ScoreLists, write_lists
+from ..vector_shards import Encoded, Shard, cut_shards, encode_shards
 from .dual_pooling import DualPooled, DualPoolingTrainer
-from .output import CrossEncoderOutput
-from .score_lists import ABSENT, ScoreLists, write_lists
-from .vector_shards import Encoded, Shard, cut_shards, encode_shards
+from .model import SEPARATOR, CrossEncoder, load_cross_encoder
 
 _SHARD_PAIRS = 512
 
@@ -37,10 +37,10 @@ def run_cross_encoder(context: StageContext) -> None:
     model = load_cross_encoder(settings)
     texts = QueriesOutput.of(context).training_texts()
     rows = candidate_lists(texts, settings, context.recipe.seed)
-    scores, encoded = score_lists(model, texts, rows, settings, context)
-    lists = ScoreLists(rows, scores)
+    lists, encoded = score_lists(model, texts, rows, context)
     if "scores" in settings.use:
         write_lists(context.output, lists)
+    scores = lists.scores[rows[:, 1:] != ABSENT]
     record = {
         "use": list(settings.use),
         "id": model.files.name,
@@ -49,9 +49,9 @@ def run_cross_encoder(context: StageContext) -> None:
         "licences": model.files.licences,
         "max_length": model.max_length,
         "lists": len(lists),
-        "pairs": int((rows[:, 1:] != ABSENT).sum()),
-        "score_mean": round(float(scores[rows[:, 1:] != ABSENT].mean()), 4),
-        "score_deviation": round(float(scores[rows[:, 1:] != ABSENT].std()), 4),
+        "pairs": len(scores),
+        "score_mean": round(float(scores.mean()), 4),
+        "score_deviation": round(float(scores.std()), 4),
     }
     if "embeddings" in settings.use:
         pooled = DualPooled(model)
@@ -59,30 +59,21 @@ def run_cross_encoder(context: StageContext) -> None:
         record["dual_pooling"] = trainer.train(context.scratch / "dual-pooling.safetensors", context.progress)
         pooled.save(output.dual_teacher, _card(model))
     write_json(output.record_file, record)
-    seconds = max(encoded.seconds, 1e-9)
-    write_json(
-        context.output / "speed.json",
-        {
-            "pairs": encoded.texts,
-            "resumed_pairs": encoded.resumed,
-            "tokens": encoded.tokens,
-            "seconds": round(encoded.seconds, 3),
-            "pairs_per_second": round(encoded.texts / seconds, 1),
-        },
-    )
+    write_json(context.output / "speed.json", encoded.speed("pairs"))
 
 
 def candidate_lists(texts: list[TrainingText], settings: CrossEncoderSettings, seed: int) -> np.ndarray:
     """Return the rows of queries and their documents, int32 [lists, 1 + candidates].
 
-    The queries that people asked come first, then the generated ones at random; the documents are the training texts of
-    that role. A query without words that BM25 knows gets drawn documents only.
+    Real queries (kind `query`) come first, then the generated ones at random; the documents are the training texts of
+    that role. A query without words that BM25 knows gets documents at random only. Raises `InputError` when there is no
+    query, or fewer than two documents.
     """
     documents = np.array([row for row, text in enumerate(texts) if text.role == "document"], np.int32)
-    asked = [row for row, text in enumerate(texts) if text.kind == "query"]
-    others = [row for row, text in enumerate(texts) if text.role == "query" and text.kind != "query"]
-    draw = np.random.default_rng([seed, 17])
-    queries = [*draw.permutation(asked), *draw.permutation(others)][: settings.queries]
+    real = [row for row, text in enumerate(texts) if text.kind == "query"]
+    generated = [row for row, text in enumerate(texts) if text.role == "query" and text.kind != "query"]
+    rng = np.random.default_rng([seed, 17])
+    queries = [*rng.permutation(real), *rng.permutation(generated)][: settings.queries]
     if not queries or len(documents) < 2:
         raise InputError(
             f"{len(queries)} queries and {len(documents)} documents among the training texts are too few for the "
@@ -92,23 +83,20 @@ def candidate_lists(texts: list[TrainingText], settings: CrossEncoderSettings, s
     lists = np.full((len(queries), 1 + settings.candidates), ABSENT, np.int32)
     lists[:, 0] = queries
     ranked = bm25_rows([texts[row].text for row in documents], [texts[row].text for row in queries])
-    for place, scores in enumerate(ranked):
+    for position, scores in enumerate(ranked):
         best = top_documents(scores[None, :], width - min(settings.drawn_candidates, width))[0]
         best = best[scores[best] > 0]
         rest = np.setdiff1d(np.arange(len(documents)), best)
-        drawn = draw.choice(rest, width - len(best), replace=False)
-        lists[place, 1 : 1 + width] = documents[np.concatenate([best, drawn])]
+        random = rng.choice(rest, width - len(best), replace=False)
+        lists[position, 1 : 1 + width] = documents[np.concatenate([best, random])]
     return lists
 
 
 def score_lists(
-    model: LoadedCrossEncoder,
-    texts: list[TrainingText],
-    rows: np.ndarray,
-    settings: CrossEncoderSettings,
-    context: StageContext,
-) -> tuple[np.ndarray, Encoded]:
-    """Return the scores of all pairs divided by the temperature, float32 [lists, candidates], and what it took."""
+    model: CrossEncoder, texts: list[TrainingText], rows: np.ndarray, context: StageContext
+) -> tuple[ScoreLists, Encoded]:
+    """Return lists of the scores of all pairs divided by the temperature, and what the scoring took."""
+    settings = context.recipe.cross_encoder
     present = rows[:, 1:] != ABSENT
     shards = context.scratch / "shards"
     shards.mkdir(parents=True, exist_ok=True)
@@ -124,10 +112,10 @@ def score_lists(
     paths, encoded = encode_shards(model, [cut], settings.workers, context.progress, "cross-encoder", "pairs")
     scores = np.zeros(present.shape, np.float32)
     scores[present] = np.concatenate([np.fromfile(path, np.float32) for path in paths[0]]) / settings.temperature
-    return scores, encoded
+    return ScoreLists(rows, scores), encoded
 
 
-def _card(model: LoadedCrossEncoder) -> str:
+def _card(model: CrossEncoder) -> str:
     licence = model.files.licences.get("weights", "unknown")
     return (
         f"---\nlicense: {licence}\n---\n\nA dual-pooled form of the cross-encoder {model.files.name} (weights "
