@@ -72,9 +72,9 @@ def start(student: StudentSettings) -> str:
 def noise(experiment: Experiment, results: Mapping[str, StageResult]) -> dict[str, tuple[float, ...]]:
     """Return what ranking keeps when the test queries are mistyped."""
     bundle, corpus = results["bundle"].folder / "bundle", results["corpus"].folder
-    found = measure_robustness(bundle, corpus, experiment.noise, Lines())
+    found = measure_robustness(bundle, corpus, experiment.noise, progress=Lines())
     return {
-        name: tuple(round(figure, 4) for figure in (one.clean, one.noisy, one.kept, one.low, one.high))
+        name: tuple(round(figure, 4) for figure in (one.clean, one.noisy, one.retention, one.low, one.high))
         for name, one in found.ndcg10.items()
     }
 

@@ -34,12 +34,15 @@ _PLUMBING = frozenset(
 def library_versions() -> dict[str, str]:
     """Return the versions that results depend on: Python, the machine type and the libraries at hand."""
     versions = {"python": platform.python_version(), "machine": platform.machine()}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    return versions | {name: version for name in _LIBRARIES if (version := library_version(name))}
+
+
+def library_version(name: str) -> str:
+    """Return the version of an installed package; empty when it is absent."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 @functools.cache

@@ -4,11 +4,11 @@ They are parts of a stage's key: changed data, another teacher, another version 
 the stage run again.
 """
 
-from importlib import metadata
 from pathlib import Path
 
 from ..runtime.errors import InputError
 from ..runtime.files import sha256_file
+from .code_version import library_version
 from .losses.batch import LIST_LOSSES
 from .settings import Recipe
 from .student.pretrained import general_fingerprint
@@ -18,7 +18,7 @@ def corpus_fingerprint(recipe: Recipe) -> dict[str, str]:
     """Return what the corpus source looks like now: package versions, or the hashes of its files."""
     settings = recipe.corpus
     if settings.source == "pydocs":
-        return {name: _package_version(name) for name in settings.packages}
+        return {name: library_version(name) or "absent" for name in settings.packages}
     if settings.source == "hub":
         return {"hub": f"{settings.path}@{settings.revision}"}
     root = Path(settings.path)
@@ -70,7 +70,7 @@ def cross_encoder_fingerprint(recipe: Recipe) -> dict[str, str]:
 
 def _model_fingerprint(model: str, revision: str) -> dict[str, str]:
     if model.startswith("package:"):
-        return {model: _package_version(model.removeprefix("package:"))}
+        return {model: library_version(model.removeprefix("package:")) or "absent"}
     folder = Path(model)
     if folder.is_dir():
         files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -90,13 +90,6 @@ def gate_fingerprint(recipe: Recipe) -> dict[str, str]:
     """Return the hashes of the budget and the baseline."""
     paths = [path for path in (recipe.gate.budget, recipe.gate.baseline) if path]
     return {str(index): sha256_file(Path(path)) for index, path in enumerate(paths)}
-
-
-def _package_version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "absent"
 
 
 def _data_files(root: Path) -> list[Path]:

@@ -73,14 +73,14 @@ def load_library() -> Any:
 
 
 def write_bm25(folder: Path, texts: Iterable[str], settings: Bm25Settings) -> None:
-    """Index `texts`, gone through once, and write the files to the empty or absent `folder`.
+    """Index `texts`, read once, and write the files to the empty or absent `folder`.
 
     Memory grows with the number of words in all texts (about 30 bytes a word), unlike that of the vectors.
     """
     library = load_library()
     tokens = library.tokenize(texts, stopwords=settings.stop_words or None, show_progress=False)
     if not tokens.vocab:
-        raise InputError("no document has a word that BM25 could index; leave --hybrid out")
+        raise InputError("no document has a word that BM25 could index; leave hybrid search out")
     model = library.BM25(k1=settings.k1, b=settings.b, method=settings.method)
     model.index(tokens, show_progress=False)
     count = len(tokens.ids)
@@ -137,7 +137,7 @@ class Bm25Index:
         if not numbers:
             return np.zeros(self._model.scores["num_docs"], dtype=np.float32)
         try:
-            found = self._model.get_scores_from_ids(numbers)
+            scores = self._model.get_scores_from_ids(numbers)
         except IndexError:
             raise InputError(f"{self.folder} is damaged: it names documents that are not there; index again") from None
-        return np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
+        return np.nan_to_num(scores, nan=0.0, posinf=0.0, neginf=0.0)

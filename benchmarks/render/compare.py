@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...runtime.bootstrap import bootstrap_interval, percentiles, resampled_means
 from ...runtime.errors import InputError
 from ...runtime.files import read_json
 from ...runtime.manifest import MANIFEST_NAME
@@ -18,7 +19,6 @@ from ..records.report import Report, read_report
 from .tables import Table
 
 _RESAMPLES = 2000
-_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,8 @@ def paired_quality(old: dict[str, float], new: dict[str, float]) -> tuple[float,
     Both are resampled with the same queries, so that hard queries do not widen the interval (Sakai 2006).
     """
     queries = sorted(old.keys() & new.keys())
-    differences = np.array([new[query] - old[query] for query in queries])
-    dice = np.random.default_rng(1)
-    means = [differences[dice.integers(0, len(differences), len(differences))].mean() for _ in range(_RESAMPLES)]
-    low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return float(differences.mean()), float(low), float(high), len(queries)
+    interval = bootstrap_interval(np.array([new[query] - old[query] for query in queries]), _RESAMPLES)
+    return interval.mean, interval.low, interval.high, len(queries)
 
 
 def _figures(section: str, old: Sequence[Measurement], new: Sequence[Measurement]) -> Iterator[Compared]:
@@ -130,12 +127,10 @@ def _paired_retention(old: Side, new: Side, was: Measurement, one: Measurement) 
     queries = sorted(set.intersection(*(set(found) for side in sides for found in side)))
     if system == one.metric or len(queries) < 2 or not was.value or one.value is None:
         return None
-    figures = np.array([[found[query] for query in queries] for side in sides for found in side])
-    dice = np.random.default_rng(1)
-    means = np.array([figures[:, dice.integers(0, len(queries), len(queries))].mean(1) for _ in range(_RESAMPLES)])
-    means = means[(means[:, [1, 3]] > 0).all(1)]
-    shares = means[:, 2] / means[:, 3] - means[:, 0] / means[:, 1]
-    low, high = (float(end) / was.value for end in np.quantile(shares, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]))
+    figures = [np.array([system[query] for query in queries]) for side in sides for system in side]
+    means = resampled_means(figures, _RESAMPLES, seed=1)
+    changes = [new / teacher - old / before for old, before, new, teacher in means if before > 0 and teacher > 0]
+    low, high = (end / was.value for end in percentiles(changes))
     method = f"{len(queries)} queries that both were asked, paired bootstrap of both shares"
     value = one.value / was.value - 1
     return Difference(one.metric, was.value, one.value, value, low, high, (high - low) / 2, method)

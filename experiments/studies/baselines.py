@@ -13,22 +13,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from pocketrank.pipeline.evaluate.baselines import measure_baselines
-from pocketrank.pipeline.evaluate.vector_storage import stored_scores
-from pocketrank.pipeline.retrieval.bm25 import bm25_scores, fuse
+from pocketrank.pipeline.evaluate.baselines import BaselineTask, measure_baselines
+from pocketrank.pipeline.evaluate.systems import JudgedSplit, Vectors, measure_systems
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
-from pocketrank.pipeline.retrieval.fusion import fuse_as_device, fuse_by_rank
-from pocketrank.pipeline.retrieval.metrics import (
-    METRICS,
-    QualityFigures,
-    bootstrap_ratio,
-    evaluate_scores,
-    scored_queries,
-    scored_rows,
-)
+from pocketrank.pipeline.retrieval.metrics import METRICS, QualityFigures, scored_rows
+from pocketrank.pipeline.retrieval.system import BM25, TEACHER
 from pocketrank.pipeline.settings import Model2vecSettings, TeacherSettings
 from pocketrank.pipeline.teacher.source import resolve_teacher
 from pocketrank.pipeline.teacher.vector_shards import cached_vectors, read_vectors
+from pocketrank.runtime.bootstrap import bootstrap_ratio
 from pocketrank.runtime.files import json_bytes, write_bytes
 from pocketrank.runtime.progress import NoProgress
 
@@ -42,6 +35,16 @@ METHODS = {
     "fusion_teacher": "teacher and BM25, sum of z-scores per query",
     "hybrid_teacher": "teacher and BM25 as `pocketrank search --hybrid` fuses them",
     "ranks_teacher": "teacher and BM25, reciprocal rank fusion",
+}
+SYSTEMS = {
+    "teacher": TEACHER,
+    "teacher_int8_vectors": dataclasses.replace(TEACHER, storage="int8"),
+    "teacher_binary_vectors": dataclasses.replace(TEACHER, storage="binary"),
+    "teacher_binary_unrescored_vectors": dataclasses.replace(TEACHER, storage="binary_unrescored"),
+    "bm25": BM25,
+    "fusion_teacher": dataclasses.replace(TEACHER, bm25="fusion"),
+    "hybrid_teacher": dataclasses.replace(TEACHER, bm25="hybrid"),
+    "ranks_teacher": dataclasses.replace(TEACHER, bm25="ranks"),
 }
 
 
@@ -93,8 +96,8 @@ def main() -> None:
     retrieval_set = read_retrieval_set(arguments.data)
     files = resolve_teacher(TeacherSettings())
     settings = TeacherSettings(sha256=files.sha256)
-    documents = list(retrieval_set.documents.values())
-    queries = [retrieval_set.queries[name] for name in scored_queries(retrieval_set, split)]
+    judged = JudgedSplit(retrieval_set, split)
+    documents, queries = judged.documents, judged.texts
     progress.note(
         f"{arguments.data.name}: {len(documents):,} documents, {len(queries):,} queries; the teacher's vectors"
     )
@@ -106,17 +109,9 @@ def main() -> None:
         document_vectors = cached_vectors(settings, documents, "document", arguments.cache, progress)
         query_vectors = cached_vectors(settings, queries, "query", arguments.cache, progress)
 
-    vectors, words = query_vectors @ document_vectors.T, bm25_scores(retrieval_set, split)
-    stored = stored_scores(query_vectors, document_vectors)
-    scores = {
-        "teacher": vectors,
-        **{f"teacher_{name}_vectors": matrix for name, matrix in stored.items()},
-        "bm25": words,
-        "fusion_teacher": fuse(vectors, words),
-        "hybrid_teacher": fuse_as_device(vectors, words),
-        "ranks_teacher": fuse_by_rank(vectors, words),
-    }
-    figures = {name: evaluate_scores(matrix, retrieval_set, split) for name, matrix in scores.items()}
+    vectors = Vectors(query_vectors, document_vectors)
+    by_key = measure_systems({one: None if one == BM25 else vectors for one in SYSTEMS.values()}, judged)
+    figures = {name: by_key[system.key] for name, system in SYSTEMS.items()}
     teacher = figures["teacher"]
     weights = sum((files.folder / name).stat().st_size for name in ("model.safetensors", "tokenizer.json"))
     systems = {
@@ -131,7 +126,7 @@ def main() -> None:
     }
     kinds = [name for name in ("teacher-int8", "model2vec") if name not in arguments.leave_out]
     options = dataclasses.replace(Model2vecSettings(), clusters=tuple(arguments.clusters))
-    for one in measure_baselines(kinds, options, settings, retrieval_set, split, arguments.cache, progress):
+    for one in measure_baselines(kinds, options, BaselineTask(settings, judged, arguments.cache, progress)):
         systems[one.name] = row(one.method, one.bytes, one.figures(), teacher, arguments.bootstrap)
     report = {
         "set": arguments.data.name,

@@ -15,11 +15,13 @@ from pathlib import Path
 
 import numpy as np
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
-from pocketrank.pipeline.retrieval.metrics import bootstrap_ratio, evaluate_rankings, scored_queries
+from pocketrank.pipeline.retrieval.metrics import evaluate_rankings, scored_queries
+from pocketrank.runtime.arrays import open_array
+from pocketrank.runtime.bootstrap import bootstrap_ratio
 from pocketrank.runtime.corpus import Corpus
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.hybrid import HybridIndex, hybrid_weight
-from pocketrank.runtime.index import DocumentIndex, build_index, open_array
+from pocketrank.runtime.index import DocumentIndex, TeacherVectors, build_index
 from pocketrank.runtime.projection import Projection, bundle_projection
 
 KINDS = ("float32", "int8", "binary")
@@ -69,7 +71,14 @@ def main() -> None:
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
         for kind in KINDS:
-            made = build_index(encoder, corpus, Path(folder) / kind, kind, own, projection, hybrid=True)
+            made = build_index(
+                encoder,
+                corpus,
+                Path(folder) / kind,
+                vectors=kind,
+                teacher=TeacherVectors(own, projection),
+                hybrid=True,
+            )
             index = DocumentIndex.open(made)
             weight = hybrid_weight(arguments.bundle, index.manifest.documents_by)
             found = measured(index, weight, vectors, queries)

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
-from pocketrank.pipeline.retrieval.metrics import bootstrap_interval, bootstrap_ratio, evaluate_vectors
+from pocketrank.pipeline.retrieval.metrics import evaluate_vectors
 from pocketrank.pipeline.teacher.pca import fit_reduction
 from pocketrank.pipeline.teacher.vector_shards import VectorReader, read_vectors
+from pocketrank.runtime.bootstrap import bootstrap_interval, bootstrap_ratio
 from pocketrank.runtime.files import write_bytes
 
 from experiments.records import pack
