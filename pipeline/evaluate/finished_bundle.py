@@ -14,7 +14,7 @@ from ...runtime.files import inside, read_toml
 from ...runtime.manifest import Manifest, read_manifest
 from ...runtime.packaged import bundle_path
 from ...runtime.progress import NoProgress, Progress
-from ...runtime.projection import read_projection
+from ...runtime.projection import bundle_projection
 from ...runtime.schema import from_mapping
 from ..retrieval.dataset import read_retrieval_set
 from ..retrieval.system import TEACHER, DocumentEncoder, System
@@ -52,8 +52,7 @@ class BundleOnSet:
             raise InputError(
                 f"{data}: no query of the split {options.split!r} has a relevant document; choose another split"
             )
-        if options.documents == "teacher" and not self.manifest.pairing.projection:
-            raise InputError(f"{self.bundle} has no projection for teacher documents; use the documents of the student")
+        self._projection = bundle_projection(self.bundle) if options.documents == "teacher" else None
         self.encoder = Encoder.open(self.bundle)
         self.cache = Path(options.cache) if options.cache else None
         self._options, self._progress = options, progress
@@ -67,18 +66,15 @@ class BundleOnSet:
 
     def vectors(self, texts: Sequence[str]) -> dict[System, Vectors]:
         """Return what ranks for the queries `texts`: the bundle and, where it encodes the documents, the teacher."""
-        if self._options.documents == "student":
+        if self._projection is None:
             return bundle_vectors(self.encoder, texts, {"student": self._document_vectors})
         teacher = Vectors(self._teacher_vectors(texts, "query"), self._document_vectors)
-        projection = read_projection(inside(self.bundle, self.manifest.pairing.projection))
-        return {
-            TEACHER: teacher,
-            **bundle_vectors(self.encoder, texts, {"teacher": projection.apply(teacher.documents)}),
-        }
+        projected = self._projection.apply(teacher.documents)
+        return {TEACHER: teacher, **bundle_vectors(self.encoder, texts, {"teacher": projected})}
 
     @cached_property
     def _document_vectors(self) -> np.ndarray:
-        if self._options.documents == "student":
+        if self._projection is None:
             return encode_documents(self.encoder, self.judged.documents, self._progress)
         return self._teacher_vectors(self.judged.documents, "document")
 

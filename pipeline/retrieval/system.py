@@ -45,8 +45,8 @@ _METHODS: dict[System, str] = {
     SYMMETRIC: "bundle encodes queries and documents",
     ASYMMETRIC: "bundle encodes queries, teacher documents through the projection",
     _symmetric("int8"): "bundle encodes queries and documents, document vectors kept in int8",
-    _symmetric("binary"): "bundle encodes queries and documents, vectors kept in bits, the best 50 for each result "
-    "rescored in int8, 500 at least",
+    _symmetric("binary"): "bundle encodes queries and documents, vectors kept in bits, the best 500 or more "
+    "rescored in int8",
     _symmetric("binary_unrescored"): "bundle encodes queries and documents, vectors kept in bits alone",
     System("student_fp32", "student"): "fp32 file encodes queries and documents",
     System("student_fp32", "teacher"): "fp32 file encodes queries, teacher documents through the projection",
