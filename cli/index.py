@@ -43,10 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Make the index and say what it weighs."""
+    from ..runtime.arrays import open_array
     from ..runtime.corpus import Corpus
     from ..runtime.encoder import Encoder
     from ..runtime.errors import InputError
-    from ..runtime.index import DocumentIndex, build_index, open_array
+    from ..runtime.index import DocumentIndex, TeacherVectors, build_index
     from ..runtime.projection import bundle_projection
     from .output import make_progress, print_json, print_line
 
@@ -55,16 +56,17 @@ def execute(arguments: argparse.Namespace) -> int:
     encoder = Encoder.open(arguments.bundle, arguments.variant)
     corpus = Corpus(arguments.corpus)
     folder = arguments.out or arguments.bundle.absolute().parent / "index"
-    imported = arguments.vectors_from is not None
+    teacher = None
+    if arguments.vectors_from is not None:
+        teacher = TeacherVectors(open_array(arguments.vectors_from), bundle_projection(arguments.bundle))
     build_index(
         encoder,
         corpus,
         folder,
-        arguments.vectors,
-        open_array(arguments.vectors_from) if imported else None,
-        bundle_projection(arguments.bundle) if imported else None,
-        make_progress(),
-        arguments.hybrid,
+        vectors=arguments.vectors,
+        teacher=teacher,
+        progress=make_progress(),
+        hybrid=arguments.hybrid,
     )
     manifest = DocumentIndex.open(folder).manifest
     size = sum(manifest.files.values())

@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..runtime.errors import InputError, PocketrankError
 from ..runtime.schema import did_you_mean
@@ -39,6 +39,22 @@ COMMANDS = {
 }
 
 
+class CommandParser(argparse.ArgumentParser):
+    """The parser of one command. With `intermixed`, options may stand between positionals that may be left out."""
+
+    intermixed = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Parse as argparse does, which takes the first positional for absent when options follow it, or intermixed."""
+        if not self.intermixed:
+            return super().parse_known_args(args, namespace)
+        self.intermixed = False  # intermixed parsing calls this method for what it leaves
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.intermixed = True
+
+
 def build_parser(command: str | None) -> argparse.ArgumentParser:
     """Return the parser; only `command` gets its own arguments."""
     parser = argparse.ArgumentParser(
@@ -49,7 +65,7 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
         "141 the reader of the output went away.",
     )
     parser.add_argument("--version", action="version", version=_version())
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=CommandParser)
     for name, (module, help_line) in COMMANDS.items():
         if name != command:
             commands.add_parser(name, help=help_line, add_help=False)

@@ -19,14 +19,19 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..runtime.packaged import GENERAL, bundle_path
+from .output import make_progress, print_json, print_line
+
+if TYPE_CHECKING:
+    from ..runtime.index import Hit
+    from .main import CommandParser
 
 MAX_QUERY_CHARACTERS = 100_000
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: "CommandParser") -> None:
     """Add the arguments of `search`."""
     parser.add_argument(
         "path",
@@ -49,21 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="of BM25 in --hybrid, beside the vectors (default: what the bundle says, or 0.4)",
     )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
-    _allow_options_between(parser)
-
-
-def _allow_options_between(parser: argparse.ArgumentParser) -> None:
-    """Let options stand between PATH and QUERY although PATH may be left out, which argparse takes for its absence."""
-    plain = parser.parse_known_args
-
-    def intermixed(args: Any = None, namespace: Any = None) -> Any:
-        parser.parse_known_args = plain  # type: ignore[method-assign]  # intermixed parsing may call it
-        try:
-            return parser.parse_known_intermixed_args(args, namespace)
-        finally:
-            parser.parse_known_args = intermixed  # type: ignore[method-assign]
-
-    parser.parse_known_args = intermixed  # type: ignore[method-assign]
+    parser.intermixed = True  # PATH may be left out, and options may stand between it and QUERY
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -84,12 +75,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if not path.is_dir():
         raise InputError(f"{path} is no folder; name an index made by `pocketrank index`, or a bundle")
     if (path / INDEX_NAME).is_file():
-        if arguments.corpus is not None:
-            raise InputError(f"--corpus needs a bundle, {path} is an index; leave --corpus out or name the bundle")
-        bundle = arguments.bundle or path.absolute().parent / "bundle"
-        if not bundle.is_dir():
-            raise InputError(f"{path} has no bundle beside it; name the one it was made with by --bundle")
-        return _search(arguments, query, path, bundle)
+        return _search(arguments, query, path, _bundle_of_index(arguments))
     if arguments.bundle is not None:
         raise InputError(f"--bundle goes with an index, {path} is none; leave --bundle out or make an index")
     if arguments.corpus is not None:
@@ -102,21 +88,26 @@ def execute(arguments: argparse.Namespace) -> int:
     return _search(arguments, query, index, path)
 
 
+def _bundle_of_index(arguments: argparse.Namespace) -> Path:
+    from ..runtime.errors import InputError
+
+    index: Path = arguments.path
+    if arguments.corpus is not None:
+        raise InputError(f"--corpus needs a bundle, {index} is an index; leave --corpus out or name the bundle")
+    bundle = arguments.bundle or index.absolute().parent / "bundle"
+    if not bundle.is_dir():
+        raise InputError(f"{index} has no bundle beside it; name the one it was made with by --bundle")
+    return bundle
+
+
 def _search_corpus(arguments: argparse.Namespace, query: str) -> int:
     from ..runtime.corpus import Corpus
     from ..runtime.encoder import Encoder
     from ..runtime.index import build_index
-    from .output import make_progress
 
-    encoder = Encoder.open(arguments.path)
-    with tempfile.TemporaryDirectory(prefix="pocketrank-") as folder:
-        index = build_index(
-            encoder,
-            Corpus(arguments.corpus),
-            Path(folder) / "index",
-            progress=make_progress(),
-            hybrid=arguments.hybrid,
-        )
+    encoder, corpus = Encoder.open(arguments.path), Corpus(arguments.corpus)
+    with tempfile.TemporaryDirectory(prefix="pocketrank-") as name:
+        index = build_index(encoder, corpus, Path(name) / "index", progress=make_progress(), hybrid=arguments.hybrid)
         return _search(arguments, query, index, arguments.path)
 
 
@@ -125,7 +116,6 @@ def _search(arguments: argparse.Namespace, query: str, index_folder: Path, bundl
     from ..runtime.errors import InputError
     from ..runtime.hybrid import HybridIndex, hybrid_weight
     from ..runtime.index import DocumentIndex
-    from .output import print_json, print_line
 
     index = DocumentIndex.open(index_folder)
     encoder = Encoder.open(bundle, index.manifest.variant)
@@ -135,27 +125,31 @@ def _search(arguments: argparse.Namespace, query: str, index_folder: Path, bundl
         weight = hybrid_weight(bundle, index.manifest.documents_by)
     if not 0 <= weight < math.inf:
         raise InputError(f"--bm25-weight {weight}: a number from 0 is needed, such as 0.4; or leave it out")
-    both = HybridIndex(index, weight) if arguments.hybrid else None
+    hybrid = HybridIndex(index, weight) if arguments.hybrid else None
     started = time.perf_counter()
     vector = encoder.encode_query(query)
     encoded = time.perf_counter()
-    hits = both.search(vector, query, arguments.k) if both else index.search(vector, arguments.k)
+    hits = hybrid.search(vector, query, arguments.k) if hybrid else index.search(vector, arguments.k)
     finished = time.perf_counter()
     milliseconds = {"encode": round((encoded - started) * 1e3, 3), "search": round((finished - encoded) * 1e3, 3)}
     if arguments.json:
         shown = query if len(query) <= 200 else f"{query[:200]}…"
         results = [asdict(hit) for hit in hits]
         print_json({"query": shown, "documents": len(index), "milliseconds": milliseconds, "hits": results})
-        return 0
+    else:
+        _print_hits(hits, len(index), milliseconds)
+    return 0
+
+
+def _print_hits(hits: list["Hit"], documents: int, milliseconds: dict[str, float]) -> None:
     for hit in hits:
         print_line(f"{hit.rank:3d}  {hit.score:.3f}  {hit.title or hit.id}")
         if hit.snippet:
             print_line(f"            {hit.snippet[:100]}")
     print_line(
-        f"{len(index):,} documents; query encoded in {milliseconds['encode']:.2f} ms, "
+        f"{documents:,} documents; query encoded in {milliseconds['encode']:.2f} ms, "
         f"searched in {milliseconds['search']:.2f} ms"
     )
-    return 0
 
 
 def _read_query(word: str) -> str:

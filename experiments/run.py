@@ -71,9 +71,9 @@ def start(student: StudentSettings) -> str:
 def noise(experiment: Experiment, results: Mapping[str, StageResult]) -> dict[str, tuple[float, ...]]:
     """Return nDCG@10 without and with typing noise in the test queries, and the ratio of both with its interval."""
     bundle, corpus = results["bundle"].folder / "bundle", results["corpus"].folder
-    robustness = measure_robustness(bundle, corpus, experiment.noise, Lines())
+    robustness = measure_robustness(bundle, corpus, experiment.noise, progress=Lines())
     return {
-        name: tuple(round(figure, 4) for figure in (row.clean, row.noisy, row.kept, row.low, row.high))
+        name: tuple(round(figure, 4) for figure in (row.clean, row.noisy, row.retention, row.low, row.high))
         for name, row in robustness.ndcg10.items()
     }
 

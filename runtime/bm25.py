@@ -22,7 +22,7 @@ import numpy as np
 
 from .arrays import open_array
 from .errors import InputError, UnavailableError
-from .files import read_json
+from .files import is_object, read_json
 from .schema import from_mapping
 
 FOLDER = "bm25"
@@ -73,14 +73,14 @@ def load_library() -> Any:
 
 
 def write_bm25(folder: Path, texts: Iterable[str], settings: Bm25Settings) -> None:
-    """Index `texts`, gone through once, and write the files to the empty or absent `folder`.
+    """Index `texts`, read once, and write the files to the empty or absent `folder`.
 
     Memory grows with the number of words in all texts (about 30 bytes a word), unlike that of the vectors.
     """
     library = load_library()
     tokens = library.tokenize(texts, stopwords=settings.stop_words or None, show_progress=False)
     if not tokens.vocab:
-        raise InputError("no document has a word that BM25 could index; leave --hybrid out")
+        raise InputError("no document has a word that BM25 could index; leave hybrid search out")
     model = library.BM25(k1=settings.k1, b=settings.b, method=settings.method)
     model.index(tokens, show_progress=False)
     count = len(tokens.ids)
@@ -109,14 +109,14 @@ class Bm25Index:
         """
         library = load_library()
         parameters = from_mapping(_Parameters, read_json(folder / NAMES[4]), str(folder / NAMES[4]))
-        vocabulary = read_json(folder / NAMES[3])
+        vocabulary: Any = read_json(folder / NAMES[3])
         arrays = {name: open_array(folder / file) for name, file in zip(_ARRAYS, NAMES, strict=False)}
         for name, array in arrays.items():
             if array.ndim != 1 or array.dtype.name not in _KINDS[name]:
                 raise InputError(f"{folder}: {name} is {array.dtype} {array.shape}; make the index again")
         begins, postings = arrays["indptr"], len(arrays["data"])
         whole = len(begins) > 1 and begins[0] == 0 and begins[-1] == postings and bool((np.diff(begins) >= 0).all())
-        known = isinstance(vocabulary, dict) and all(
+        known = is_object(vocabulary) and all(
             type(number) is int and 0 <= number < len(begins) for number in vocabulary.values()
         )
         if parameters.num_docs != count or len(arrays["indices"]) != postings or not whole or not known:
@@ -135,9 +135,9 @@ class Bm25Index:
         (words,) = self._library.tokenize([query], stopwords=stop_words, show_progress=False, return_ids=False)
         numbers = self._model.get_tokens_ids(words)
         if not numbers:
-            return np.zeros(self._model.scores["num_docs"], dtype=np.float32)
+            return np.zeros(int(self._model.scores["num_docs"]), dtype=np.float32)
         try:
-            found = self._model.get_scores_from_ids(numbers)
+            scores = self._model.get_scores_from_ids(numbers)
         except IndexError:
             raise InputError(f"{self.folder} is damaged: it names documents that are not there; index again") from None
-        return np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
+        return np.nan_to_num(scores, nan=0.0, posinf=0.0, neginf=0.0)

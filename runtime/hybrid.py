@@ -1,10 +1,11 @@
 """Hybrid search: the bundle's vectors and BM25, fused on the device.
 
-Each side names its best documents; the union of both is scored by both, each score is standardised over the union
-(mean 0, deviation 1), and their weighted sums rank. Vectors find what is said in other words, BM25 what is said in the
-same ones: names, numbers, rare terms that a small vocabulary cuts to pieces.
+The candidates are the best documents of each side; all are scored by both, each score is standardised over them (mean
+0, deviation 1), and the weighted sums rank. Vectors find what is said in other words, BM25 what is said in the same
+ones: names, numbers, rare terms that a small vocabulary splits into many tokens.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from .bm25 import FOLDER, Bm25Index
 from .errors import InputError
 from .index import DocumentIndex, Hit
 from .manifest import MANIFEST_NAME, read_manifest
+from .stored_vectors import StoredVectors
+from .top_k import top_k
 
-# Documents that each side names, for each result that is asked for, and at least.
-NAMED, NAMED_MIN = 10, 100
+# Candidates of each side, for each result that is asked for, and at least.
+CANDIDATES, CANDIDATES_MIN = 10, 100
 # Of BM25's standardised score beside the vectors'. docs/how-to/hybrid-search.md shows what other weights give: vectors
 # are the better ranker of most corpora, and of equal weights the worse ranker takes more away than it adds.
 BM25_WEIGHT = 0.4
@@ -37,21 +40,31 @@ def standardise(scores: np.ndarray) -> np.ndarray:
     return (wide - wide.mean(axis=-1, keepdims=True)) / np.where(deviation > 0, deviation, 1.0)
 
 
-def best_rows(scores: np.ndarray, k: int) -> np.ndarray:
-    """Return the positions of the `k` highest of `scores` [n], highest first; equal ones in their order."""
-    k = min(k, len(scores))
-    if not k:
-        return np.empty(0, dtype=np.int64)
-    least = np.partition(scores, len(scores) - k)[len(scores) - k]
-    above = np.flatnonzero(scores > least)
-    rows = np.concatenate([above, np.flatnonzero(scores == least)[: k - len(above)]])
-    return rows[np.lexsort((rows, -scores[rows]))]
+@dataclass(frozen=True)
+class Candidates:
+    """What can be found for one query: positions [m], ascending, and standardised scores by vectors and BM25 [m]."""
+
+    rows: np.ndarray
+    by_vector: np.ndarray
+    by_words: np.ndarray
+
+    def top(self, k: int, bm25_weight: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return (positions, fused scores) of the `k` best, best first; equal scores in the order of the documents."""
+        fused = self.by_vector + bm25_weight * self.by_words
+        best = top_k(fused, k)
+        return self.rows[best], fused[best]
 
 
-def named_rows(by_vector: np.ndarray, words: np.ndarray, depth: int) -> np.ndarray:
-    """Return the candidates in ascending order: `by_vector`, and the best `depth` of BM25's scores [n] above 0."""
-    by_words = best_rows(words, depth)
-    return np.union1d(by_vector, by_words[words[by_words] > 0])
+def find_candidates(stored: StoredVectors, vector: np.ndarray, bm25_scores: np.ndarray, k: int) -> Candidates:
+    """Return the candidates for `k` results: the best by the query's `vector` [d], and the best by BM25.
+
+    `bm25_scores` [documents] are those of all documents; one that shares no word with the query is no candidate.
+    """
+    depth = max(CANDIDATES * k, CANDIDATES_MIN)
+    by_vector, _ = stored.top(vector, depth)
+    by_words = top_k(bm25_scores, depth)
+    rows = np.union1d(by_vector, by_words[bm25_scores[by_words] > 0])
+    return Candidates(rows, standardise(stored.scores_of(vector, rows)), standardise(bm25_scores[rows]))
 
 
 class HybridIndex:
@@ -82,10 +95,4 @@ class HybridIndex:
 
     def top(self, vector: np.ndarray, query: str, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (positions, fused scores) of the `k` best documents; equal scores in the order of the documents."""
-        depth = max(NAMED * k, NAMED_MIN)
-        by_vector, _ = self.index.top(vector, depth)
-        words = self.bm25.scores(query)
-        union = named_rows(by_vector, words, depth)
-        fused = standardise(self.index.scores_of(vector, union)) + self.bm25_weight * standardise(words[union])
-        chosen = best_rows(fused, k)
-        return union[chosen], fused[chosen]
+        return find_candidates(self.index.stored, vector, self.bm25.scores(query), k).top(k, self.bm25_weight)

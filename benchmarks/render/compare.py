@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...runtime.bootstrap import bootstrap_interval, percentiles, resampled_means
 from ...runtime.errors import InputError
 from ...runtime.files import read_json
 from ...runtime.manifest import MANIFEST_NAME
@@ -17,7 +18,6 @@ from ..records.report import Report, read_report
 from .tables import Table, format_figure
 
 _RESAMPLES = 2000
-_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,8 @@ def paired_quality(old: dict[str, float], new: dict[str, float]) -> tuple[float,
     Both are resampled with the same queries, so that hard queries do not widen the interval (Sakai 2006).
     """
     queries = sorted(old.keys() & new.keys())
-    differences = np.array([new[query] - old[query] for query in queries])
-    rng = np.random.default_rng(1)
-    means = [differences[rng.integers(0, len(differences), len(differences))].mean() for _ in range(_RESAMPLES)]
-    low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return float(differences.mean()), float(low), float(high), len(queries)
+    interval = bootstrap_interval(np.array([new[query] - old[query] for query in queries]), _RESAMPLES)
+    return interval.mean, interval.low, interval.high, len(queries)
 
 
 def _figures(section: str, old: Sequence[Measurement], new: Sequence[Measurement]) -> Iterator[Compared]:
@@ -132,12 +129,10 @@ def _paired_retention(old: Side, new: Side, before: float, after: Measurement) -
     queries = sorted(set.intersection(*(set(figures) for side in sides for figures in side)))
     if system == after.metric or len(queries) < 2 or after.value is None:
         return None
-    figures = np.array([[values[query] for query in queries] for side in sides for values in side])
-    rng = np.random.default_rng(1)
-    means = np.array([figures[:, rng.integers(0, len(queries), len(queries))].mean(1) for _ in range(_RESAMPLES)])
-    means = means[(means[:, [1, 3]] > 0).all(1)]
-    changes = means[:, 2] / means[:, 3] - means[:, 0] / means[:, 1]
-    low, high = (float(end) / before for end in np.quantile(changes, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]))
+    figures = [np.array([values[query] for query in queries]) for side in sides for values in side]
+    means = resampled_means(figures, _RESAMPLES, seed=1)
+    changes = [changed / second - kept / first for kept, first, changed, second in means if first > 0 and second > 0]
+    low, high = (end / before for end in percentiles(changes))
     method = f"{len(queries)} common queries, paired bootstrap of both retentions"
     return Difference(after.metric, before, after.value, after.value / before - 1, low, high, (high - low) / 2, method)
 

@@ -14,21 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pocketrank.pipeline.evaluate.baselines import measure_baselines
-from pocketrank.pipeline.evaluate.vector_storage import stored_scores
-from pocketrank.pipeline.retrieval.bm25 import bm25_scores, fuse
-from pocketrank.pipeline.retrieval.dataset import RetrievalSet, read_retrieval_set
-from pocketrank.pipeline.retrieval.fusion import fuse_as_device, fuse_by_rank
-from pocketrank.pipeline.retrieval.metrics import (
-    QualityFigures,
-    bootstrap_ratio,
-    evaluate_scores,
-    scored_queries,
-    scored_rows,
-)
+from pocketrank.pipeline.evaluate.baselines import BaselineTask, measure_baselines
+from pocketrank.pipeline.evaluate.systems import JudgedSplit, Vectors, measure_systems
+from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
+from pocketrank.pipeline.retrieval.metrics import QualityFigures, scored_rows
+from pocketrank.pipeline.retrieval.system import BM25, TEACHER
 from pocketrank.pipeline.settings import Model2vecSettings, TeacherSettings
 from pocketrank.pipeline.teacher.source import resolve_teacher
-from pocketrank.pipeline.teacher.vector_shards import cached_vectors, read_vectors
+from pocketrank.pipeline.teacher.vector_files import read_vectors
+from pocketrank.pipeline.teacher.vector_shards import cached_vectors
+from pocketrank.runtime.bootstrap import bootstrap_ratio
 from pocketrank.runtime.progress import Lines, Progress
 
 from experiments.figures import rounded, write_report
@@ -44,6 +39,16 @@ METHODS = {
     "hybrid_teacher": "teacher and BM25 as `pocketrank search --hybrid` fuses them",
     "ranks_teacher": "teacher and BM25, reciprocal rank fusion",
 }
+SYSTEMS = {
+    "teacher": TEACHER,
+    "teacher_int8_vectors": dataclasses.replace(TEACHER, storage="int8"),
+    "teacher_binary_vectors": dataclasses.replace(TEACHER, storage="binary"),
+    "teacher_binary_unrescored_vectors": dataclasses.replace(TEACHER, storage="binary_unrescored"),
+    "bm25": BM25,
+    "fusion_teacher": dataclasses.replace(TEACHER, bm25="fusion"),
+    "hybrid_teacher": dataclasses.replace(TEACHER, bm25="hybrid"),
+    "ranks_teacher": dataclasses.replace(TEACHER, bm25="ranks"),
+}
 
 
 def row(method: str, size: int | None, figures: QualityFigures, teacher: QualityFigures, resamples: int) -> dict:
@@ -54,61 +59,40 @@ def row(method: str, size: int | None, figures: QualityFigures, teacher: Quality
 
 
 def teacher_vectors(
-    arguments: argparse.Namespace, retrieval_set: RetrievalSet, settings: TeacherSettings, progress: Progress
-) -> tuple[np.ndarray, np.ndarray]:
+    arguments: argparse.Namespace, judged: JudgedSplit, settings: TeacherSettings, progress: Progress
+) -> Vectors:
     """Return the teacher's vectors of the scored queries and of all documents: of a run, or encoded."""
-    documents = list(retrieval_set.documents.values())
     if arguments.vectors:
-        every = read_vectors(arguments.vectors / "queries.npy", len(retrieval_set.queries))
-        vectors = read_vectors(arguments.vectors / "documents.npy", len(documents))
-        return scored_rows(every, retrieval_set, arguments.split), vectors
-    queries = [retrieval_set.queries[name] for name in scored_queries(retrieval_set, arguments.split)]
-    encoded = cached_vectors(settings, documents, "document", arguments.cache, progress)
-    return cached_vectors(settings, queries, "query", arguments.cache, progress), encoded
-
-
-def teacher_figures(
-    queries: np.ndarray, documents: np.ndarray, retrieval_set: RetrievalSet, split: str
-) -> dict[str, QualityFigures]:
-    """Return the figures of the teacher by how its vectors are stored, of BM25, and of their fusions."""
-    vectors, words = queries @ documents.T, bm25_scores(retrieval_set, split)
-    stored = stored_scores(queries, documents)
-    scores = {
-        "teacher": vectors,
-        **{f"teacher_{name}_vectors": matrix for name, matrix in stored.items()},
-        "bm25": words,
-        "fusion_teacher": fuse(vectors, words),
-        "hybrid_teacher": fuse_as_device(vectors, words),
-        "ranks_teacher": fuse_by_rank(vectors, words),
-    }
-    return {name: evaluate_scores(matrix, retrieval_set, split) for name, matrix in scores.items()}
+        every = read_vectors(arguments.vectors / "queries.npy", len(judged.retrieval_set.queries))
+        documents = read_vectors(arguments.vectors / "documents.npy", len(judged.documents))
+        return Vectors(scored_rows(every, judged.retrieval_set, judged.split), documents)
+    documents = cached_vectors(settings, judged.documents, "document", arguments.cache, progress)
+    return Vectors(cached_vectors(settings, judged.texts, "query", arguments.cache, progress), documents)
 
 
 def measure(arguments: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """Return the report of one set."""
-    split, resamples = arguments.split, arguments.bootstrap
-    retrieval_set = read_retrieval_set(arguments.data)
+    judged, resamples = JudgedSplit(read_retrieval_set(arguments.data), arguments.split), arguments.bootstrap
     files = resolve_teacher(TeacherSettings())
     settings = TeacherSettings(sha256=files.sha256)
-    counts = {"documents": len(retrieval_set.documents), "queries": len(scored_queries(retrieval_set, split))}
+    counts = {"documents": len(judged.documents), "queries": len(judged.texts)}
     words = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     progress.note(f"{arguments.data.name}: {words}; the teacher's vectors")
-    figures = teacher_figures(
-        *teacher_vectors(arguments, retrieval_set, settings, progress), retrieval_set=retrieval_set, split=split
-    )
-    teacher = figures["teacher"]
+    vectors = teacher_vectors(arguments, judged, settings, progress)
+    by_key = measure_systems({system: None if system == BM25 else vectors for system in SYSTEMS.values()}, judged)
+    teacher = by_key[TEACHER.key]
     weights = sum((files.folder / name).stat().st_size for name in ("model.safetensors", "tokenizer.json"))
     systems = {}
-    for name, of_system in figures.items():
+    for name, system in SYSTEMS.items():
         method = METHODS[name].replace("fp32", arguments.precision)
-        systems[name] = row(method, weights if name == "teacher" else None, of_system, teacher, resamples)
+        systems[name] = row(method, weights if name == "teacher" else None, by_key[system.key], teacher, resamples)
     kinds = [name for name in ("teacher-int8", "model2vec") if name not in arguments.leave_out]
     options = dataclasses.replace(Model2vecSettings(), clusters=tuple(arguments.clusters))
-    for baseline in measure_baselines(kinds, options, settings, retrieval_set, split, arguments.cache, progress):
+    for baseline in measure_baselines(kinds, options, BaselineTask(settings, judged, arguments.cache, progress)):
         systems[baseline.name] = row(baseline.method, baseline.bytes, baseline.figures(), teacher, resamples)
     return {
         "set": arguments.data.name,
-        "split": split,
+        "split": arguments.split,
         **counts,
         "teacher": {"id": files.name, "sha256": files.sha256},
         "versions": {name: version(name) for name in LIBRARIES},

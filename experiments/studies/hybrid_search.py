@@ -16,11 +16,13 @@ from pathlib import Path
 
 import numpy as np
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
-from pocketrank.pipeline.retrieval.metrics import bootstrap_ratio, evaluate_rankings, scored_queries
+from pocketrank.pipeline.retrieval.metrics import evaluate_rankings, scored_queries
+from pocketrank.runtime.arrays import open_array
+from pocketrank.runtime.bootstrap import bootstrap_ratio
 from pocketrank.runtime.corpus import Corpus
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.hybrid import HybridIndex, hybrid_weight
-from pocketrank.runtime.index import DocumentIndex, build_index, open_array
+from pocketrank.runtime.index import DocumentIndex, TeacherVectors, build_index
 from pocketrank.runtime.packaged import bundle_path
 from pocketrank.runtime.projection import Projection, bundle_projection
 
@@ -74,7 +76,8 @@ def main() -> None:
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
         for kind in KINDS:
-            path = build_index(encoder, corpus, Path(folder) / kind, kind, document_vectors, projection, hybrid=True)
+            teacher = TeacherVectors(document_vectors, projection) if document_vectors is not None else None
+            path = build_index(encoder, corpus, Path(folder) / kind, vectors=kind, teacher=teacher, hybrid=True)
             index = DocumentIndex.open(path)
             weight = hybrid_weight(bundle, index.manifest.documents_by)
             modes = measured(index, weight, vectors, queries)

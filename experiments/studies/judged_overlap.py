@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet, read_retrieval_set
-from pocketrank.pipeline.retrieval.metrics import bootstrap_ratio, scored_queries
+from pocketrank.pipeline.retrieval.metrics import scored_queries
+from pocketrank.runtime.bootstrap import bootstrap_ratio
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.files import sha256_bytes, write_json
 

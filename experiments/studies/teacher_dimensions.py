@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
-from pocketrank.pipeline.retrieval.metrics import bootstrap_interval, bootstrap_ratio, evaluate_vectors
+from pocketrank.pipeline.retrieval.metrics import evaluate_vectors
 from pocketrank.pipeline.teacher.pca import fit_reduction
 from pocketrank.pipeline.teacher.vector_files import VectorReader, read_vectors
+from pocketrank.runtime.bootstrap import bootstrap_interval, bootstrap_ratio
 
 from experiments.figures import pack, rounded, write_report
 

@@ -11,14 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pocketrank.pipeline.evaluate.systems import bundle_scores, teacher_scores
-from pocketrank.pipeline.retrieval.bm25 import bm25_scores
+from pocketrank.pipeline.evaluate.systems import (
+    JudgedSplit,
+    Vectors,
+    bundle_vectors,
+    compared_systems,
+    encode_documents,
+    measure_systems,
+)
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
-from pocketrank.pipeline.retrieval.fusion import fuse_as_device
-from pocketrank.pipeline.retrieval.metrics import bootstrap_ratio, evaluate_scores, scored_queries
-from pocketrank.pipeline.settings import TeacherSettings
+from pocketrank.pipeline.retrieval.system import TEACHER
+from pocketrank.pipeline.settings import EvaluateSettings, TeacherSettings
 from pocketrank.pipeline.teacher.source import resolve_teacher
 from pocketrank.pipeline.teacher.vector_shards import cached_vectors
+from pocketrank.runtime.bootstrap import bootstrap_ratio
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.files import write_json
 from pocketrank.runtime.hybrid import hybrid_weight
@@ -44,19 +50,20 @@ SETS = {
     "walmart-amazon": "dev",
 }
 CHOSEN_ON = ("cranfield", "squadshifts-wiki", "snopes-claims", "walmart-amazon")
-METHODS = ("symmetric", "bm25", "hybrid")
+METHODS = ("symmetric", "bm25", "hybrid_symmetric")
 
 
 def measured(bundle: Path, folder: Path, split: str, cache: Path | None, progress: Progress) -> dict[str, Any]:
     """Return nDCG@10 of the teacher and the bundle, and the retention of bundle, BM25 and both together."""
-    data, encoder = read_retrieval_set(folder), Encoder.open(bundle)
+    data, encoder = JudgedSplit(read_retrieval_set(folder), split), Encoder.open(bundle)
     teacher = TeacherSettings(sha256=resolve_teacher(TeacherSettings()).sha256)
-    documents = cached_vectors(teacher, list(data.documents.values()), "document", cache, progress, "bf16")
-    queries = [data.queries[name] for name in scored_queries(data, split)]
-    scores = teacher_scores(cached_vectors(teacher, queries, "query", cache, progress, "bf16"), documents)
-    scores |= bundle_scores(encoder, data, split, progress) | {"bm25": bm25_scores(data, split)}
-    scores["hybrid"] = fuse_as_device(scores["symmetric"], scores["bm25"], bm25_weight=hybrid_weight(bundle, "bundle"))
-    ndcg10 = {name: evaluate_scores(matrix, data, split).ndcg10 for name, matrix in scores.items()}
+    documents = cached_vectors(teacher, data.documents, "document", cache, progress, "bf16")
+    queries = cached_vectors(teacher, data.texts, "query", cache, progress, "bf16")
+    own = encode_documents(encoder, data.documents, progress)
+    vectors = {TEACHER: Vectors(queries, documents), **bundle_vectors(encoder, data.texts, {"student": own})}
+    systems = compared_systems(vectors, EvaluateSettings(baselines=("bm25", "hybrid"), stored_vectors=False))
+    figures = measure_systems(systems, data, {"bundle": hybrid_weight(bundle, "bundle")})
+    ndcg10 = {name: values.ndcg10 for name, values in figures.items()}
     retention = {name: bootstrap_ratio(ndcg10[name], ndcg10["teacher"]) for name in METHODS}
     return {
         "name": f"{folder.name}, {split}",
@@ -66,7 +73,7 @@ def measured(bundle: Path, folder: Path, split: str, cache: Path | None, progres
         "ndcg10": round(float(ndcg10["symmetric"].mean()), 4),
         "retention": rounded(retention["symmetric"]),
         "BM25_retention": round(retention["bm25"].mean, 4),
-        "hybrid_retention": round(retention["hybrid"].mean, 4),
+        "hybrid_retention": round(retention["hybrid_symmetric"].mean, 4),
         "chosen_on": folder.name in CHOSEN_ON,
     }
 

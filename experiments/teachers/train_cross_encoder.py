@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pocketrank.pipeline.retrieval.bm25 import bm25_scores, fuse
+from pocketrank.pipeline.retrieval.bm25 import bm25_scores
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet, read_retrieval_set
+from pocketrank.pipeline.retrieval.fusion import fuse
 from pocketrank.pipeline.retrieval.metrics import evaluate_scores, scored_queries, scored_rows, top_documents
 from pocketrank.pipeline.settings import TeacherSettings
 from pocketrank.pipeline.teacher.load import load_teacher

@@ -5,11 +5,12 @@ baseline is small (a figure a query) and stands in a folder of its own, named by
 once for a teacher, a retrieval set and a split.
 """
 
+import dataclasses
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -21,13 +22,14 @@ from ...runtime.files import read_json, sha256_bytes, write_json
 from ...runtime.manifest import TOKENIZER_NAME, Prompts
 from ...runtime.progress import Progress
 from ...runtime.schema import from_mapping, to_mapping
-from ..retrieval.dataset import RetrievalSet
-from ..retrieval.metrics import QualityFigures, evaluate_vectors, scored_queries
+from ..code_version import library_version
+from ..retrieval.metrics import QualityFigures
 from ..settings import Model2vecSettings, TeacherSettings
 from ..teacher.load import load_teacher
 from ..teacher.onnx_graph import write_quantized_teacher, write_teacher
 from ..teacher.source import TeacherFiles, resolve_teacher
 from .model2vec import Variant, distil, encode, shipped_model, variants
+from .systems import JudgedSplit, Vectors, vector_search
 
 VERSION = 1  # of how baselines are made; counts in the names of what is kept
 Kind = Literal["teacher-int8", "model2vec"]
@@ -53,64 +55,62 @@ class BaselineFigures:
 
 
 @dataclass(frozen=True)
-class _Task:
-    """All that the baselines are measured on."""
+class BaselineTask:
+    """What baselines are measured on; their figures are kept in the folder `cache`, where there is one."""
 
     teacher: TeacherSettings
-    files: TeacherFiles
-    retrieval_set: RetrievalSet
-    split: str
-    cache: Path
+    judged: JudgedSplit
+    cache: Path | None
     progress: Progress
+
+    @cached_property
+    def files(self) -> TeacherFiles:
+        """The files of the teacher."""
+        return resolve_teacher(self.teacher)
+
+    @property
+    def folder(self) -> Path:
+        """The folder `cache`, which `measure_baselines` makes where none was given."""
+        assert self.cache is not None
+        return self.cache
 
     def key(self, *parts: object) -> str:
         """Return a hash of the teacher, the texts and judgements, the versions, and `parts`."""
-        content = [self.retrieval_set.documents, self.queries, self.retrieval_set.judgements(self.split)]
+        judged = self.judged
+        content = [judged.retrieval_set.documents, judged.queries, judged.retrieval_set.judgements(judged.split)]
         reading = [self.teacher.query_prompt, self.teacher.document_prompt, self.teacher.max_length]
-        versions = [_version(library) for library in _LIBRARIES]
+        versions = [library_version(library) for library in _LIBRARIES]
         whole = [VERSION, self.files.fingerprint, reading, versions, content, parts]
         return sha256_bytes(json.dumps(whole).encode())[:32]
 
-    @property
-    def queries(self) -> dict[str, str]:
-        """The scored queries of the split."""
-        return {name: self.retrieval_set.queries[name] for name in scored_queries(self.retrieval_set, self.split)}
-
-    def measure(self, name: str, method: str, size: int, queries: np.ndarray, documents: np.ndarray) -> BaselineFigures:
+    def measure(self, name: str, method: str, size: int, vectors: Vectors) -> BaselineFigures:
         """Return the figures of a baseline by its vectors."""
-        found = evaluate_vectors(queries, documents, self.retrieval_set, self.split)
-        columns = [found.ndcg10, found.mrr10, found.recall100]
+        figures = self.judged.measure(vector_search(vectors))
+        columns = [figures.ndcg10, figures.mrr10, figures.recall100]
         rounded = (tuple(round(float(value), 6) for value in column) for column in columns)
-        return BaselineFigures(name, method, size, found.query_ids, *rounded)
+        return BaselineFigures(name, method, size, figures.query_ids, *rounded)
 
 
-def measure_baselines(
-    kinds: Sequence[str],
-    settings: Model2vecSettings,
-    teacher: TeacherSettings,
-    retrieval_set: RetrievalSet,
-    split: str,
-    cache: Path | None,
-    progress: Progress,
-) -> list[BaselineFigures]:
-    """Return the figures of the baselines of `kinds` on `split`, from the folder `cache` where they are there.
+def measure_baselines(kinds: Sequence[str], settings: Model2vecSettings, task: BaselineTask) -> list[BaselineFigures]:
+    """Return the figures of the baselines of `kinds`, from the cache where they are there.
 
     Raises `InputError` for a teacher that cannot be quantized and `UnavailableError` when a library is missing.
     """
     if not {"teacher-int8", "model2vec"} & set(kinds):
         return []
-    if cache is None:
+    if task.cache is None:
         with tempfile.TemporaryDirectory(prefix="pocketrank-") as folder:
-            return measure_baselines(kinds, settings, teacher, retrieval_set, split, Path(folder), progress)
-    task = _Task(teacher, resolve_teacher(teacher), retrieval_set, split, cache, progress)
-    found = [_kept(task, TEACHER_INT8, (), lambda: _teacher_int8(task))] if "teacher-int8" in kinds else []
+            return measure_baselines(kinds, settings, dataclasses.replace(task, cache=Path(folder)))
+    figures = [_cached(task, TEACHER_INT8, (), lambda: _teacher_int8(task))] if "teacher-int8" in kinds else []
     if "model2vec" in kinds:
-        found += list(_model2vec(task, settings))
-    return found
+        figures += list(_model2vec(task, settings))
+    return figures
 
 
-def _kept(task: _Task, name: str, parts: tuple[object, ...], make: Callable[[], BaselineFigures]) -> BaselineFigures:
-    path = task.cache / f"{name}-{task.key(name, *parts)}.json"
+def _cached(
+    task: BaselineTask, name: str, parts: tuple[object, ...], make: Callable[[], BaselineFigures]
+) -> BaselineFigures:
+    path = task.folder / f"{name}-{task.key(name, *parts)}.json"
     if path.is_file():
         return from_mapping(BaselineFigures, read_json(path), str(path))
     task.progress.note(f"  measuring {name}")
@@ -119,7 +119,7 @@ def _kept(task: _Task, name: str, parts: tuple[object, ...], make: Callable[[], 
     return made
 
 
-def _teacher_int8(task: _Task) -> BaselineFigures:
+def _teacher_int8(task: BaselineTask) -> BaselineFigures:
     teacher = load_teacher(task.teacher).first
     prompts = Prompts(query=teacher.prompts["query"], document=teacher.prompts["document"])
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as name:
@@ -130,34 +130,26 @@ def _teacher_int8(task: _Task) -> BaselineFigures:
         size = sum((folder / file).stat().st_size for file in ("model_quantized.onnx", TOKENIZER_NAME))
         limit = teacher.max_length or 512
         encoder = Encoder(folder, TEACHER_INT8, folder / "model_quantized.onnx", limit, prompts, threads=1)
-        queries = encoder.encode_queries(list(task.queries.values()))
-        documents = encoder.encode_documents(list(task.retrieval_set.documents.values()), progress=task.progress)
+        queries = encoder.encode_queries(task.judged.texts)
+        documents = encoder.encode_documents(task.judged.documents, progress=task.progress)
     method = "teacher with 8-bit table and 7-bit layers, encodes queries and documents"
-    return task.measure(TEACHER_INT8, method, size, queries, documents)
+    return task.measure(TEACHER_INT8, method, size, Vectors(queries, documents))
 
 
-def _model2vec(task: _Task, settings: Model2vecSettings) -> Iterator[BaselineFigures]:
+def _model2vec(task: BaselineTask, settings: Model2vecSettings) -> Iterator[BaselineFigures]:
     largest = max(settings.dimensions)
     for variant in variants(settings):
-        yield _kept(task, variant.name, (largest,), lambda variant=variant: _static(task, variant, largest))
+        yield _cached(task, variant.name, (largest,), lambda variant=variant: _static(task, variant, largest))
 
 
-def _static(task: _Task, variant: Variant, largest: int) -> BaselineFigures:
-    documents = list(task.retrieval_set.documents.values())
+def _static(task: BaselineTask, variant: Variant, largest: int) -> BaselineFigures:
+    documents = task.judged.documents
     own = documents if variant.vocabulary != "teacher" else []
-    parts = [VERSION, task.files.fingerprint, _version("model2vec"), largest, variant.vocabulary, own]
-    folder = task.cache / f"model2vec-{variant.vocabulary}-{sha256_bytes(json.dumps(parts).encode())[:32]}"
+    parts = [VERSION, task.files.fingerprint, library_version("model2vec"), largest, variant.vocabulary, own]
+    folder = task.folder / f"model2vec-{variant.vocabulary}-{sha256_bytes(json.dumps(parts).encode())[:32]}"
     if not folder.is_dir():
         task.progress.note(f"  distilling model2vec, vocabulary: {variant.vocabulary}")
         distil(task.files.folder, variant.vocabulary, own, largest, folder)
     size, model = shipped_model(folder, variant)
-    queries = encode(model, list(task.queries.values()))  # without prompts: in a mean of tokens they only dilute
-    vectors = encode(model, documents)
-    return task.measure(variant.name, variant.method, size, queries, vectors)
-
-
-def _version(library: str) -> str:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return ""
+    queries = encode(model, task.judged.texts)  # without prompts: in a mean of tokens they only dilute
+    return task.measure(variant.name, variant.method, size, Vectors(queries, encode(model, documents)))

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...runtime.encoder import Encoder
-from ...runtime.hybrid import BM25_WEIGHT
-from ..retrieval.bm25 import bm25_scores
+from ...runtime.hybrid import BM25_WEIGHT, Candidates, find_candidates
+from ...runtime.stored_vectors import StoredVectors
+from ..retrieval.bm25 import device_bm25
 from ..retrieval.dataset import RetrievalSet
-from ..retrieval.fusion import fuse_as_device
-from ..retrieval.metrics import evaluate_scores, scored_queries
+from .systems import JudgedSplit
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.4, 2.0)
 _FEWEST = 30  # queries that a choice may rest on
@@ -43,20 +43,25 @@ def choose_bm25_weights(
     chosen = {name: grades for name, grades in judged.items() if retrieval_set.queries[name] in wanted}
     if len(chosen) < _FEWEST:
         return {}
-    asked = replace(retrieval_set, qrels={_SPLIT: chosen})
-    names = scored_queries(asked, _SPLIT)
-    queries = encoder.encode_queries([asked.queries[name] for name in names])
-    words = bm25_scores(asked, _SPLIT)
-    return {name: _best(queries @ vectors.T, words, asked) for name, vectors in documents.items()}
+    held_back = JudgedSplit(replace(retrieval_set, qrels={_SPLIT: chosen}), _SPLIT)
+    vectors = encoder.encode_queries(held_back.texts)
+    stored = {name: StoredVectors("float32", {"vectors": matrix}) for name, matrix in documents.items()}
+    candidates: dict[str, list[Candidates]] = {name: [] for name in documents}
+    with device_bm25(held_back.documents) as bm25:
+        for (name, text), vector in zip(held_back.queries.items(), vectors, strict=True):
+            words, results = bm25.scores(text), 10 + (name in retrieval_set.documents)  # its own does not count
+            for side, index in stored.items():
+                candidates[side].append(find_candidates(index, vector, words, results))
+    return {side: _best(found, held_back) for side, found in candidates.items()}
 
 
-def _best(vectors: np.ndarray, words: np.ndarray, asked: RetrievalSet) -> Bm25Weight:
-    found = {
-        weight: evaluate_scores(fuse_as_device(vectors, words, bm25_weight=weight), asked, _SPLIT).ndcg10
-        for weight in WEIGHTS
-    }
-    best = max(WEIGHTS, key=lambda weight: (found[weight].mean(), -abs(weight - BM25_WEIGHT)))
-    gain = found[best] - found[BM25_WEIGHT]
+def _best(candidates: Sequence[Candidates], held_back: JudgedSplit) -> Bm25Weight:
+    def ndcg10_of(weight: float) -> np.ndarray:
+        return held_back.measure(lambda row, k: candidates[row].top(k, weight)[0]).ndcg10
+
+    ndcg10 = {weight: ndcg10_of(weight) for weight in WEIGHTS}
+    best = max(WEIGHTS, key=lambda weight: (ndcg10[weight].mean(), -abs(weight - BM25_WEIGHT)))
+    gain = ndcg10[best] - ndcg10[BM25_WEIGHT]
     sure = gain.mean() > gain.std(ddof=1) / len(gain) ** 0.5
-    means = {f"{weight:g}": round(float(values.mean()), 4) for weight, values in found.items()}
+    means = {f"{weight:g}": round(float(values.mean()), 4) for weight, values in ndcg10.items()}
     return Bm25Weight(best if sure else BM25_WEIGHT, len(gain), means)

@@ -1,90 +1,140 @@
 """Quality of a finished bundle on any retrieval set, outside a run."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from ...runtime.bm25 import load_library
 from ...runtime.encoder import Encoder
 from ...runtime.errors import InputError, UnavailableError
 from ...runtime.files import read_toml, safe_join
-from ...runtime.manifest import read_manifest
-from ...runtime.progress import Progress
-from ...runtime.projection import read_projection
+from ...runtime.manifest import Manifest, read_manifest
+from ...runtime.packaged import bundle_path
+from ...runtime.progress import NoProgress, Progress
+from ...runtime.projection import bundle_projection
 from ...runtime.schema import from_mapping
 from ..retrieval.dataset import read_retrieval_set
-from ..retrieval.metrics import evaluate_scores, scored_queries
+from ..retrieval.system import TEACHER, DocumentEncoder, System
 from ..settings import EvaluateSettings, Recipe, TeacherSettings
+from ..teacher.bi_encoder import Role
 from ..teacher.selection import teacher_of_bundle
 from ..teacher.vector_shards import cached_vectors
-from .baselines import BaselineFigures, measure_baselines
-from .record import METHODS, Evaluation, summarize
-from .systems import add_baselines, bundle_scores, teacher_scores
+from .baselines import BaselineTask, measure_baselines
+from .record import Evaluation, summarize
+from .systems import JudgedSplit, Vectors, bundle_vectors, compared_systems, encode_documents, measure_systems
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """How a finished bundle is evaluated."""
+
+    split: str = "test"  # which judgements, qrels/<split>.tsv
+    documents: DocumentEncoder = "student"  # who encodes them: the bundle (symmetric), or its teacher (asymmetric)
+    teacher: str = ""  # where the teacher is, when not where the recipe found it; its weights are the manifest's
+    cache: str | Path | None = None  # folder that keeps the teacher's vectors and the figures of baselines
+    seed: int = 1  # of the resampling
+    settings: EvaluateSettings = field(default_factory=EvaluateSettings)  # compared systems, resamples
+
+
+class BundleOnSet:
+    """A finished bundle and the retrieval set that it is measured on. Documents are encoded once, when needed."""
+
+    def __init__(self, bundle: str | Path, data: str | Path, options: EvaluationOptions, progress: Progress) -> None:
+        """Open `bundle` and read the set in the folder `data`; errors are those of `evaluate_bundle`."""
+        self.bundle = bundle_path(str(bundle))
+        self.manifest: Manifest = read_manifest(self.bundle)
+        retrieval_set = read_retrieval_set(Path(data))
+        self.judged = JudgedSplit(retrieval_set, options.split)
+        if not self.judged.queries:
+            raise InputError(
+                f"{data}: no query of the split {options.split!r} has a relevant document; choose another split"
+            )
+        self._projection = bundle_projection(self.bundle) if options.documents == "teacher" else None
+        self.encoder = Encoder.open(self.bundle)
+        self.cache = Path(options.cache) if options.cache else None
+        self._options, self._progress = options, progress
+
+    @cached_property
+    def teacher(self) -> TeacherSettings:
+        """The teacher section of the bundle's recipe, held to the weights that the manifest names."""
+        path = safe_join(self.bundle, "recipe.toml")
+        recipe = from_mapping(Recipe, read_toml(path), str(path))
+        return teacher_of_bundle(recipe, self._options.teacher, self.manifest.teacher.sha256, str(self.bundle))
+
+    def vectors(self, texts: Sequence[str]) -> dict[System, Vectors]:
+        """Return what ranks for the queries `texts`: the bundle and, where it encodes the documents, the teacher."""
+        if self._projection is None:
+            return bundle_vectors(self.encoder, texts, {"student": self._document_vectors})
+        teacher = Vectors(self._teacher_vectors(texts, "query"), self._document_vectors)
+        projected = self._projection.apply(teacher.documents)
+        return {TEACHER: teacher, **bundle_vectors(self.encoder, texts, {"teacher": projected})}
+
+    @cached_property
+    def _document_vectors(self) -> np.ndarray:
+        if self._projection is None:
+            return encode_documents(self.encoder, self.judged.documents, self._progress)
+        return self._teacher_vectors(self.judged.documents, "document")
+
+    def _teacher_vectors(self, texts: Sequence[str], role: Role) -> np.ndarray:
+        return cached_vectors(self.teacher, list(texts), role, self.cache, self._progress)
 
 
 def evaluate_bundle(
-    bundle: Path,
-    data: Path,
-    progress: Progress,
-    split: str = "test",
-    with_teacher: bool = False,
-    teacher: str = "",
-    cache: Path | None = None,
-    resamples: int = 1000,
-    seed: int = 1,
-    settings: EvaluateSettings | None = None,
+    bundle: str | Path,
+    data: str | Path,
+    options: EvaluationOptions | None = None,
+    *,
+    progress: Progress | None = None,
 ) -> Evaluation:
-    """Return the quality of the shipped file of a finished `bundle` on the retrieval set in the folder `data`.
+    """Measure the ranking quality of the shipped file of a finished bundle on a retrieval set.
 
-    Without the teacher the documents are encoded by the bundle (`symmetric`); with it they are encoded by the
-    teacher that the manifest names (`asymmetric`), and the teacher itself is measured too. `teacher` says where it
-    is when not where the recipe found it; its weights must be those of the manifest. Its vectors, and the figures of
-    baselines, are kept in `cache` when that is given. `settings` says what the bundle is compared with; BM25 and
-    fusions are left out when `bm25s` is not installed.
+    `bundle` is a folder, or `general-english` for the one that comes with the package. `data` is a folder in BEIR
+    layout: `corpus.jsonl`, `queries.jsonl` and `qrels/<split>.tsv`. With `options.documents` "student" the bundle
+    encodes the documents (symmetric); with "teacher" its teacher does, their vectors enter the bundle's space through
+    its projection (asymmetric), and the teacher itself is measured too. `options.settings` says what else is
+    compared; BM25 and all that takes it in are left out, with a note, when `bm25s` is not installed.
+
+    Of the result, `ndcg10`, `mrr10` and `recall100` map a system to its mean over the judged queries, a share between 0
+    and 1 with its bootstrap interval; `ndcg10_retention` is the share of the teacher's nDCG@10.
+
+    Raises `InputError` for a folder that is no bundle or no retrieval set, a split without judgements, a bundle without
+    what the options ask for, or a teacher with other weights, and `UnavailableError` when a library is missing.
+
+    >>> from pocketrank.pipeline.evaluate import evaluate_bundle
+    >>> evaluation = evaluate_bundle("bundle", "data")
+    >>> evaluation.queries, evaluation.documents, round(evaluation.ndcg10["symmetric"].value, 3)
+    (8, 150, 1.0)
     """
-    settings = settings or EvaluateSettings()
-    manifest = read_manifest(bundle)
-    retrieval_set = read_retrieval_set(data)
-    names = scored_queries(retrieval_set, split)
-    if not names:
-        raise InputError(f"{data}: no query of the split {split!r} has a relevant document; choose another split")
-    encoder = Encoder.open(bundle)
-    scores: dict[str, np.ndarray] = {}
-    projection, documents = None, None
-    if with_teacher:
-        if not manifest.pairing.projection:
-            raise InputError(f"{bundle} has no projection for teacher documents; use the documents of the student")
-        projection = read_projection(safe_join(bundle, manifest.pairing.projection))
-        large = teacher_settings(bundle, teacher, manifest.teacher.sha256)
-        queries = [retrieval_set.queries[name] for name in names]
-        documents = cached_vectors(large, list(retrieval_set.documents.values()), "document", cache, progress)
-        scores |= teacher_scores(cached_vectors(large, queries, "query", cache, progress), documents)
-    scores |= bundle_scores(
-        encoder,
-        retrieval_set,
-        split,
-        progress,
-        projection,
-        documents,
-        symmetric=not with_teacher,
-        stored=settings.stored_vectors,
+    options, progress = options or EvaluationOptions(), progress or NoProgress()
+    on_set = BundleOnSet(bundle, data, options, progress)
+    judged, settings = on_set.judged, options.settings
+    weights = on_set.manifest.bm25_weight or {}
+    systems = compared_systems(on_set.vectors(judged.texts), settings)
+    if any(system.bm25 for system in systems):
+        try:
+            load_library()
+        except UnavailableError as error:
+            progress.note(f"  {error}")
+            systems = {system: vectors for system, vectors in systems.items() if not system.bm25}
+        else:
+            for name, weight in weights.items():
+                progress.note(
+                    f"  BM25 counts {weight:g} times beside the {name}'s document vectors, as the bundle says"
+                )
+    figures = measure_systems(systems, judged, weights)
+    expensive = [kind for kind in settings.baselines if kind in ("teacher-int8", "model2vec")]
+    baselines = []
+    if expensive:
+        task = BaselineTask(on_set.teacher, judged, on_set.cache, progress)
+        baselines = measure_baselines(expensive, settings.model2vec, task)
+    return summarize(
+        figures,
+        split=options.split,
+        documents=len(judged.documents),
+        resamples=settings.bootstrap,
+        seed=options.seed,
+        baselines=baselines,
     )
-    try:
-        add_baselines(scores, retrieval_set, split, settings, manifest.bm25_weight or {})
-        for name, weight in (manifest.bm25_weight or {}).items():
-            progress.note(f"  BM25 counts {weight:g} times beside the {name}'s document vectors, as the bundle says")
-    except UnavailableError as error:
-        progress.note(f"  {error}")
-    baselines: list[BaselineFigures] = []
-    if {"teacher-int8", "model2vec"} & set(settings.baselines):
-        large = teacher_settings(bundle, teacher, manifest.teacher.sha256)
-        baselines = measure_baselines(
-            settings.baselines, settings.model2vec, large, retrieval_set, split, cache, progress
-        )
-    figures = {name: evaluate_scores(scores[name], retrieval_set, split) for name in METHODS if name in scores}
-    return summarize(figures, split, len(retrieval_set.documents), resamples, seed, baselines)
-
-
-def teacher_settings(bundle: Path, model: str, sha256: str) -> TeacherSettings:
-    """Return the teacher section of the bundle's recipe, held to the weights that the manifest names."""
-    recipe = from_mapping(Recipe, read_toml(safe_join(bundle, "recipe.toml")), str(bundle / "recipe.toml"))
-    return teacher_of_bundle(recipe, model, sha256, str(bundle))

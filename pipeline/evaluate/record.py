@@ -5,33 +5,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ...runtime.bootstrap import LEVEL, Interval, bootstrap_ratio
 from ...runtime.errors import InputError
 from ...runtime.files import read_json
 from ...runtime.schema import from_mapping
-from ..retrieval.metrics import METRICS, Interval, QualityFigures, bootstrap_ratio
+from ..retrieval.metrics import METRICS, QualityFigures
+from ..retrieval.system import METHODS, TEACHER
 from .baselines import BaselineFigures
 from .bm25_weight import Bm25Weight
 
 SCHEMA_VERSION = 2
-LEVEL = 0.95
-
-METHODS = {
-    "symmetric": "bundle encodes queries and documents",
-    "asymmetric": "bundle encodes queries, teacher documents through the projection",
-    "symmetric_int8": "bundle encodes queries and documents, document vectors kept in int8",
-    "symmetric_binary": "bundle encodes queries and documents, vectors kept in bits, the best 500 ranked again in int8",
-    "symmetric_binary_unrescored": "bundle encodes queries and documents, vectors kept in bits alone",
-    "symmetric_fp32": "fp32 file encodes queries and documents",
-    "asymmetric_fp32": "fp32 file encodes queries, teacher documents through the projection",
-    "teacher": "teacher encodes queries and documents",
-    "bm25": "BM25, English stop words",
-    "fusion_symmetric": "bundle alone and BM25, sum of z-scores per query",
-    "fusion_asymmetric": "bundle with teacher documents and BM25, sum of z-scores per query",
-    "fusion_teacher": "teacher and BM25, sum of z-scores per query",
-    "hybrid_symmetric": "bundle alone and BM25 as on the device, z-scores over the candidates of both",
-    "hybrid_asymmetric": "bundle with teacher documents and BM25 as on the device",
-    "hybrid_ranks": "bundle alone and BM25, reciprocal rank fusion",
-}
+RETENTION = "ndcg10_retention"
 
 
 @dataclass(frozen=True)
@@ -68,7 +52,7 @@ class BaselineEntry:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The whole of `evaluation.json`: figures by system (the keys of `METHODS`), then the baselines."""
+    """The whole of `evaluation.json`: figures by system (`System.key`), then the baselines."""
 
     schema_version: int
     split: str
@@ -89,64 +73,44 @@ class Evaluation:
 
 def summarize(
     figures: Mapping[str, QualityFigures],
+    *,
     split: str,
     documents: int,
     resamples: int,
     seed: int,
     baselines: Sequence[BaselineFigures] = (),
 ) -> Evaluation:
-    """Return means and intervals of all systems, and what each keeps of the teacher's nDCG@10 when it is there."""
+    """Return means and intervals of all systems, and their retention of the teacher's nDCG@10 when it is there.
+
+    `figures` are by `System.key`; `documents` is how many were ranked.
+    """
     count = len(next(iter(figures.values())).query_ids)
     if not count:
         raise InputError(f"no query of the split {split!r} has a relevant document; choose another split")
-    tables: dict[str, dict[str, Entry]] = {metric: {} for metric in METRICS}
-    retention: dict[str, Entry] = {}
-    teacher = figures.get("teacher")
-    for name, values in figures.items():
-        for metric, entry in _entries(values, METHODS[name], resamples, seed).items():
-            tables[metric][name] = entry
-        kept = _retention(values, teacher, METHODS[name], resamples, seed)
-        if kept is not None:
-            retention[name] = kept
+    teacher = figures.get(TEACHER.key)
+
+    def entries(values: QualityFigures, method: str) -> dict[str, Entry]:
+        found = {name: _entry(interval, count, method) for name, interval in values.summary(resamples, seed).items()}
+        if teacher is not None and values is not teacher and teacher.ndcg10.any():
+            ratio = bootstrap_ratio(values.ndcg10, teacher.ndcg10, resamples, seed)
+            found[RETENTION] = _entry(ratio, count, f"{method}; relative to the teacher alone")
+        return found
+
+    systems = {name: entries(values, METHODS[name]) for name, values in figures.items()}
     others = {
-        one.name: BaselineEntry(
-            Size(one.bytes),
-            **_entries(one.figures(), one.method, resamples, seed),
-            ndcg10_retention=_retention(one.figures(), teacher, one.method, resamples, seed),
-        )
-        for one in baselines
+        baseline.name: BaselineEntry(Size(baseline.bytes), **entries(baseline.figures(), baseline.method))
+        for baseline in baselines
     }
-    return Evaluation(
-        SCHEMA_VERSION,
-        split,
-        documents,
-        count,
-        ndcg10=tables["ndcg10"],
-        mrr10=tables["mrr10"],
-        recall100=tables["recall100"],
-        ndcg10_retention=retention,
-        baselines=others,
+    ndcg10, mrr10, recall100, retention = (
+        {name: entry[metric] for name, entry in systems.items() if metric in entry} for metric in (*METRICS, RETENTION)
     )
-
-
-def _entries(values: QualityFigures, method: str, resamples: int, seed: int) -> dict[str, Entry]:
-    count = len(values.query_ids)
-    return {metric: _entry(found, count, method) for metric, found in values.summary(resamples, seed).items()}
-
-
-def _retention(
-    values: QualityFigures, teacher: QualityFigures | None, method: str, resamples: int, seed: int
-) -> Entry | None:
-    if teacher is None or values is teacher or not teacher.ndcg10.any():
-        return None
-    interval = bootstrap_ratio(values.ndcg10, teacher.ndcg10, resamples, seed, LEVEL)
-    return _entry(interval, len(values.query_ids), f"{method}; relative to the teacher alone")
+    return Evaluation(SCHEMA_VERSION, split, documents, count, ndcg10, mrr10, recall100, retention, others)
 
 
 def per_query(figures: Mapping[str, QualityFigures]) -> dict[str, Any]:
     """Return nDCG@10 of every query by system, for paired comparisons of two bundles."""
     first = next(iter(figures.values()))
-    values = {name: [round(float(value), 6) for value in one.ndcg10] for name, one in figures.items()}
+    values = {name: [round(float(value), 6) for value in system.ndcg10] for name, system in figures.items()}
     return {"schema_version": SCHEMA_VERSION, "queries": list(first.query_ids), "ndcg10": values}
 
 

@@ -6,20 +6,32 @@ brought into the bundle's space by its projection (asymmetric).
 
 from dataclasses import replace
 
+from ...export.bundle.assemble import DEFAULT, REFERENCE
 from ...runtime.encoder import Encoder
 from ...runtime.files import write_json
 from ...runtime.schema import to_mapping
 from ..corpus.output import CorpusOutput
 from ..distill.output import DistillOutput
 from ..packaging.output import EvaluateOutput, ExportOutput, IndexOutput
-from ..retrieval.metrics import evaluate_scores, scored_rows
+from ..retrieval.metrics import scored_rows
+from ..retrieval.system import ASYMMETRIC, SYMMETRIC, TEACHER, System
 from ..stage import StageContext
 from ..teacher.output import TeacherOutput
 from ..teacher.selection import selected_teacher
-from .baselines import measure_baselines
+from .baselines import BaselineTask, measure_baselines
 from .bm25_weight import Bm25Weight, choose_bm25_weights
-from .record import METHODS, per_query, summarize
-from .systems import REFERENCE, SHIPPED, add_baselines, bundle_scores, indexed_documents, teacher_scores
+from .record import per_query, summarize
+from .systems import (
+    JudgedSplit,
+    Vectors,
+    bundle_vectors,
+    compared_systems,
+    encode_documents,
+    indexed_documents,
+    measure_systems,
+)
+
+SPLIT = "test"
 
 
 def run_evaluate(context: StageContext) -> None:
@@ -27,54 +39,58 @@ def run_evaluate(context: StageContext) -> None:
 
     Raises `InputError` when the teacher's vectors do not belong to the corpus.
     """
-    settings = context.recipe.evaluate
-    retrieval_set = CorpusOutput.of(context).retrieval_set()
-    teacher, bundle, index = TeacherOutput.of(context), ExportOutput.of(context).bundle, IndexOutput.of(context).index
-    output = EvaluateOutput(context.output)
-    teacher_documents = teacher.documents(len(retrieval_set.documents))
-    teacher_queries = scored_rows(teacher.queries(len(retrieval_set.queries)), retrieval_set, "test")
-    projection = teacher.projection()
-    scores = teacher_scores(teacher_queries, teacher_documents)
-    for variant, suffix in ((SHIPPED, ""), (REFERENCE, "_fp32"))[: 2 if settings.reference else 1]:
-        encoder = Encoder.open(bundle, variant)
-        own = indexed_documents(index, encoder) if variant == SHIPPED else None
-        stored = settings.stored_vectors and variant == SHIPPED
-        found = bundle_scores(
-            encoder, retrieval_set, "test", context.progress, projection, teacher_documents, own=own, stored=stored
-        )
-        scores.update({f"{name}{suffix}": matrix for name, matrix in found.items()})
-    weights: dict[str, Bm25Weight] = {}
-    if "hybrid" in settings.baselines:
-        encoder = Encoder.open(bundle)
-        documents = {
-            "bundle": indexed_documents(index, encoder),
-            "teacher": projection.apply(teacher_documents),
-        }
-        held_back = DistillOutput.of(context).held_back_queries()
-        weights = choose_bm25_weights(retrieval_set, held_back, encoder, documents)
-        for name, chosen in weights.items():
-            context.progress.note(
-                f"  BM25 counts {chosen.weight:g} times beside the {name}'s document vectors ({chosen.queries} queries)"
-            )
-    chosen_weights = {name: chosen.weight for name, chosen in weights.items()}
-    add_baselines(scores, retrieval_set, "test", settings, chosen_weights)
-    figures = {name: evaluate_scores(scores[name], retrieval_set, "test") for name in METHODS if name in scores}
+    settings, output = context.recipe.evaluate, EvaluateOutput(context.output)
+    judged = JudgedSplit(CorpusOutput.of(context).retrieval_set(), SPLIT)
+    vectors = _vectors(context, judged)
+    weights = _bm25_weights(context, judged, vectors) if "hybrid" in settings.baselines else {}
+    systems = compared_systems(vectors, settings)
+    figures = measure_systems(systems, judged, {name: chosen.weight for name, chosen in weights.items()})
     # Baselines do not depend on the student: what is measured of them outlives the stage's key.
-    cache = context.scratch.parent / ".baselines"
-    baselines = measure_baselines(
-        settings.baselines,
-        settings.model2vec,
-        selected_teacher(context),
-        retrieval_set,
-        "test",
-        cache,
-        context.progress,
-    )
+    task = BaselineTask(selected_teacher(context), judged, context.scratch.parent / ".baselines", context.progress)
+    baselines = measure_baselines(settings.baselines, settings.model2vec, task)
     evaluation = summarize(
-        figures, "test", len(retrieval_set.documents), settings.bootstrap, context.recipe.seed, baselines
+        figures,
+        split=SPLIT,
+        documents=len(judged.documents),
+        resamples=settings.bootstrap,
+        seed=context.recipe.seed,
+        baselines=baselines,
     )
     evaluation = replace(evaluation, bm25_weight=weights)
     write_json(output.evaluation_file, to_mapping(evaluation))
-    write_json(output.per_query_file, per_query(figures | {one.name: one.figures() for one in baselines}))
-    for entry in (*evaluation.ndcg10.values(), *(one.ndcg10 for one in evaluation.baselines.values())):
+    write_json(
+        output.per_query_file, per_query(figures | {baseline.name: baseline.figures() for baseline in baselines})
+    )
+    for entry in (*evaluation.ndcg10.values(), *(baseline.ndcg10 for baseline in evaluation.baselines.values())):
         context.progress.note(f"  nDCG@10 {entry.value:.4f} [{entry.low:.4f}, {entry.high:.4f}]  {entry.method}")
+
+
+def _vectors(context: StageContext, judged: JudgedSplit) -> dict[System, Vectors]:
+    """Return the vectors of the teacher, of the shipped file and, where the recipe wants it, of the fp32 file."""
+    teacher, bundle = TeacherOutput.of(context), ExportOutput.of(context).bundle
+    documents = teacher.documents(len(judged.documents))
+    queries = scored_rows(teacher.queries(len(judged.retrieval_set.queries)), judged.retrieval_set, SPLIT)
+    projected = teacher.projection().apply(documents)
+    shipped = Encoder.open(bundle, DEFAULT)
+    indexed = indexed_documents(IndexOutput.of(context).index, shipped)
+    vectors = {TEACHER: Vectors(queries, documents)}
+    vectors |= bundle_vectors(shipped, judged.texts, {"student": indexed, "teacher": projected})
+    if context.recipe.evaluate.reference:
+        reference = Encoder.open(bundle, REFERENCE)
+        own = encode_documents(reference, judged.documents, context.progress)
+        vectors |= bundle_vectors(reference, judged.texts, {"student": own, "teacher": projected})
+    return vectors
+
+
+def _bm25_weights(context: StageContext, judged: JudgedSplit, vectors: dict[System, Vectors]) -> dict[str, Bm25Weight]:
+    weights = choose_bm25_weights(
+        judged.retrieval_set,
+        DistillOutput.of(context).held_back_queries(),
+        Encoder.open(ExportOutput.of(context).bundle),
+        {"bundle": vectors[SYMMETRIC].documents, "teacher": vectors[ASYMMETRIC].documents},
+    )
+    for name, chosen in weights.items():
+        context.progress.note(
+            f"  BM25 counts {chosen.weight:g} times beside the {name}'s document vectors ({chosen.queries} queries)"
+        )
+    return weights

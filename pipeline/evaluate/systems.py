@@ -1,63 +1,99 @@
-"""The systems that are ranked: bundle, teacher and baselines, and the scores of each."""
+"""Rank the judged queries of a split by every system (bundle, teacher, BM25, fusions) and measure the rankings.
 
-from collections.abc import Mapping
+What a device can do is ranked by the device's own code (`StoredVectors`, `find_candidates`), one query at a time;
+fusions that look at the scores of all documents are computed in blocks of queries. No score matrix of all queries is
+held.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from ...export.bundle.assemble import REFERENCE
 from ...runtime.encoder import Encoder
-from ...runtime.hybrid import BM25_WEIGHT
+from ...runtime.hybrid import BM25_WEIGHT, find_candidates
 from ...runtime.index import DocumentIndex
 from ...runtime.progress import Progress
-from ...runtime.projection import Projection
-from ..retrieval.bm25 import bm25_scores, fuse
+from ...runtime.stored_vectors import StoredVectors, store_vectors
+from ..retrieval.bm25 import bm25_rows, device_bm25
 from ..retrieval.dataset import RetrievalSet
-from ..retrieval.fusion import fuse_as_device, fuse_by_rank
-from ..retrieval.metrics import scored_queries
+from ..retrieval.fusion import fuse, fuse_by_rank
+from ..retrieval.metrics import (
+    QUERY_BLOCK,
+    RANK_DEPTH,
+    QualityFigures,
+    Search,
+    evaluate_rankings,
+    evaluate_search,
+    scored_queries,
+    top_documents,
+)
+from ..retrieval.system import ASYMMETRIC, BM25, METHODS, SYMMETRIC, DocumentEncoder, Storage, System
 from ..settings import EvaluateSettings
-from .vector_storage import stored_scores
 
-SHIPPED = "model_quantized"
-REFERENCE = "model"
-
-
-def teacher_scores(query_vectors: np.ndarray, document_vectors: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the teacher's scores [queries, documents] under its name."""
-    return {"teacher": query_vectors @ document_vectors.T}
+_DOCUMENTS_BY = {"student": "bundle", "teacher": "teacher"}  # as `IndexManifest.documents_by` has it
+_FUSIONS = {"fusion": fuse, "ranks": fuse_by_rank}  # of the scores of all documents
 
 
-def bundle_scores(
-    encoder: Encoder,
-    retrieval_set: RetrievalSet,
-    split: str,
-    progress: Progress,
-    projection: Projection | None = None,
-    teacher_documents: np.ndarray | None = None,
-    symmetric: bool = True,
-    own: np.ndarray | None = None,
-    stored: bool = False,
-) -> dict[str, np.ndarray]:
-    """Return the scores [scored queries of `split`, documents] of one file of a bundle.
+@dataclass(frozen=True)
+class Vectors:
+    """What a system ranks by: float32 unit vectors of the scored queries [q, d] and of all documents [n, d]."""
 
-    `symmetric` takes the bundle's own vectors of the documents, `own` where they are at hand, encoded now otherwise;
-    with `stored` it is computed too as indexes of int8 and binary vectors do. `asymmetric` is there when the teacher's
-    document vectors and the projection are given.
+    queries: np.ndarray
+    documents: np.ndarray
+
+
+Systems = Mapping[System, Vectors | None]  # BM25 alone needs no vectors
+
+
+@dataclass(frozen=True)
+class JudgedSplit:
+    """The split of a retrieval set that systems are measured on."""
+
+    retrieval_set: RetrievalSet
+    split: str
+
+    @cached_property
+    def queries(self) -> dict[str, str]:
+        """The scored queries, id -> text, in the order of the query file."""
+        return {name: self.retrieval_set.queries[name] for name in scored_queries(self.retrieval_set, self.split)}
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The texts of the scored queries."""
+        return list(self.queries.values())
+
+    @property
+    def documents(self) -> list[str]:
+        """All documents, in the order of the corpus."""
+        return list(self.retrieval_set.documents.values())
+
+    def measure(self, search: Search) -> QualityFigures:
+        """Return the figures of what ranks one query at a time."""
+        return evaluate_search(search, self.retrieval_set, self.split)
+
+
+def bundle_vectors(
+    encoder: Encoder, texts: Sequence[str], documents: Mapping[DocumentEncoder, np.ndarray]
+) -> dict[System, Vectors]:
+    """Return the systems whose queries `encoder` encodes, one for each of `documents`.
+
+    `documents` are float32 vectors [n, d] in the bundle's space, by who encoded them.
     """
-    names = scored_queries(retrieval_set, split)
-    queries = encoder.encode_queries([retrieval_set.queries[name] for name in names])
-    scores: dict[str, np.ndarray] = {}
-    if own is None and symmetric:
-        # A graph without activations quantized on the fly computes the same in any batch, and faster.
-        batch_tokens = 4096 if encoder.model_path.stem == REFERENCE else 0
-        texts = list(retrieval_set.documents.values())
-        own = encoder.encode_documents(texts, batch_tokens, progress)
-    if own is not None:
-        scores["symmetric"] = queries @ own.T
-    if own is not None and stored:
-        scores |= {f"symmetric_{name}": matrix for name, matrix in stored_scores(queries, own).items()}
-    if projection is not None and teacher_documents is not None:
-        scores["asymmetric"] = queries @ projection.apply(teacher_documents).T
-    return scores
+    queries = encoder.encode_queries(texts)
+    file = "student_fp32" if encoder.model_path.stem == REFERENCE else "student"
+    return {System(file, side): Vectors(queries, vectors) for side, vectors in documents.items()}
+
+
+def encode_documents(encoder: Encoder, texts: Sequence[str], progress: Progress) -> np.ndarray:
+    """Return the bundle's own vectors of documents, float32 [n, d]."""
+    # A graph without activations quantized on the fly computes the same in any batch, and faster.
+    batch_tokens = 4096 if encoder.model_path.stem == REFERENCE else 0
+    return encoder.encode_documents(texts, batch_tokens, progress)
 
 
 def indexed_documents(folder: Path, encoder: Encoder) -> np.ndarray:
@@ -67,30 +103,91 @@ def indexed_documents(folder: Path, encoder: Encoder) -> np.ndarray:
     return index.vectors
 
 
-def add_baselines(
-    scores: dict[str, np.ndarray],
-    retrieval_set: RetrievalSet,
-    split: str,
-    settings: EvaluateSettings,
-    bm25_weight: Mapping[str, float],
-) -> None:
-    """Add the score matrices of `settings.baselines` to those of the bundle and the teacher.
-
-    `bm25_weight` is what BM25 counts in hybrid search, where that is not the default: as in the manifest.
-    """
-    if not {"bm25", "fusion", "hybrid"} & set(settings.baselines):
-        return
-    bm25 = bm25_scores(retrieval_set, split)
+def compared_systems(vectors: Mapping[System, Vectors], settings: EvaluateSettings) -> dict[System, Vectors | None]:
+    """Return the systems of `vectors`, and those that `settings` derive from them: stored in fewer bits, with BM25."""
+    systems: dict[System, Vectors | None] = dict(vectors)
+    shipped = {system: found for system, found in vectors.items() if system.queries != "student_fp32"}
+    if settings.stored_vectors and SYMMETRIC in vectors:
+        storages: tuple[Storage, ...] = ("int8", "binary", "binary_unrescored")
+        systems |= {replace(SYMMETRIC, storage=storage): vectors[SYMMETRIC] for storage in storages}
     if "bm25" in settings.baselines:
-        scores["bm25"] = bm25
+        systems[BM25] = None
     if "fusion" in settings.baselines:
-        for name in ("symmetric", "asymmetric", "teacher"):
-            if name in scores:
-                scores[f"fusion_{name}"] = fuse(scores[name], bm25)
+        systems |= {replace(system, bm25="fusion"): found for system, found in shipped.items()}
     if "hybrid" in settings.baselines:
-        for name, documents in (("symmetric", "bundle"), ("asymmetric", "teacher")):
-            if name in scores:
-                weight = bm25_weight.get(documents, BM25_WEIGHT)
-                scores[f"hybrid_{name}"] = fuse_as_device(scores[name], bm25, bm25_weight=weight)
-        if "symmetric" in scores:
-            scores["hybrid_ranks"] = fuse_by_rank(scores["symmetric"], bm25)
+        on_device = (system for system in (SYMMETRIC, ASYMMETRIC) if system in vectors)
+        systems |= {replace(system, bm25="hybrid"): vectors[system] for system in on_device}
+        systems |= {replace(SYMMETRIC, bm25="ranks"): vectors[SYMMETRIC]} if SYMMETRIC in vectors else {}
+    return systems
+
+
+def measure_systems(
+    systems: Systems, judged: JudgedSplit, bm25_weights: Mapping[str, float] | None = None
+) -> dict[str, QualityFigures]:
+    """Return the figures of all `systems` by their keys, in the order of reports.
+
+    `bm25_weights` is what BM25 counts in hybrid search, where that is not the default, by whose vectors the documents
+    have: `bundle` or `teacher`, as in a manifest. Raises `UnavailableError` when BM25 takes part and `bm25s` is not
+    installed.
+    """
+    dense = {system: vectors for system, vectors in systems.items() if vectors is not None}
+    figures = {
+        system: judged.measure(vector_search(vectors, system.storage))
+        for system, vectors in dense.items()
+        if not system.bm25
+    }
+    if hybrid := {system: vectors for system, vectors in dense.items() if system.bm25 == "hybrid"}:
+        figures |= _hybrid_figures(hybrid, judged, bm25_weights or {})
+    if fused := {system: vectors for system, vectors in systems.items() if system.bm25 not in ("", "hybrid")}:
+        figures |= _fusion_figures(fused, judged)
+    by_key = {system.key: values for system, values in figures.items()}
+    order = [*METHODS, *(key for key in by_key if key not in METHODS)]
+    return {key: by_key[key] for key in order if key in by_key}
+
+
+def vector_search(vectors: Vectors, storage: Storage = "float32") -> Search:
+    """Return the search of a device whose index has document vectors in `storage`."""
+    kind = "binary" if storage == "binary_unrescored" else storage
+    stored = StoredVectors(kind, store_vectors(vectors.documents, kind))
+    top = stored.top_by_signs if storage == "binary_unrescored" else stored.top
+    return lambda row, k: top(vectors.queries[row], k)[0]
+
+
+def hybrid_search(vectors: Vectors, bm25_scores: Callable[[int], np.ndarray], bm25_weight: float) -> Search:
+    """Return the search of a device by vectors and BM25; `bm25_scores` gives all documents' for the row of a query."""
+    stored = StoredVectors("float32", store_vectors(vectors.documents, "float32"))
+
+    def search(row: int, k: int) -> np.ndarray:
+        return find_candidates(stored, vectors.queries[row], bm25_scores(row), k).top(k, bm25_weight)[0]
+
+    return search
+
+
+def _hybrid_figures(
+    systems: Mapping[System, Vectors], judged: JudgedSplit, bm25_weights: Mapping[str, float]
+) -> dict[System, QualityFigures]:
+    with device_bm25(judged.documents) as bm25:
+        # Each query asks twice, for ten results and for a hundred.
+        scores = lru_cache(maxsize=1)(lambda row: bm25.scores(judged.texts[row]))
+        weights = {system: bm25_weights.get(_DOCUMENTS_BY[system.documents], BM25_WEIGHT) for system in systems}
+        return {
+            system: judged.measure(hybrid_search(vectors, scores, weights[system]))
+            for system, vectors in systems.items()
+        }
+
+
+def _fusion_figures(systems: Systems, judged: JudgedSplit) -> dict[System, QualityFigures]:
+    rankings: dict[System, list[np.ndarray]] = {system: [] for system in systems}
+    rows = bm25_rows(judged.documents, judged.texts)
+    for start in range(0, len(judged.texts), QUERY_BLOCK):
+        words = np.stack(list(islice(rows, QUERY_BLOCK)))
+        for system, vectors in systems.items():
+            scores = words
+            if vectors is not None:
+                by_vector = vectors.queries[start : start + QUERY_BLOCK] @ vectors.documents.T
+                scores = _FUSIONS[system.bm25](by_vector, words)
+            rankings[system].append(top_documents(scores, RANK_DEPTH + 1))
+    return {
+        system: evaluate_rankings(np.concatenate(blocks), judged.retrieval_set, judged.split)
+        for system, blocks in rankings.items()
+    }

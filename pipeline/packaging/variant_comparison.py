@@ -11,8 +11,10 @@ from ...export.check.latency_ratio import latency_ratios
 from ...export.check.parity import Parity, compare, spread_texts
 from ...runtime.encoder import Encoder
 from ...runtime.manifest import Prompts
+from ..retrieval.system import DocumentEncoder, QueryEncoder, System
 
 TIMED_TEXTS = 24
+_ENCODERS: tuple[DocumentEncoder, ...] = ("student", "teacher")
 SLOWER = 1.02  # a ratio above this counts as slower; turns on one machine repeat within 2 %
 
 
@@ -78,14 +80,13 @@ def measure_variants(bundle: Path, texts: Sequence[str]) -> list[VariantFacts]:
 def with_quality(facts: Sequence[VariantFacts], evaluation: Mapping[str, Any], shipped: str) -> list[VariantFacts]:
     """Return the facts with nDCG@10 of `evaluation.json` beside each file that was evaluated."""
     figures = evaluation["ndcg10"]
-    suffixes = {shipped: "", REFERENCE: "_fp32"}
-    evaluated = []
+    files: dict[str, QueryEncoder] = {shipped: "student", REFERENCE: "student_fp32"}
+    rows = []
     for fact in facts:
-        modes = ("symmetric", "asymmetric") if fact.name in suffixes else ()
-        keys = {mode: f"{mode}{suffixes[fact.name]}" for mode in modes}
-        values = {mode: figures[key]["value"] for mode, key in keys.items() if key in figures}
-        evaluated.append(dataclasses.replace(fact, ndcg10=values))
-    return evaluated
+        keys = {System("student", by).key: System(files[fact.name], by).key for by in _ENCODERS if fact.name in files}
+        ndcg10 = {mode: figures[key]["value"] for mode, key in keys.items() if key in figures}
+        rows.append(dataclasses.replace(fact, ndcg10=ndcg10))
+    return rows
 
 
 def card_notes(facts: Sequence[VariantFacts]) -> dict[str, str]:

@@ -1,13 +1,13 @@
-"""What a bundle is held against: BM25, and the fusion of BM25 with vectors.
+"""BM25 as a baseline, in full precision, and as the device has it, in half of the bytes."""
 
-A baseline is a function from a retrieval set and a split to a score matrix [scored queries, documents], larger is
-better, so that every baseline is measured by `metrics.evaluate_scores` and can be fused with any other.
-"""
-
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
+from ...runtime.bm25 import Bm25Index, Bm25Settings, write_bm25
 from ...runtime.errors import UnavailableError
 from .dataset import RetrievalSet
 from .metrics import scored_queries
@@ -21,13 +21,13 @@ def bm25_scores(retrieval_set: RetrievalSet, split: str) -> np.ndarray:
     """
     queries = [retrieval_set.queries[query] for query in scored_queries(retrieval_set, split)]
     scores = np.zeros((len(queries), len(retrieval_set.documents)), dtype=np.float32)
-    for row, found in enumerate(bm25_rows(list(retrieval_set.documents.values()), queries)):
-        scores[row] = found
+    for row, values in enumerate(bm25_rows(list(retrieval_set.documents.values()), queries)):
+        scores[row] = values
     return scores
 
 
 def bm25_rows(documents: Sequence[str], queries: Sequence[str]) -> Iterator[np.ndarray]:
-    """Yield the scores of all documents, float32 [documents], for one query after the other; see `bm25_scores`."""
+    """Yield the scores of all documents, float32 [documents], for one query after another; see `bm25_scores`."""
     try:
         import bm25s
     except ImportError:
@@ -41,15 +41,13 @@ def bm25_rows(documents: Sequence[str], queries: Sequence[str]) -> Iterator[np.n
         yield model.get_scores(known) if known else np.zeros(len(documents), np.float32)
 
 
-def fuse(*matrices: np.ndarray) -> np.ndarray:
-    """Return the sum of score matrices of one shape, each standardised per query (mean 0, deviation 1).
+@contextmanager
+def device_bm25(documents: Sequence[str]) -> Iterator[Bm25Index]:
+    """Make the BM25 part of an index of `documents`, as `pocketrank index --hybrid` does, and remove it in the end.
 
-    A row that is the same everywhere says nothing about the order and adds nothing.
+    Raises `UnavailableError` when `bm25s` is not installed, `InputError` when no document has a word.
     """
-    return np.sum([_standardise(matrix) for matrix in matrices], axis=0)
-
-
-def _standardise(scores: np.ndarray) -> np.ndarray:
-    wide = scores.astype(np.float64)
-    deviation = wide.std(axis=1, keepdims=True)
-    return (wide - wide.mean(axis=1, keepdims=True)) / np.where(deviation > 0, deviation, 1.0)
+    settings = Bm25Settings()
+    with tempfile.TemporaryDirectory(prefix="pocketrank-") as folder:
+        write_bm25(Path(folder), documents, settings)
+        yield Bm25Index.open(Path(folder), len(documents), settings)

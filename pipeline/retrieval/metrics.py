@@ -5,25 +5,21 @@ that trec_eval gives it). A query that is itself a document never finds itself: 
 does. Judged queries without a relevant document are left out, because no ranking of them is better than another.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ...runtime.bootstrap import Interval, bootstrap_interval
+from ...runtime.top_k import top_k
 from .dataset import RetrievalSet
 
 METRICS = ("ndcg10", "mrr10", "recall100")
 RANK_DEPTH = 100
-_QUERY_BLOCK = 256
+QUERY_BLOCK = 256
 
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over queries with its bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
+# From the row of a scored query and a number of results to the positions of the best documents, best first.
+Search = Callable[[int, int], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -64,22 +60,10 @@ def recall_at(ranking: Sequence[str], grades: Mapping[str, int], depth: int = 10
 def top_documents(scores: np.ndarray, depth: int = RANK_DEPTH) -> np.ndarray:
     """Return the best `depth` columns of each row of `scores`, best first; equal scores keep the column order.
 
-    `scores` is [queries, documents]; the result is int64 [queries, min(depth, documents)].
+    The result is int64 [rows, depth]; it has fewer columns when `scores` has fewer.
     """
-    count = scores.shape[1]
-    depth = min(depth, count)
-    if depth == 0:
-        return np.empty((scores.shape[0], 0), dtype=np.int64)
-    rows = np.empty((scores.shape[0], depth), dtype=np.int64)
-    for row, values in enumerate(scores):
-        # Everything above the depth-th best value, and of its equals the first columns: no accident of the
-        # partition decides which of several equal documents is kept.
-        cut = np.partition(values, count - depth)[count - depth]
-        above = np.flatnonzero(values > cut)
-        equal = np.flatnonzero(values == cut)[: depth - len(above)]
-        chosen = np.concatenate([above, equal])
-        rows[row] = chosen[np.lexsort((chosen, -values[chosen]))]
-    return rows
+    ranked = [top_k(row, depth) for row in scores]
+    return np.stack(ranked) if ranked else np.empty((0, min(depth, scores.shape[1])), dtype=np.int64)
 
 
 def rank(query_vectors: np.ndarray, document_vectors: np.ndarray, k: int = RANK_DEPTH) -> np.ndarray:
@@ -89,8 +73,8 @@ def rank(query_vectors: np.ndarray, document_vectors: np.ndarray, k: int = RANK_
     """
     documents = document_vectors.T
     blocks = [
-        top_documents(query_vectors[start : start + _QUERY_BLOCK] @ documents, k)
-        for start in range(0, len(query_vectors), _QUERY_BLOCK)
+        top_documents(query_vectors[start : start + QUERY_BLOCK] @ documents, k)
+        for start in range(0, len(query_vectors), QUERY_BLOCK)
     ]
     return np.concatenate(blocks) if blocks else np.empty((0, min(k, len(document_vectors))), dtype=np.int64)
 
@@ -101,20 +85,37 @@ def scored_queries(retrieval_set: RetrievalSet, split: str) -> list[str]:
     return [query for query in retrieval_set.queries if any(grade > 0 for grade in judged.get(query, {}).values())]
 
 
-def evaluate_rankings(rankings: np.ndarray, retrieval_set: RetrievalSet, split: str) -> QualityFigures:
-    """Score rankings: int [queries of `scored_queries`, depth] of document positions in corpus order.
+def evaluate_search(search: Search, retrieval_set: RetrievalSet, split: str) -> QualityFigures:
+    """Score what ranks one query at a time, asked for as many results as each metric looks at.
 
-    A ranking should be `RANK_DEPTH` + 1 deep, so that a query which is itself a document can be skipped.
+    A device that is asked for ten results looks at fewer candidates than for a hundred: nDCG@10 and MRR@10 are those of
+    its ten results, Recall@100 that of its hundred. A query that is itself a document asks for one result more, which
+    takes the place of its own.
     """
     judged = retrieval_set.judgements(split)
     identifiers = list(retrieval_set.documents)
     queries = scored_queries(retrieval_set, split)
     values = np.zeros((3, len(queries)))
-    for column, (query, row) in enumerate(zip(queries, rankings, strict=True)):
-        ranking = [identifiers[position] for position in row if identifiers[position] != query]
+    for row, query in enumerate(queries):
+        more = query in retrieval_set.documents
         grades = {document: grade for document, grade in judged[query].items() if document != query}
-        values[:, column] = ndcg_at(ranking, grades), reciprocal_rank_at(ranking, grades), recall_at(ranking, grades)
+        ten, hundred = (
+            [identifiers[position] for position in search(row, depth + more) if identifiers[position] != query]
+            for depth in (10, RANK_DEPTH)
+        )
+        values[:, row] = ndcg_at(ten, grades), reciprocal_rank_at(ten, grades), recall_at(hundred, grades)
     return QualityFigures(tuple(queries), *values)
+
+
+def evaluate_rankings(rankings: np.ndarray, retrieval_set: RetrievalSet, split: str) -> QualityFigures:
+    """Score rankings: int [queries of `scored_queries`, depth] of document positions in corpus order.
+
+    A ranking should be `RANK_DEPTH` + 1 deep, so that a query which is itself a document can be skipped.
+    """
+    queries = scored_queries(retrieval_set, split)
+    if len(rankings) != len(queries):
+        raise ValueError(f"{len(rankings)} rankings do not fit {len(queries)} queries of the split {split!r}")
+    return evaluate_search(lambda row, depth: rankings[row, :depth], retrieval_set, split)
 
 
 def evaluate_scores(scores: np.ndarray, retrieval_set: RetrievalSet, split: str) -> QualityFigures:
@@ -142,43 +143,6 @@ def scored_rows(query_vectors: np.ndarray, retrieval_set: RetrievalSet, split: s
         return query_vectors
     positions = {query: position for position, query in enumerate(retrieval_set.queries)}
     return query_vectors[[positions[query] for query in queries]]
-
-
-def bootstrap_interval(values: np.ndarray, resamples: int = 1000, seed: int = 1, level: float = 0.95) -> Interval:
-    """Return the mean of `values` and its percentile bootstrap interval over queries (Efron 1979)."""
-    mean = float(np.mean(values))
-    if resamples < 1 or len(values) < 2:
-        return Interval(mean, mean, mean)
-    random = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    for sample in range(resamples):
-        means[sample] = values[random.integers(0, len(values), len(values))].mean()
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(mean, float(low), float(high))
-
-
-def bootstrap_ratio(
-    values: np.ndarray, reference: np.ndarray, resamples: int = 1000, seed: int = 1, level: float = 0.95
-) -> Interval:
-    """Return the ratio of two means over the same queries, and its paired percentile bootstrap interval.
-
-    Both systems are resampled with the same queries, so that what makes a query hard for both does not widen the
-    interval. Resamples in which the reference scores nothing are left out.
-    """
-    ratio = float(np.mean(values) / np.mean(reference))
-    if resamples < 1 or len(values) < 2:
-        return Interval(ratio, ratio, ratio)
-    random = np.random.default_rng(seed)
-    ratios = []
-    for _ in range(resamples):
-        rows = random.integers(0, len(values), len(values))
-        below = reference[rows].mean()
-        if below > 0:
-            ratios.append(values[rows].mean() / below)
-    tail = (1 - level) / 2
-    low, high = np.quantile(ratios, [tail, 1 - tail])
-    return Interval(ratio, float(low), float(high))
 
 
 def _discounted(gains: Sequence[int]) -> float:

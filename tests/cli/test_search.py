@@ -44,6 +44,14 @@ def test_index_beside_the_bundle_then_search_either(run, pocketrank):
     assert "4 documents; query encoded in" in lines[-1] and not done.stderr
 
 
+def test_options_may_stand_between_the_path_and_the_query(run, pocketrank):
+    words = ("--corpus", run / "corpus.jsonl", "--json")
+    assert hits(pocketrank("search", run / "bundle", *words, "-k", "1", "open a network connection")) == ["open"]
+    assert hits(pocketrank("search", *words, run / "bundle", "-k", "1", "close the file")) == ["close"]
+    done = pocketrank("search", run / "bundle", "--json", "close the file", "and one more")
+    assert done.returncode == 2 and "unrecognized arguments: and one more" in done.stderr
+
+
 @pytest.mark.parametrize("vectors", ["int8", "binary"])
 def test_other_vectors_and_another_place(run, pocketrank, tmp_path, vectors):
     index = tmp_path / "index"

@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 from builders.miniature import WORDS, write_bundle
 from pocketrank.pipeline.evaluate.bm25_weight import choose_bm25_weights
-from pocketrank.pipeline.retrieval.bm25 import bm25_scores, fuse
+from pocketrank.pipeline.retrieval.bm25 import bm25_scores
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet
+from pocketrank.pipeline.retrieval.fusion import fuse
 from pocketrank.runtime import hybrid as hybrid_module
 from pocketrank.runtime.bm25 import NAMES, Bm25Index, Bm25Settings
 from pocketrank.runtime.corpus import Document
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError, UnavailableError
 from pocketrank.runtime.files import write_bytes
-from pocketrank.runtime.hybrid import BM25_WEIGHT, HybridIndex, best_rows
+from pocketrank.runtime.hybrid import BM25_WEIGHT, HybridIndex
 from pocketrank.runtime.index import DocumentIndex, build_index
 from pocketrank.runtime.manifest import manifest_bytes, read_manifest
+from pocketrank.runtime.top_k import top_k
 
 pytest.importorskip("bm25s")
 
@@ -42,7 +44,7 @@ def documents():
 def indexes(encoder, documents, tmp_path_factory):
     folder = tmp_path_factory.mktemp("indexes")
     return {
-        kind: build_index(encoder, documents, folder / kind, kind, hybrid=True)
+        kind: build_index(encoder, documents, folder / kind, vectors=kind, hybrid=True)
         for kind in ("float32", "int8", "binary")
     }
 
@@ -61,7 +63,7 @@ def test_the_part_on_the_device_scores_as_the_baseline_does(indexes, documents):
 
 @pytest.mark.parametrize("kind", ["float32", "int8", "binary"])
 def test_fused_scores_are_sums_of_standardised_ones(encoder, documents, indexes, kind, monkeypatch):
-    monkeypatch.setattr(hybrid_module, "NAMED_MIN", 300)
+    monkeypatch.setattr(hybrid_module, "CANDIDATES_MIN", 300)
     both = HybridIndex(DocumentIndex.open(indexes[kind]), bm25_weight=1.0)
     vectors = encoder.encode([document.full_text for document in documents])
     for query in QUERIES:
@@ -83,25 +85,25 @@ def test_a_rare_word_is_found_that_the_vectors_miss(encoder, indexes):
     assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
 
 
-def test_each_side_names_its_own_candidates(encoder, indexes, monkeypatch):
-    monkeypatch.setattr(hybrid_module, "NAMED", 0)
-    monkeypatch.setattr(hybrid_module, "NAMED_MIN", 1)
+def test_each_side_has_its_own_candidates(encoder, indexes, monkeypatch):
+    monkeypatch.setattr(hybrid_module, "CANDIDATES", 0)
+    monkeypatch.setattr(hybrid_module, "CANDIDATES_MIN", 1)
     both = HybridIndex(DocumentIndex.open(indexes["float32"]))
     vector = encoder.encode_query("e4711")
     best = int(both.index.top(vector, 1)[0][0])
     assert best != 17 and set(both.top(vector, "e4711", 5)[0].tolist()) == {17, best}
-    monkeypatch.setattr(hybrid_module, "NAMED", 1)
+    monkeypatch.setattr(hybrid_module, "CANDIDATES", 1)
     rows, scores = both.top(vector, "zzzz", 5)  # no known word: the vectors alone
     assert rows.tolist() == both.index.top(vector, 5)[0].tolist() and np.isfinite(scores).all()
 
 
-def test_best_rows_against_sorting_with_many_ties():
+def test_top_k_against_sorting_with_many_ties():
     random = np.random.default_rng(1)
     for _ in range(100):
         scores = random.integers(-2, 3, int(random.integers(1, 40))).astype(np.float32)
         k = int(random.integers(1, 50))
-        assert best_rows(scores, k).tolist() == sorted(range(len(scores)), key=lambda row: (-scores[row], row))[:k]
-    assert best_rows(np.empty(0), 3).tolist() == []
+        assert top_k(scores, k).tolist() == sorted(range(len(scores)), key=lambda row: (-scores[row], row))[:k]
+    assert top_k(np.empty(0), 3).tolist() == []
 
 
 def test_nothing_is_pickled_and_the_bytes_repeat(encoder, documents, indexes, tmp_path):

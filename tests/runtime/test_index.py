@@ -4,12 +4,15 @@ import json
 import numpy as np
 import pytest
 from builders.miniature import TEACHER, WORDS, write_bare_bundle, write_bundle
-from pocketrank.runtime import index as index_module
+from pocketrank.runtime import stored_vectors as stored_vectors_module
+from pocketrank.runtime.arrays import open_array
 from pocketrank.runtime.corpus import Corpus, Document
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError
-from pocketrank.runtime.index import DocumentIndex, build_index, open_array, quantize_rows
+from pocketrank.runtime.index import DocumentIndex, TeacherVectors, build_index
 from pocketrank.runtime.projection import bundle_projection
+from pocketrank.runtime.stored_vectors import quantize_rows
+from pocketrank.runtime.top_k import top_k_of_blocks
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,7 @@ def documents():
 def indexes(encoder, documents, tmp_path_factory):
     folder = tmp_path_factory.mktemp("indexes")
     return {
-        kind: DocumentIndex.open(build_index(encoder, documents, folder / kind, kind))
+        kind: DocumentIndex.open(build_index(encoder, documents, folder / kind, vectors=kind))
         for kind in ("float32", "int8", "binary")
     }
 
@@ -53,7 +56,7 @@ def test_search_is_exact_and_ties_keep_the_order_of_the_documents(encoder, docum
 def test_blocks_do_not_show(encoder, indexes, monkeypatch, rows, kind):
     query = encoder.encode_query("read text from a socket")
     whole = indexes[kind].top(query, 20)
-    monkeypatch.setattr(index_module, "BLOCK_ROWS", rows)
+    monkeypatch.setattr(stored_vectors_module, "BLOCK_ROWS", rows)
     parts = indexes[kind].top(query, 20)
     np.testing.assert_allclose(parts[1], whole[1], atol=1e-6)
     # Scores that differ in the last bit may change places; everything else must not.
@@ -67,7 +70,7 @@ def test_best_rows_against_sorting_with_many_ties():
         scores = random.integers(-3, 3, count).astype(np.float32)
         step = int(random.integers(1, 20))
         blocks = ((np.arange(s, min(s + step, count)), scores[s : s + step]) for s in range(0, count, step))
-        rows, best = index_module._best(blocks, k)
+        rows, best = top_k_of_blocks(blocks, k)
         expected = sorted(range(count), key=lambda row: (-scores[row], row))[:k]
         assert rows.tolist() == expected and best.tolist() == scores[expected].tolist()
 
@@ -83,8 +86,10 @@ def test_quantized_vectors_are_near_and_smaller(encoder, documents, indexes, mon
     }
     assert sizes["int8"] < sizes["binary"] < sizes["float32"]
     for kind, least in (("int8", 9), ("binary", 8)):
-        monkeypatch.setattr(index_module, "RESCORED_MIN", 100)  # of 500 documents: the bits must have chosen well
-        monkeypatch.setattr(index_module, "RESCORED", 10)
+        monkeypatch.setattr(
+            stored_vectors_module, "RESCORED_MIN", 100
+        )  # of 500 documents: the bits must have chosen well
+        monkeypatch.setattr(stored_vectors_module, "RESCORED", 10)
         kept = []
         for query in ("close the file", "random number", "open a network connection"):
             vector = encoder.encode_query(query)
@@ -105,8 +110,8 @@ def test_hits_carry_their_document(encoder, tmp_path):
 
 def test_the_same_documents_give_the_same_bytes(encoder, documents, tmp_path):
     for kind in ("float32", "binary"):
-        first = build_index(encoder, documents, tmp_path / "a", kind)
-        second = build_index(encoder, documents, tmp_path / "b", kind)
+        first = build_index(encoder, documents, tmp_path / "a", vectors=kind)
+        second = build_index(encoder, documents, tmp_path / "b", vectors=kind)
         names = sorted(path.name for path in first.iterdir())
         assert names == sorted(path.name for path in second.iterdir())
         assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
@@ -116,7 +121,8 @@ def test_teacher_vectors_enter_through_the_projection(encoder, documents, tmp_pa
     vectors = np.random.default_rng(1).normal(size=(len(documents), TEACHER)).astype(np.float32)
     np.save(tmp_path / "teacher.npy", vectors)
     projection = bundle_projection(encoder.bundle)
-    made = build_index(encoder, documents, tmp_path / "i", "float32", open_array(tmp_path / "teacher.npy"), projection)
+    teacher = TeacherVectors(open_array(tmp_path / "teacher.npy"), projection)
+    made = build_index(encoder, documents, tmp_path / "i", teacher=teacher)
     index = DocumentIndex.open(made)
     assert index.manifest.documents_by == "teacher"
     stored = np.load(made / "vectors.npy")
@@ -137,7 +143,8 @@ def test_teacher_vectors_enter_through_the_projection(encoder, documents, tmp_pa
 )
 def test_teacher_vectors_that_do_not_fit_are_refused(encoder, documents, tmp_path, vectors):
     with pytest.raises(InputError):
-        build_index(encoder, documents, tmp_path / "i", "int8", vectors, bundle_projection(encoder.bundle))
+        teacher = TeacherVectors(vectors, bundle_projection(encoder.bundle))
+        build_index(encoder, documents, tmp_path / "i", vectors="int8", teacher=teacher)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -185,7 +192,7 @@ def test_a_corpus_that_changes_while_it_is_read_is_noticed(encoder, tmp_path):
 @pytest.mark.parametrize("name", ["index.json", "documents.jsonl", "offsets.npy", "codes.npy", "scales.npy"])
 @pytest.mark.parametrize("damage", ["missing", "cut", "garbage"])
 def test_a_damaged_index_is_refused(encoder, documents, tmp_path, name, damage):
-    made = build_index(encoder, documents[:20], tmp_path / "i", "int8")
+    made = build_index(encoder, documents[:20], tmp_path / "i", vectors="int8")
     path = made / name
     size = path.stat().st_size
     if damage == "missing":

@@ -3,9 +3,10 @@ import shutil
 
 import numpy as np
 import pytest
-from pocketrank.pipeline.evaluate.record import METHODS, per_query, read_evaluation, summarize
+from pocketrank.pipeline.evaluate.record import per_query, read_evaluation, summarize
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set, write_retrieval_set
 from pocketrank.pipeline.retrieval.metrics import QualityFigures, evaluate_vectors
+from pocketrank.pipeline.retrieval.system import METHODS
 from pocketrank.pipeline.teacher.vector_files import read_vectors
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError
@@ -18,9 +19,8 @@ def figures(values) -> QualityFigures:
 
 
 def test_summary_holds_means_intervals_and_retention():
-    found = summarize(
-        {"teacher": figures([1, 0.5, 1, 0.5]), "symmetric": figures([0.5, 0.5, 1, 0.4])}, "test", 9, 200, 1
-    )
+    systems = {"teacher": figures([1, 0.5, 1, 0.5]), "symmetric": figures([0.5, 0.5, 1, 0.4])}
+    found = summarize(systems, split="test", documents=9, resamples=200, seed=1)
     assert found.ndcg10["teacher"].value == 0.75 and found.queries == 4 and found.documents == 9
     assert found.ndcg10_retention["symmetric"].value == pytest.approx(0.8)
     entry = found.ndcg10_retention["symmetric"]
@@ -29,9 +29,10 @@ def test_summary_holds_means_intervals_and_retention():
 
 
 def test_without_a_teacher_nothing_is_retained_and_no_queries_are_refused():
-    assert summarize({"bm25": figures([1, 0])}, "dev", 2, 0, 1).ndcg10_retention == {}
+    options = {"split": "dev", "documents": 2, "resamples": 0, "seed": 1}
+    assert summarize({"bm25": figures([1, 0])}, **options).ndcg10_retention == {}
     with pytest.raises(InputError, match="no query"):
-        summarize({"bm25": figures([])}, "dev", 2, 0, 1)
+        summarize({"bm25": figures([])}, **options)
 
 
 def test_per_query_values_keep_their_order():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import small_models
+from pocketrank.pipeline.evaluate import EvaluationOptions
 from pocketrank.pipeline.evaluate.noise_robustness import measure_robustness, noisy_queries
 from pocketrank.pipeline.evaluate.record import read_evaluation
 from pocketrank.pipeline.queries.stage import training_texts
@@ -16,7 +17,7 @@ from pocketrank.pipeline.queries.training_texts import read_training_texts
 from pocketrank.pipeline.queries.typing_noise import add_typing_errors, add_typing_noise, without_punctuation
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet, read_retrieval_set, write_retrieval_set
 from pocketrank.pipeline.retrieval.metrics import evaluate_vectors, scored_queries
-from pocketrank.pipeline.settings import QueriesSettings, Recipe, TeacherSettings
+from pocketrank.pipeline.settings import EvaluateSettings, QueriesSettings, Recipe, TeacherSettings
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.stage import run_teacher
@@ -108,10 +109,11 @@ def test_noise_of_test_queries_follows_from_seed_and_query() -> None:
 
 def test_what_a_bundle_keeps_on_noisy_queries(tiny_bundle: Path, tiny_run: Path, pocketrank: Any) -> None:
     corpus = tiny_run / "stages" / "corpus"
-    found = measure_robustness(tiny_bundle, corpus, 1.0, NoProgress(), resamples=50)
+    found = measure_robustness(tiny_bundle, corpus, 1.0, EvaluationOptions(settings=EvaluateSettings(bootstrap=50)))
     assert set(found.ndcg10) == {"symmetric", "bm25"} and 0 < found.changed_queries <= found.queries
-    for kept in found.ndcg10.values():
-        assert kept.kept == pytest.approx(kept.noisy / kept.clean, abs=1e-4) and kept.low <= kept.kept <= kept.high
+    for entry in found.ndcg10.values():
+        assert entry.retention == pytest.approx(entry.noisy / entry.clean, abs=1e-4)
+        assert entry.low <= entry.retention <= entry.high
     encoder, changed = Encoder.open(tiny_bundle), noisy_queries(read_retrieval_set(corpus), "test", 1.0, 1)
     queries = encoder.encode([changed.queries[name] for name in scored_queries(changed, "test")])
     documents = encoder.encode(list(changed.documents.values()))
@@ -129,4 +131,4 @@ def test_what_a_bundle_keeps_on_noisy_queries(tiny_bundle: Path, tiny_run: Path,
 def test_an_impossible_chance_is_refused(tiny_bundle: Path, tmp_path: Path) -> None:
     write_retrieval_set(tmp_path, birds())
     with pytest.raises(InputError, match="at most 1"):
-        measure_robustness(tiny_bundle, tmp_path, 1.5, NoProgress())
+        measure_robustness(tiny_bundle, tmp_path, 1.5)

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
-from pocketrank.pipeline.retrieval.bm25 import bm25_scores, fuse
+from pocketrank.pipeline.retrieval.bm25 import bm25_scores
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet, read_retrieval_set
+from pocketrank.pipeline.retrieval.fusion import fuse
 from pocketrank.pipeline.retrieval.metrics import (
-    bootstrap_interval,
-    bootstrap_ratio,
     evaluate_scores,
     evaluate_vectors,
     ndcg_at,
@@ -14,6 +13,7 @@ from pocketrank.pipeline.retrieval.metrics import (
     scored_queries,
     top_documents,
 )
+from pocketrank.runtime.bootstrap import bootstrap_interval, bootstrap_ratio
 
 
 def test_ndcg_of_a_ranking_worked_out_by_hand():
@@ -123,3 +123,34 @@ def test_published_figure_of_bm25_on_scifact(data):
     assert evaluate_scores(bm25_scores(scifact, "test"), scifact, "test").ndcg10.mean() == pytest.approx(
         0.662, abs=5e-4
     )
+
+
+def test_ndcg_agrees_with_scikit_learn_where_every_document_is_judged():
+    ndcg_score = pytest.importorskip("sklearn.metrics").ndcg_score
+    rng = np.random.default_rng(7)
+    for depth in (1, 5, 10, 100):
+        for _ in range(20):
+            count = int(rng.integers(2, 40))
+            gains, scores = rng.integers(0, 4, count), rng.permutation(count).astype(float)
+            ranking = [str(position) for position in np.argsort(-scores)]
+            grades = {str(position): int(gain) for position, gain in enumerate(gains)}
+            # A grade is its own gain, as in trec_eval; scikit-learn discounts in the same way.
+            assert ndcg_at(ranking, grades, depth) == pytest.approx(ndcg_score([gains], [scores], k=depth))
+
+
+def test_reciprocal_rank_and_recall_agree_with_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(8)
+    for _ in range(50):
+        count, depth = int(rng.integers(5, 60)), int(rng.integers(1, 20))
+        scores, relevant = rng.permutation(count).astype(float), np.zeros(count, int)
+        ranking = [str(position) for position in np.argsort(-scores)]
+        relevant[rng.integers(0, count)] = 1
+        grades = {str(position): int(value) for position, value in enumerate(relevant)}
+        # With one relevant document, ranking precision over all labels is the reciprocal of its rank.
+        whole = metrics.label_ranking_average_precision_score([relevant], [scores])
+        assert reciprocal_rank_at(ranking, grades, count) == pytest.approx(whole)
+        relevant[rng.integers(0, count, 6)] = 1
+        grades = {str(position): int(value) for position, value in enumerate(relevant)}
+        returned = np.isin(np.arange(count), [int(name) for name in ranking[:depth]])
+        assert recall_at(ranking, grades, depth) == pytest.approx(metrics.recall_score(relevant, returned))
