@@ -43,12 +43,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Make the index and say what it weighs."""
-    from ..runtime.arrays import open_array
     from ..runtime.corpus import Corpus
     from ..runtime.encoder import Encoder
     from ..runtime.errors import InputError
-    from ..runtime.index import DocumentIndex, TeacherVectors, build_index
     from ..runtime.projection import bundle_projection
+    from ..runtime.search.arrays import open_array
+    from ..runtime.search.index import DocumentIndex, TeacherVectors, build_index
     from .output import make_progress, print_json, print_line
 
     if arguments.out is None and is_packaged(arguments.bundle):

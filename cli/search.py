@@ -25,7 +25,7 @@ from ..runtime.packaged import GENERAL, bundle_path
 from .output import make_progress, print_json, print_line
 
 if TYPE_CHECKING:
-    from ..runtime.index import Hit
+    from ..runtime.search.index import Hit
     from .main import CommandParser
 
 MAX_QUERY_CHARACTERS = 100_000
@@ -60,7 +60,7 @@ def configure(parser: "CommandParser") -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Search and print the results."""
     from ..runtime.errors import InputError
-    from ..runtime.index import INDEX_NAME
+    from ..runtime.search.index import INDEX_NAME
 
     query = _read_query(arguments.query)
     if arguments.k < 1:
@@ -103,7 +103,7 @@ def _bundle_of_index(arguments: argparse.Namespace) -> Path:
 def _search_corpus(arguments: argparse.Namespace, query: str) -> int:
     from ..runtime.corpus import Corpus
     from ..runtime.encoder import Encoder
-    from ..runtime.index import build_index
+    from ..runtime.search.index import build_index
 
     encoder, corpus = Encoder.open(arguments.path), Corpus(arguments.corpus)
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as name:
@@ -114,8 +114,8 @@ def _search_corpus(arguments: argparse.Namespace, query: str) -> int:
 def _search(arguments: argparse.Namespace, query: str, index_folder: Path, bundle: Path) -> int:
     from ..runtime.encoder import Encoder
     from ..runtime.errors import InputError
-    from ..runtime.hybrid import HybridIndex, hybrid_weight
-    from ..runtime.index import DocumentIndex
+    from ..runtime.search.hybrid import HybridIndex, hybrid_weight
+    from ..runtime.search.index import DocumentIndex
 
     index = DocumentIndex.open(index_folder)
     encoder = Encoder.open(bundle, index.manifest.variant)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .encoder import Encoder
-    from .hybrid import HybridIndex
-    from .index import DocumentIndex
+    from .search.hybrid import HybridIndex
+    from .search.index import DocumentIndex
     from .verify import verify_bundle
 
 # The onnxruntime wheels report usage by default since 1.29; a device that ranks in private must not.
@@ -23,7 +23,12 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __all__ = ["DocumentIndex", "Encoder", "HybridIndex", "verify_bundle"]
 
-_MODULES = {"DocumentIndex": "index", "Encoder": "encoder", "HybridIndex": "hybrid", "verify_bundle": "verify"}
+_MODULES = {
+    "DocumentIndex": "search.index",
+    "Encoder": "encoder",
+    "HybridIndex": "search.hybrid",
+    "verify_bundle": "verify",
+}
 
 
 def __getattr__(name: str) -> object:

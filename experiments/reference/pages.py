@@ -15,7 +15,8 @@ from pocketrank.pipeline.evaluate.record import METHODS, Entry, Evaluation
 from pocketrank.pipeline.losses import LIST_LOSSES, LOSSES, PAIR_LOSSES
 from pocketrank.pipeline.packaging.bundle_stage import parity_figures
 from pocketrank.pipeline.settings import Recipe
-from pocketrank.runtime import bm25, golden, index, manifest, units
+from pocketrank.runtime import golden, manifest, units
+from pocketrank.runtime.search import bm25, index
 from pocketrank.runtime.units import format_quantity
 
 from .declarations import Declaration, comment_above, declarations, held, nested

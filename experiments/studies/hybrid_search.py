@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
 from pocketrank.pipeline.retrieval.metrics import evaluate_rankings, scored_queries
-from pocketrank.runtime.arrays import open_array
 from pocketrank.runtime.bootstrap import bootstrap_ratio
 from pocketrank.runtime.corpus import Corpus
 from pocketrank.runtime.encoder import Encoder
-from pocketrank.runtime.hybrid import HybridIndex, hybrid_weight
-from pocketrank.runtime.index import DocumentIndex, TeacherVectors, build_index
 from pocketrank.runtime.packaged import bundle_path
 from pocketrank.runtime.projection import Projection, bundle_projection
+from pocketrank.runtime.search.arrays import open_array
+from pocketrank.runtime.search.hybrid import HybridIndex, hybrid_weight
+from pocketrank.runtime.search.index import DocumentIndex, TeacherVectors, build_index
 
 KINDS = ("float32", "int8", "binary")
 RESULTS = 11  # ten, and one more for sets in which a query is itself a document

@@ -27,10 +27,10 @@ from pocketrank.pipeline.teacher.vector_shards import cached_vectors
 from pocketrank.runtime.bootstrap import bootstrap_ratio
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.files import write_json
-from pocketrank.runtime.hybrid import hybrid_weight
 from pocketrank.runtime.manifest import read_manifest, shipped_bytes
 from pocketrank.runtime.packaged import bundle_path
 from pocketrank.runtime.progress import Lines, Progress
+from pocketrank.runtime.search.hybrid import hybrid_weight
 
 from experiments.figures import rounded
 

@@ -3,11 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ...runtime.manifest import (
-    Figure,
-    Prompts,
-    TeacherEntry,
-)
+from ...runtime.manifest import Figure, Prompts, TeacherEntry
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...runtime.encoder import Encoder
-from ...runtime.hybrid import BM25_WEIGHT, Candidates, find_candidates
-from ...runtime.stored_vectors import StoredVectors
+from ...runtime.search.hybrid import BM25_WEIGHT, Candidates, find_candidates
+from ...runtime.search.stored_vectors import StoredVectors
 from ..retrieval.bm25 import device_bm25
 from ..retrieval.dataset import RetrievalSet
 from .systems import JudgedSplit

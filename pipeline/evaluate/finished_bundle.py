@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.bm25 import load_library
 from ...runtime.encoder import Encoder
 from ...runtime.errors import InputError, UnavailableError
 from ...runtime.files import read_toml, safe_join
@@ -16,6 +15,7 @@ from ...runtime.packaged import bundle_path
 from ...runtime.progress import NoProgress, Progress
 from ...runtime.projection import bundle_projection
 from ...runtime.schema import from_mapping
+from ...runtime.search.bm25 import load_library
 from ..retrieval.dataset import read_retrieval_set
 from ..retrieval.system import TEACHER, DocumentEncoder, System
 from ..settings import EvaluateSettings, Recipe, TeacherSettings

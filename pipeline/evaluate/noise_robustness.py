@@ -5,10 +5,10 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...runtime.bm25 import load_library
 from ...runtime.bootstrap import bootstrap_ratio
 from ...runtime.errors import InputError, UnavailableError
 from ...runtime.progress import NoProgress, Progress
+from ...runtime.search.bm25 import load_library
 from ..queries.typing_noise import add_typing_noise
 from ..retrieval.dataset import RetrievalSet
 from ..retrieval.metrics import QualityFigures, scored_queries

@@ -15,10 +15,10 @@ import numpy as np
 
 from ...export.bundle.assemble import REFERENCE
 from ...runtime.encoder import Encoder
-from ...runtime.hybrid import BM25_WEIGHT, find_candidates
-from ...runtime.index import DocumentIndex
 from ...runtime.progress import Progress
-from ...runtime.stored_vectors import StoredVectors, store_vectors
+from ...runtime.search.hybrid import BM25_WEIGHT, find_candidates
+from ...runtime.search.index import DocumentIndex
+from ...runtime.search.stored_vectors import StoredVectors, store_vectors
 from ..retrieval.bm25 import bm25_rows, device_bm25
 from ..retrieval.dataset import RetrievalSet
 from ..retrieval.fusion import fuse, fuse_by_rank

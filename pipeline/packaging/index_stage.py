@@ -2,7 +2,7 @@
 
 from ...runtime.corpus import Document
 from ...runtime.encoder import Encoder
-from ...runtime.index import build_index
+from ...runtime.search.index import build_index
 from ..corpus.output import CorpusOutput
 from ..stage import StageContext
 from .output import ExportOutput, IndexOutput

@@ -5,13 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...export.bundle.assemble import (
-    DEFAULT,
-    REFERENCE,
-    Candidate,
-    assemble_candidate,
-    opener_files,
-)
+from ...export.bundle.assemble import DEFAULT, REFERENCE, Candidate, assemble_candidate, opener_files
 from ...export.bundle.sentence_transformers_folder import write_torch_folder
 from ...export.bundle.tokenizer import compact_tokenizer
 from ...export.check.parity import Parity, compare, require_exact, spread_texts
@@ -33,11 +27,7 @@ from ..teacher.output import TeacherOutput
 from ..teacher.selection import selected_teacher
 from ..vocabulary.output import VocabularyOutput
 from .output import ExportOutput
-from .variant_comparison import (
-    fact_line,
-    fact_rows,
-    measure_variants,
-)
+from .variant_comparison import fact_line, fact_rows, measure_variants
 
 PARITY_TEXTS = 256
 TEACHER_TEXTS = 8

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.bm25 import Bm25Index, Bm25Settings, write_bm25
 from ...runtime.errors import UnavailableError
+from ...runtime.search.bm25 import Bm25Index, Bm25Settings, write_bm25
 from .dataset import RetrievalSet
 from .metrics import scored_queries
 

@@ -1,9 +1,9 @@
-"""Fusions of vectors with BM25 over all documents, as baselines; the device's own is in `runtime/hybrid.py`."""
+"""Fusions of vectors with BM25 over all documents, as baselines; the device's own is in `runtime/search/hybrid.py`."""
 
 import numpy as np
 
-from ...runtime.hybrid import standardise
-from ...runtime.top_k import top_k
+from ...runtime.search.hybrid import standardise
+from ...runtime.search.top_k import top_k
 from .metrics import RANK_DEPTH
 
 RANK_CONSTANT = 60  # of reciprocal rank fusion, as its authors set it

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...runtime.bootstrap import Interval, bootstrap_interval
-from ...runtime.top_k import top_k
+from ...runtime.search.top_k import top_k
 from .dataset import RetrievalSet
 
 METRICS = ("ndcg10", "mrr10", "recall100")

@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...export.graph.weights import (
-    POSITIONS,
-    PROJECTION,
-    PROJECTION_BIAS,
-    TABLE,
-    TABLE_FACTOR,
-    TOKEN_WEIGHTS,
-)
+from ...export.graph.weights import POSITIONS, PROJECTION, PROJECTION_BIAS, TABLE, TABLE_FACTOR, TOKEN_WEIGHTS
 from ...runtime.errors import InputError
 from ..queries.tokenized_texts import TokenizedTexts
 from ..teacher.pca import fit_reduction

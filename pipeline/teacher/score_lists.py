@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.arrays import write_array
 from ...runtime.errors import InputError
+from ...runtime.search.arrays import write_array
 
 LISTS_NAME, SCORES_NAME = "lists.npy", "scores.npy"
 ABSENT = -1

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.arrays import write_array
 from ...runtime.files import sha256_bytes, write_bytes
 from ...runtime.progress import Progress, Task
+from ...runtime.search.arrays import write_array
 from ..settings import TeacherSettings
 from ..training.worker_pool import Worker, available_cores, receive_from_parent
 from .load import load_teacher

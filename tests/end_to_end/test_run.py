@@ -203,7 +203,7 @@ def write_beir_recipe(folder: Path) -> Path:
 def test_any_query_is_answered(query: str, tiny_bundle: Path, tiny_run: Path) -> None:
     # Too long for a command line, so the door below it is asked.
     from pocketrank.runtime.encoder import Encoder
-    from pocketrank.runtime.index import DocumentIndex
+    from pocketrank.runtime.search.index import DocumentIndex
 
     encoder = Encoder.open(tiny_bundle)
     index = DocumentIndex.open(tiny_run / "index")

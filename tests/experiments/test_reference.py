@@ -7,9 +7,9 @@ import pytest
 from pocketrank.benchmarks.records.metrics import METRICS
 from pocketrank.cli.main import COMMANDS
 from pocketrank.devices.profile import profile_names
-from pocketrank.runtime.index import DocumentIndex
 from pocketrank.runtime.manifest import MANIFEST_NAME, read_manifest
 from pocketrank.runtime.packaged import packaged_folder
+from pocketrank.runtime.search.index import DocumentIndex
 
 from experiments.reference.__main__ import FOLDER, PAGES
 from experiments.reference.declarations import declarations, type_words

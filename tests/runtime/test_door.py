@@ -13,7 +13,7 @@ from builders.tiny_recipe import REPOSITORY
 from pocketrank import runtime
 from pocketrank.runtime.corpus import Document
 from pocketrank.runtime.errors import InputError
-from pocketrank.runtime.index import build_index
+from pocketrank.runtime.search.index import build_index
 
 DOORS = {"pocketrank.runtime": ["DocumentIndex", "Encoder", "HybridIndex", "verify_bundle"]}
 DOCUMENTS = {
@@ -47,7 +47,10 @@ def test_a_door_exports_exactly_its_documented_names(module: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["pocketrank.runtime", *(f"pocketrank.runtime.{name}" for name in ("encoder", "index", "hybrid", "verify"))],
+    [
+        "pocketrank.runtime",
+        *(f"pocketrank.runtime.{name}" for name in ("encoder", "search.index", "search.hybrid", "verify")),
+    ],
 )
 def test_examples_in_docstrings_run(module: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)

@@ -185,7 +185,7 @@ def test_token_without_a_row_in_the_table_is_reported(tmp_path):
 def test_imports_stay_small():
     """The device's side must not pull in the factory's packages."""
     code = (
-        "import sys, pocketrank.runtime.encoder, pocketrank.runtime.index, pocketrank.runtime.verify;"
+        "import sys, pocketrank.runtime.encoder, pocketrank.runtime.search.index, pocketrank.runtime.verify;"
         "heavy = {'torch', 'transformers', 'onnx', 'safetensors', 'sentence_transformers', 'scipy', 'rich'};"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -8,13 +8,7 @@ import numpy as np
 import pytest
 from builders.miniature import WORDS, write_bundle
 from pocketrank.pipeline.evaluate import EvaluationOptions, evaluate_bundle
-from pocketrank.pipeline.evaluate.systems import (
-    JudgedSplit,
-    Vectors,
-    hybrid_search,
-    measure_systems,
-    vector_search,
-)
+from pocketrank.pipeline.evaluate.systems import JudgedSplit, Vectors, hybrid_search, measure_systems, vector_search
 from pocketrank.pipeline.retrieval.bm25 import bm25_scores, device_bm25
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet, write_retrieval_set
 from pocketrank.pipeline.retrieval.fusion import fuse, fuse_by_rank
@@ -23,9 +17,9 @@ from pocketrank.pipeline.retrieval.system import ASYMMETRIC, BM25, METHODS, SYMM
 from pocketrank.pipeline.settings import EvaluateSettings
 from pocketrank.runtime.corpus import Document
 from pocketrank.runtime.encoder import Encoder
-from pocketrank.runtime.hybrid import HybridIndex
-from pocketrank.runtime.index import DocumentIndex, build_index
-from pocketrank.runtime.stored_vectors import pack_signs
+from pocketrank.runtime.search.hybrid import HybridIndex
+from pocketrank.runtime.search.index import DocumentIndex, build_index
+from pocketrank.runtime.search.stored_vectors import pack_signs
 
 WEIGHT = 0.7
 

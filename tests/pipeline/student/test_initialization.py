@@ -9,11 +9,7 @@ from builders import small_models
 from pocketrank.pipeline.distill.validation import encode_rows
 from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts, tokenize
 from pocketrank.pipeline.settings import StudentSettings, TeacherSettings
-from pocketrank.pipeline.student.initialization import (
-    composed_token_vectors,
-    fit_projection,
-    teacher_weights,
-)
+from pocketrank.pipeline.student.initialization import composed_token_vectors, fit_projection, teacher_weights
 from pocketrank.pipeline.student.model import TABLE, FlatParameters, Student, shape_of
 from pocketrank.pipeline.teacher.bi_encoder import BiEncoder
 from pocketrank.pipeline.teacher.load import load_teacher

@@ -4,15 +4,15 @@ import json
 import numpy as np
 import pytest
 from builders.miniature import TEACHER, WORDS, write_bare_bundle, write_bundle
-from pocketrank.runtime import stored_vectors as stored_vectors_module
-from pocketrank.runtime.arrays import open_array
 from pocketrank.runtime.corpus import Corpus, Document
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError
-from pocketrank.runtime.index import DocumentIndex, TeacherVectors, build_index
 from pocketrank.runtime.projection import bundle_projection
-from pocketrank.runtime.stored_vectors import quantize_rows
-from pocketrank.runtime.top_k import top_k_of_blocks
+from pocketrank.runtime.search import stored_vectors as stored_vectors_module
+from pocketrank.runtime.search.arrays import open_array
+from pocketrank.runtime.search.index import DocumentIndex, TeacherVectors, build_index
+from pocketrank.runtime.search.stored_vectors import quantize_rows
+from pocketrank.runtime.search.top_k import top_k_of_blocks
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@
     vectors.npy       float32 [n, d]                                   vectors = "float32"
     codes.npy         int8 [n, d] and scales.npy, float32 [n]          vectors = "int8": vector = code * scale
     bits.npy          uint64 [n, ceil(d / 64)], signs of the vectors   vectors = "binary", besides codes and scales
-    bm25/             which words are in which documents               only with `hybrid`, see `runtime/bm25.py`
+    bm25/             which words are in which documents               only with `hybrid`, see `runtime/search/bm25.py`
 
-`runtime/stored_vectors.py` says how vectors are stored and searched.
+`runtime/search/stored_vectors.py` says how vectors are stored and searched.
 """
 
 import json
@@ -19,17 +19,17 @@ from typing import Literal
 
 import numpy as np
 
+from ..corpus import Documents
+from ..encoder import Encoder
+from ..errors import InputError
+from ..files import atomic_folder, folder_sizes, read_json, write_json
+from ..progress import NoProgress, Progress
+from ..projection import Projection
+from ..schema import from_mapping, to_mapping
 from .arrays import open_array
 from .bm25 import FOLDER as BM25_FOLDER
 from .bm25 import NAMES as BM25_NAMES
 from .bm25 import Bm25Settings, write_bm25
-from .corpus import Documents
-from .encoder import Encoder
-from .errors import InputError
-from .files import atomic_folder, folder_sizes, read_json, write_json
-from .progress import NoProgress, Progress
-from .projection import Projection
-from .schema import from_mapping, to_mapping
 from .stored_vectors import BLOCK_ROWS, StoredVectors, VectorKind, array_layout, store_vectors
 
 SCHEMA_VERSION = 1

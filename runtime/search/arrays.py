@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import InputError
-from .files import write_bytes
+from ..errors import InputError
+from ..files import write_bytes
 
 
 def open_array(path: Path) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from .errors import InputError
+from ..errors import InputError
 from .top_k import top_k_of_blocks
 
 VectorKind = Literal["float32", "int8", "binary"]

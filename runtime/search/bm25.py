@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import InputError, UnavailableError
+from ..files import is_object, read_json
+from ..schema import from_mapping
 from .arrays import open_array
-from .errors import InputError, UnavailableError
-from .files import is_object, read_json
-from .schema import from_mapping
 
 FOLDER = "bm25"
 _ARRAYS = ("data", "indices", "indptr")

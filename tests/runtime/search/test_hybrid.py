@@ -11,16 +11,16 @@ from pocketrank.pipeline.evaluate.bm25_weight import choose_bm25_weights
 from pocketrank.pipeline.retrieval.bm25 import bm25_scores
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet
 from pocketrank.pipeline.retrieval.fusion import fuse
-from pocketrank.runtime import hybrid as hybrid_module
-from pocketrank.runtime.bm25 import NAMES, Bm25Index, Bm25Settings
 from pocketrank.runtime.corpus import Document
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError, UnavailableError
 from pocketrank.runtime.files import write_bytes
-from pocketrank.runtime.hybrid import BM25_WEIGHT, HybridIndex
-from pocketrank.runtime.index import DocumentIndex, build_index
 from pocketrank.runtime.manifest import manifest_bytes, read_manifest
-from pocketrank.runtime.top_k import top_k
+from pocketrank.runtime.search import hybrid as hybrid_module
+from pocketrank.runtime.search.bm25 import NAMES, Bm25Index, Bm25Settings
+from pocketrank.runtime.search.hybrid import BM25_WEIGHT, HybridIndex
+from pocketrank.runtime.search.index import DocumentIndex, build_index
+from pocketrank.runtime.search.top_k import top_k
 
 pytest.importorskip("bm25s")
 
@@ -108,7 +108,8 @@ def test_top_k_against_sorting_with_many_ties():
 
 def test_nothing_is_pickled_and_the_bytes_repeat(encoder, documents, indexes, tmp_path):
     script = (
-        "import sys, json; from pathlib import Path; from pocketrank.runtime.bm25 import Bm25Settings, write_bm25;"
+        "import sys, json; from pathlib import Path\n"
+        "from pocketrank.runtime.search.bm25 import Bm25Settings, write_bm25\n"
         "write_bm25(Path(sys.argv[1]), json.load(sys.stdin), Bm25Settings())"
     )
     texts = json.dumps([document.full_text for document in documents])
@@ -152,9 +153,9 @@ def test_without_the_library_the_command_is_named(encoder, documents, indexes, t
 
 def test_the_device_does_not_import_it(indexes):
     code = (
-        "import sys, pocketrank.runtime.index, pocketrank.runtime.hybrid\n"
+        "import sys, pocketrank.runtime.search.index, pocketrank.runtime.search.hybrid\n"
         "from pathlib import Path\n"
-        f"pocketrank.runtime.index.DocumentIndex.open(Path({str(indexes['int8'])!r}))\n"
+        f"pocketrank.runtime.search.index.DocumentIndex.open(Path({str(indexes['int8'])!r}))\n"
         "print('bm25s' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import InputError
+from ..manifest import MANIFEST_NAME, read_manifest
 from .bm25 import FOLDER, Bm25Index
-from .errors import InputError
 from .index import DocumentIndex, Hit
-from .manifest import MANIFEST_NAME, read_manifest
 from .stored_vectors import StoredVectors
 from .top_k import top_k
 

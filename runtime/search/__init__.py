@@ -1,0 +1,1 @@
+"""An index of documents and the ways to search it."""
