@@ -1,12 +1,11 @@
-"""The weights that a file of a plan really holds: every tensor rounded to its scheme and widened again."""
+"""Rounding a weight to its scheme and widening it again: the values that a file of a plan holds."""
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from ..graph.schemes import BLOCK, IntegerScheme, Plan, Scheme, quantize_blocks, quantize_rows
-from ..graph.weights import POSITIONS, PROJECTION, TABLE, TABLE_FACTOR, TOKEN_TYPES, TransformerWeights
+from ..graph.weights import POSITIONS, PROJECTION, TABLE, TABLE_FACTOR
 
 _PARTS = {
     "attention.self.query": "qkv",
@@ -50,23 +49,6 @@ def rounding(name: str, plan: Plan, layers: int) -> Callable[[np.ndarray], np.nd
     if scheme == "int4" and named[1] == "table":
         return lambda values: quantize_blocks(values, "int4", BLOCK).restored()
     return lambda values: quantize_rows(values, "int8").restored()
-
-
-def as_stored(weights: TransformerWeights, plan: Plan) -> TransformerWeights:
-    """Return the weights that the file of `plan` holds, as float32.
-
-    The first token type's row is added to the positions, as in the file, and becomes zero.
-    """
-    tensors = dict(weights.tensors)
-    if TOKEN_TYPES in tensors:
-        tensors[POSITIONS] = tensors[POSITIONS] + tensors[TOKEN_TYPES][0]
-        tensors[TOKEN_TYPES] = np.zeros_like(tensors[TOKEN_TYPES])
-    return dataclasses.replace(weights, tensors=round_tensors(tensors, plan, weights.layers))
-
-
-def round_tensors(tensors: Mapping[str, np.ndarray], plan: Plan, layers: int) -> dict[str, np.ndarray]:
-    """Return every tensor rounded as a file of `plan` does."""
-    return {name: rounding(name, plan, layers)(values) for name, values in tensors.items()}
 
 
 def _half(values: np.ndarray) -> np.ndarray:

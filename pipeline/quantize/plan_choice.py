@@ -1,6 +1,5 @@
 """The quantization of one trained student: measured, chosen where the recipe asks for it, calibrated."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,21 +88,21 @@ def choose_plan(context: StageContext, weights: TransformerWeights) -> ChosenPla
         return ChosenPlan(plan)
     tokenizer_file = VocabularyOutput.of(context).tokenizer_file
     limit = min(context.recipe.student.max_length, weights.longest)
-    texts = _training_texts(QueriesOutput.of(context).training_file)
+    texts = [text.text for text in QueriesOutput.of(context).training_texts()]
     tokens = Tokens(tokenizer_file, limit)
     calibration = tokens.ids(spread_texts(texts, max(settings.calibration_texts, 1)))
     if not (settings.sensitivity or settings.target_bytes):
         return ChosenPlan(calibrate(plan, weights, calibration))
-    eight_bit_scheme = linear_scheme(settings)
-    eight_bit_scheme = eight_bit_scheme if eight_bit_scheme in (*DYNAMIC, STATIC) else "int7"
-    ranking, words = training_ranking(context, tokens)
+    linear = linear_scheme(settings)
+    eight_bit_scheme = linear if linear in (*DYNAMIC, STATIC) else "int7"
+    ranking, described = training_ranking(context, tokens)
     sensitivity = measure_sensitivity(
         weights,
         calibration,
         tokens.ids(spread_texts(texts[1:], COSINE_TEXTS)),
         context.progress,
         ranking,
-        words,
+        described,
         extra=(eight_bit_scheme, *settings.tensors.values()),
     )
     if not settings.target_bytes:
@@ -161,14 +160,14 @@ def training_ranking(context: StageContext, tokens: Tokens) -> tuple[Ranking | N
     document_ids = tokens.ids(list(subset.documents.values()))
     teacher = TeacherOutput.of(context)
     vectors = teacher.documents(len(corpus.documents))
-    places = {name: place for place, name in enumerate(corpus.documents)}
-    projected = teacher.projection().apply(vectors[[places[name] for name in subset.documents]])
+    rows = {name: row for row, name in enumerate(corpus.documents)}
+    projected = teacher.projection().apply(vectors[[rows[name] for name in subset.documents]])
 
     def ranking(graph: bytes) -> Mapping[str, float]:
-        found = encode_ids(graph, query_ids)
+        queries = encode_ids(graph, query_ids)
         sides = {"symmetric": encode_ids(graph, document_ids), "asymmetric": projected}
-        figures = {way: evaluate_scores(found @ side.T, subset, "train").ndcg10 for way, side in sides.items()}
-        return {way: float(np.mean(values)) for way, values in figures.items()}
+        figures = {mode: evaluate_scores(queries @ side.T, subset, "train").ndcg10 for mode, side in sides.items()}
+        return {mode: float(np.mean(values)) for mode, values in figures.items()}
 
     return ranking, f"{len(query_ids)} training queries among {len(document_ids)} documents"
 
@@ -186,8 +185,3 @@ def training_subset(corpus: RetrievalSet, queries: list[str], count: int) -> Ret
         queries={query: corpus.queries[query] for query in queries},
         qrels={"train": judged},
     )
-
-
-def _training_texts(path: Path) -> list[str]:
-    with path.open(encoding="utf-8") as lines:
-        return [json.loads(line)["text"] for line in lines]

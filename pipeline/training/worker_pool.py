@@ -28,7 +28,7 @@ def available_cores() -> int:
 
 
 class WorkerError(PocketrankError):
-    """A worker process ended, or told of an error."""
+    """A worker process ended, or reported an error."""
 
 
 class Worker:

@@ -25,7 +25,7 @@ class Candidate:
     tokenizer_bytes: int
     tokens_per_query: float
     tokens_per_document: float
-    pieces_per_word: float
+    tokens_per_word: float
     split_rate: float
     unknown_rate: float
     score: float  # smaller is better
@@ -33,25 +33,30 @@ class Candidate:
     chosen: bool
 
 
-def choose(candidates: Sequence[Candidate], settings: VocabularySettings) -> Candidate:
+def choose_candidate(candidates: Sequence[Candidate], settings: VocabularySettings) -> Candidate:
     """Return the candidate with the smallest score within the byte budget; of equals, the smaller one."""
     fitting = [candidate for candidate in candidates if candidate.fits]
     if not fitting:
         smallest = min(candidates, key=lambda candidate: candidate.table_bytes)
         raise InputError(
             f"vocabulary: no candidate fits max_table_bytes = {settings.max_table_bytes:,}; the smallest has "
-            f"{smallest.size:,} pieces and {smallest.table_bytes:,} bytes: raise the limit or add a smaller candidate"
+            f"{smallest.size:,} tokens and {smallest.table_bytes:,} bytes: raise the limit or add a smaller candidate"
         )
     return min(fitting, key=lambda candidate: (candidate.score, candidate.size))
 
 
 @dataclass(frozen=True)
-class _Texts:
+class WordCounts:
+    """How often each word occurs in some texts."""
+
     words: Counter[str]
-    count: int  # of texts
+    texts: int
 
 
-def _measure(data: bytes, documents: _Texts, queries: _Texts, hidden: int, settings: VocabularySettings) -> Candidate:
+def measure_candidate(
+    data: bytes, documents: WordCounts, queries: WordCounts, hidden: int, settings: VocabularySettings
+) -> Candidate:
+    """Return what the tokenizer `data` (a `tokenizer.json`) costs; `hidden` is the width of the student's table."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_buffer(data)
@@ -59,14 +64,14 @@ def _measure(data: bytes, documents: _Texts, queries: _Texts, hidden: int, setti
     unknown = tokenizer.token_to_id("[UNK]")
     cuts = _cut_all(tokenizer, documents.words | queries.words)
     total = max(queries.words.total(), 1)
-    pieces = sum(count * len(cuts[word]) for word, count in queries.words.items())
+    tokens = sum(count * len(cuts[word]) for word, count in queries.words.items())
     split = sum(count * (len(cuts[word]) > 1) for word, count in queries.words.items())
     unknown_words = sum(count * (unknown in cuts[word]) for word, count in queries.words.items())
-    document_pieces = sum(count * len(cuts[word]) for word, count in documents.words.items())
-    framed = 2 * queries.count  # [CLS] and [SEP]
+    document_tokens = sum(count * len(cuts[word]) for word, count in documents.words.items())
+    special = 2 * queries.texts  # [CLS] and [SEP]
     table_bytes = size * hidden * BYTES_PER_WEIGHT
     score = (
-        (framed + pieces) / (framed + total)
+        (special + tokens) / (special + total)
         + TABLE_WEIGHT * table_bytes / settings.max_table_bytes
         + SPLIT_WEIGHT * split / total
         + UNKNOWN_WEIGHT * unknown_words / total
@@ -75,9 +80,9 @@ def _measure(data: bytes, documents: _Texts, queries: _Texts, hidden: int, setti
         size=size,
         table_bytes=table_bytes,
         tokenizer_bytes=len(data),
-        tokens_per_query=round(2 + pieces / max(queries.count, 1), 4),
-        tokens_per_document=round(2 + document_pieces / max(documents.count, 1), 4),
-        pieces_per_word=round(pieces / total, 5),
+        tokens_per_query=round(2 + tokens / max(queries.texts, 1), 4),
+        tokens_per_document=round(2 + document_tokens / max(documents.texts, 1), 4),
+        tokens_per_word=round(tokens / total, 5),
         split_rate=round(split / total, 5),
         unknown_rate=round(unknown_words / total, 6),
         score=round(score, 5),

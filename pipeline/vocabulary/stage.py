@@ -1,4 +1,4 @@
-"""The stage `vocabulary`: pieces learned from the corpus and the training queries, and how many of them to ship.
+"""The stage `vocabulary`: tokens learned from the corpus and the training queries, and how many of them to ship.
 
 The method is our own and is explained in `docs/explanation/vocabulary.md`. The same texts and settings give the same
 bytes.
@@ -21,7 +21,15 @@ from ..stage import StageContext
 from ..teacher.source import resolve_teacher
 from .output import VocabularyOutput
 from .plot import vocabulary_plot
-from .size_choice import SPLIT_WEIGHT, TABLE_WEIGHT, UNKNOWN_WEIGHT, Candidate, _measure, _Texts, choose
+from .size_choice import (
+    SPLIT_WEIGHT,
+    TABLE_WEIGHT,
+    UNKNOWN_WEIGHT,
+    Candidate,
+    WordCounts,
+    choose_candidate,
+    measure_candidate,
+)
 from .tokenizer_file import MAX_WORD_CHARACTERS, SPECIAL_TOKENS, WordCounter, unigram_tokenizer, wordpiece_tokenizer
 from .unigram import learn_unigram
 from .wordpiece import CONTINUATION, learn_pieces, piece_counts, prune, spellable
@@ -36,21 +44,21 @@ def run_vocabulary(context: StageContext) -> None:
     documents = list(CorpusOutput.of(context).retrieval_set().documents.values())
     training = QueriesOutput.of(context).training_texts()
     width = context.recipe.student.table_rank or context.recipe.student.hidden
-    pieces: Collection[str] = ()
+    tokens: Collection[str] = ()
     if settings.kind == "teacher":
         if "embeddings" in context.recipe.cross_encoder.use and context.recipe.cross_encoder.model:
             raise InputError(
-                'vocabulary.kind = "teacher" takes the pieces of teacher.model, and cross_encoder.use = ["embeddings"] '
+                'vocabulary.kind = "teacher" takes the tokens of teacher.model, and cross_encoder.use = ["embeddings"] '
                 'puts another in its place; choose vocabulary.kind = "wordpiece"'
             )
-        pieces = teacher_pieces(resolve_teacher(context.recipe.teacher).folder / "tokenizer.json", settings)
-    tokenizer, report = make_vocabulary(documents, training, settings, width, pieces)
+        tokens = teacher_tokens(resolve_teacher(context.recipe.teacher).folder / "tokenizer.json", settings)
+    tokenizer, report = make_vocabulary(documents, training, settings, width, tokens)
     write_bytes(VocabularyOutput(context.output).tokenizer_file, tokenizer)
     write_json(context.output / "report.json", report)
     write_bytes(context.output / "report.svg", vocabulary_plot({report["kind"]: report["candidates"]}))
     chosen = next(candidate for candidate in report["candidates"] if candidate["chosen"])
     context.progress.note(
-        f"  {chosen['size']:,} pieces, {chosen['pieces_per_word']:.3f} a word, "
+        f"  {chosen['size']:,} tokens, {chosen['tokens_per_word']:.3f} a word, "
         f"{chosen['unknown_rate']:.4%} of words unknown"
     )
 
@@ -60,15 +68,15 @@ def make_vocabulary(
     training: Sequence[TrainingText],
     settings: VocabularySettings,
     hidden: int,
-    pieces: Collection[str] = (),
+    given: Collection[str] = (),
 ) -> tuple[bytes, dict[str, Any]]:
     """Return the bytes of `tokenizer.json` and the report with the table of candidates.
 
-    `hidden` is the width of the student's embedding table, for its bytes. `pieces` are those to choose among where
+    `hidden` is the width of the student's embedding table, for its bytes. `given` are the tokens to choose among where
     `settings.kind` is "teacher".
     """
     generated = [text.text for text in training if text.role == "query"]
-    # Sizes are judged on queries as people write them; where there are none, on whatever stands in for them.
+    # Sizes are judged on queries as people write them; where there are none, on generated ones or documents.
     queries = [text.text for text in training if text.kind == "query"] or generated or list(documents)
     counter = WordCounter(settings.lowercase)
     document_words, query_words = counter.count(documents), counter.count(queries)
@@ -76,12 +84,12 @@ def make_vocabulary(
     alphabet, dropped = choose_alphabet(words, settings, counter)
     sizes = sorted(set((settings.size,) if settings.size else settings.candidates))
     built: dict[int, tuple[Candidate, bytes]] = {}
-    for data in _learn(words, alphabet, sizes, settings, pieces):
-        candidate = _measure(
-            data, _Texts(document_words, len(documents)), _Texts(query_words, len(queries)), hidden, settings
+    for data in _learn(words, alphabet, sizes, settings, given):
+        candidate = measure_candidate(
+            data, WordCounts(document_words, len(documents)), WordCounts(query_words, len(queries)), hidden, settings
         )
         built.setdefault(candidate.size, (candidate, data))  # a small corpus may not fill the larger sizes
-    best = choose([candidate for candidate, _ in built.values()], settings)
+    best = choose_candidate([candidate for candidate, _ in built.values()], settings)
     report = {
         "schema_version": 1,
         "kind": settings.kind,
@@ -143,7 +151,7 @@ def _learn(
 ) -> Iterator[bytes]:
     if sizes[0] - len(SPECIAL_TOKENS) < len(alphabet):
         raise InputError(
-            f"vocabulary: {sizes[0]} pieces do not hold the alphabet of {len(alphabet)} characters; "
+            f"vocabulary: {sizes[0]} tokens do not hold the alphabet of {len(alphabet)} characters; "
             "choose a larger size or a larger min_character_share"
         )
     known = {word: count for word, count in words.items() if len(word) <= MAX_WORD_CHARACTERS}
@@ -151,22 +159,22 @@ def _learn(
     if settings.kind == "teacher":
         spelled = spellable(known, alphabet)
         learned = {size: prune(spelled, alphabet, given, size) for size in room}
-        used = {size: piece_counts(spelled, pieces) for size, pieces in learned.items()}
+        used = {size: piece_counts(spelled, tokens) for size, tokens in learned.items()}
         learned = {
-            size: [piece for piece in pieces if piece in alphabet or piece in used[size]]
-            for size, pieces in learned.items()
+            size: [token for token in tokens if token in alphabet or token in used[size]]
+            for size, tokens in learned.items()
         }
     else:
         learned = learn_pieces(known, alphabet, room)
-    for pieces in learned.values():
+    for tokens in learned.values():
         if settings.kind == "unigram":
-            yield unigram_tokenizer(learn_unigram(spellable(known, alphabet), pieces), settings.lowercase)
+            yield unigram_tokenizer(learn_unigram(spellable(known, alphabet), tokens), settings.lowercase)
         else:
-            yield wordpiece_tokenizer(pieces, settings.lowercase)
+            yield wordpiece_tokenizer(tokens, settings.lowercase)
 
 
-def teacher_pieces(tokenizer_file: Path, settings: VocabularySettings) -> list[str]:
-    """Return the pieces of a teacher's WordPiece tokenizer that can occur in a text, without the special tokens.
+def teacher_tokens(tokenizer_file: Path, settings: VocabularySettings) -> list[str]:
+    """Return the tokens of a teacher's WordPiece tokenizer that can occur in a text, without the special tokens.
 
     Raises `InputError` for a tokenizer of another kind or of another case.
     """
@@ -174,7 +182,7 @@ def teacher_pieces(tokenizer_file: Path, settings: VocabularySettings) -> list[s
         raise InputError(f'{tokenizer_file} does not exist; choose vocabulary.kind = "wordpiece"')
     tokenizer = read_json(tokenizer_file)
     model, normalizer = tokenizer.get("model", {}), tokenizer.get("normalizer") or {}
-    otherwise = 'so its pieces cannot be taken over; choose vocabulary.kind = "wordpiece"'
+    otherwise = 'so its tokens cannot be taken over; choose vocabulary.kind = "wordpiece"'
     if model.get("type") != "WordPiece" or normalizer.get("type") != "BertNormalizer":
         kinds = f"{model.get('type')} after {normalizer.get('type') or 'no normalizer'}"
         raise InputError(f"{tokenizer_file}: {kinds} is not BERT's WordPiece, {otherwise}")
@@ -186,5 +194,5 @@ def teacher_pieces(tokenizer_file: Path, settings: VocabularySettings) -> list[s
             "vocabulary.lowercase; make them the same"
         )
     counter = WordCounter(settings.lowercase)
-    bare = {piece: piece.removeprefix(CONTINUATION) for piece in model["vocab"]}
-    return [piece for piece, text in bare.items() if text and counter.words(text) == [text]]
+    bare = {token: token.removeprefix(CONTINUATION) for token in model["vocab"]}
+    return [token for token, text in bare.items() if text and counter.words(text) == [text]]

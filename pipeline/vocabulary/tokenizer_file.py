@@ -34,11 +34,11 @@ class WordCounter:
         return counts
 
 
-def wordpiece_tokenizer(pieces: Sequence[str], lowercase: bool) -> bytes:
-    """Return a BERT tokenizer in the format of `tokenizers`: special tokens first, then `pieces` in their order."""
+def wordpiece_tokenizer(tokens: Sequence[str], lowercase: bool) -> bytes:
+    """Return a BERT tokenizer in the format of `tokenizers`: special tokens first, then `tokens` in their order."""
     from tokenizers import models
 
-    vocabulary = {piece: position for position, piece in enumerate((*SPECIAL_TOKENS, *pieces))}
+    vocabulary = {token: position for position, token in enumerate((*SPECIAL_TOKENS, *tokens))}
     model = models.WordPiece(
         vocab=vocabulary,
         unk_token="[UNK]",
@@ -48,11 +48,11 @@ def wordpiece_tokenizer(pieces: Sequence[str], lowercase: bool) -> bytes:
     return _tokenizer_bytes(model, WordCounter(lowercase), [])
 
 
-def unigram_tokenizer(pieces: Sequence[tuple[str, float]], lowercase: bool) -> bytes:
-    """Return a Unigram tokenizer with the same words as the BERT one; `pieces` are (piece, log probability)."""
+def unigram_tokenizer(tokens: Sequence[tuple[str, float]], lowercase: bool) -> bytes:
+    """Return a Unigram tokenizer with the same words as the BERT one; `tokens` are (token, log probability)."""
     from tokenizers import models, pre_tokenizers
 
-    scored = [(token, 0.0) for token in SPECIAL_TOKENS] + list(pieces)
+    scored = [(token, 0.0) for token in SPECIAL_TOKENS] + list(tokens)
     model = models.Unigram(scored, unk_id=SPECIAL_TOKENS.index("[UNK]"), byte_fallback=False)
     mark = pre_tokenizers.Metaspace(replacement=WORD_START, prepend_scheme="always", split=False)
     return _tokenizer_bytes(model, WordCounter(lowercase), [mark])

@@ -5,7 +5,7 @@ order of hash tables. Here every tie is broken by the pieces themselves.
 
 Two steps. Merges: the most frequent pair of neighbours becomes a piece, again and again (Sennrich, Haddow and Birch
 2016). Pruning: a WordPiece tokenizer takes the longest piece that fits, not the merges in order, so that many pieces
-which the merges went through are never used; more pieces than wanted are learned, and those used least when words
+that the merges make on their way are never used; more pieces than wanted are learned, and those used least when words
 are really cut are dropped in rounds.
 """
 
@@ -41,44 +41,60 @@ def spellable(word_counts: Mapping[str, int], alphabet: Collection[str]) -> dict
 
 def merge_pairs(word_counts: Mapping[str, int], alphabet: Collection[str], size: int) -> list[str]:
     """Return new pieces in the order of their merges until alphabet and pieces together are `size`."""
-    words = [(_characters(word), count) for word, count in sorted(word_counts.items())]
-    counts: dict[tuple[str, str], int] = defaultdict(int)
-    places: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for position, (symbols, count) in enumerate(words):
-        for pair in itertools.pairwise(symbols):
-            counts[pair] += count
-            places[pair].add(position)
-    heap = [(-count, pair) for pair, count in counts.items()]
-    heapq.heapify(heap)
+    pairs = _Pairs(word_counts)
     known = set(alphabet)
     pieces: list[str] = []
-    while heap and len(known) < size:
-        negative, pair = heapq.heappop(heap)
-        if -negative != counts.get(pair, 0):
-            continue  # the count has changed since; its new entry is in the heap as well
-        if -negative < 2:
-            break  # what occurs once is not worth a row
+    while len(known) < size and (pair := pairs.most_frequent()) is not None:
         piece = pair[0] + pair[1].removeprefix(CONTINUATION)
         if piece not in known:
             known.add(piece)
             pieces.append(piece)
-        changed: set[tuple[str, str]] = set()
-        for position in places.pop(pair):
-            symbols, count = words[position]
-            joined = _joined(symbols, pair, piece)
-            for old in itertools.pairwise(symbols):
-                counts[old] -= count
-                changed.add(old)
-            for new in itertools.pairwise(joined):
-                counts[new] += count
-                places[new].add(position)
-                changed.add(new)
-            words[position] = (joined, count)
-        counts.pop(pair, None)
-        for other in changed:
-            if counts.get(other, 0) > 0:
-                heapq.heappush(heap, (-counts[other], other))
+        pairs.merge(pair, piece)
     return pieces
+
+
+class _Pairs:
+    """Counts of the pairs of neighbours in all words, brought up to date merge by merge."""
+
+    def __init__(self, word_counts: Mapping[str, int]) -> None:
+        self._words = [(_characters(word), count) for word, count in sorted(word_counts.items())]
+        self._counts: dict[tuple[str, str], int] = defaultdict(int)
+        self._positions: dict[tuple[str, str], set[int]] = defaultdict(set)  # of the words that a pair is in
+        for position, (symbols, count) in enumerate(self._words):
+            self._add(position, symbols, count)
+        self._heap = [(-count, pair) for pair, count in self._counts.items()]
+        heapq.heapify(self._heap)
+
+    def _add(self, position: int, symbols: list[str], count: int) -> set[tuple[str, str]]:
+        for pair in itertools.pairwise(symbols):
+            self._counts[pair] += count
+            self._positions[pair].add(position)
+        return set(itertools.pairwise(symbols))
+
+    def most_frequent(self) -> tuple[str, str] | None:
+        """Return the most frequent pair, of equals the smallest; `None` when all occur once: not worth a row."""
+        while self._heap:
+            negative, pair = heapq.heappop(self._heap)
+            if -negative == self._counts.get(pair, 0):
+                return pair if -negative > 1 else None
+            # Otherwise the count has changed since; its new entry is in the heap as well.
+        return None
+
+    def merge(self, pair: tuple[str, str], piece: str) -> None:
+        """Put `piece` for `pair` in every word."""
+        changed: set[tuple[str, str]] = set()
+        for position in self._positions.pop(pair):
+            symbols, count = self._words[position]
+            for old in itertools.pairwise(symbols):
+                self._counts[old] -= count
+                changed.add(old)
+            joined = _joined(symbols, pair, piece)
+            changed |= self._add(position, joined, count)
+            self._words[position] = (joined, count)
+        self._counts.pop(pair, None)
+        for other in changed:
+            if self._counts.get(other, 0) > 0:
+                heapq.heappush(self._heap, (-self._counts[other], other))
 
 
 def prune(word_counts: Mapping[str, int], alphabet: Collection[str], pieces: Iterable[str], size: int) -> list[str]:

@@ -9,9 +9,9 @@ import pytest
 from builders import small_models
 from builders.small_student import small_model
 from pocketrank.export.graph.schemes import FP32, Plan, make_plan
-from pocketrank.export.graph.weights import read_weights
+from pocketrank.export.graph.weights import POSITIONS, TOKEN_TYPES, TransformerWeights, read_weights
 from pocketrank.export.graph.writer import write_graph
-from pocketrank.export.quantization.rounding import as_stored, graph_names
+from pocketrank.export.quantization.rounding import graph_names, rounding
 from pocketrank.pipeline.distill.optimizer import learning_rate
 from pocketrank.pipeline.distill.stage import run_distill
 from pocketrank.pipeline.fingerprint import distill_fingerprint
@@ -39,6 +39,15 @@ def context(inputs: Path, folder: Path, quantize: QuantizeSettings = INT4, **cha
         (folder / name).mkdir(parents=True, exist_ok=True)
     places = {name: inputs / name for name in ("corpus", "queries", "vocabulary", "teacher")}
     return StageContext(recipe, {}, places, folder / "output", folder / "work", NoProgress())
+
+
+def as_stored(weights: TransformerWeights, plan: Plan) -> TransformerWeights:
+    """Return the weights that the file of `plan` holds: positions with the first token type, everything rounded."""
+    tensors = dict(weights.tensors)
+    tensors[POSITIONS] = tensors[POSITIONS] + tensors[TOKEN_TYPES][0]
+    tensors[TOKEN_TYPES] = np.zeros_like(tensors[TOKEN_TYPES])
+    rounded = {name: rounding(name, plan, weights.layers)(values) for name, values in tensors.items()}
+    return dataclasses.replace(weights, tensors=rounded)
 
 
 def result(folder: Path) -> bytes:

@@ -10,7 +10,7 @@ from pocketrank.pipeline.fingerprint import vocabulary_fingerprint
 from pocketrank.pipeline.queries.training_texts import TrainingText
 from pocketrank.pipeline.settings import Recipe, TeacherSettings, VocabularySettings
 from pocketrank.pipeline.teacher.source import resolve_teacher
-from pocketrank.pipeline.vocabulary.stage import make_vocabulary, teacher_pieces
+from pocketrank.pipeline.vocabulary.stage import make_vocabulary, teacher_tokens
 from pocketrank.pipeline.vocabulary.tokenizer_file import SPECIAL_TOKENS
 from pocketrank.pipeline.vocabulary.unigram import best_cut
 from pocketrank.pipeline.vocabulary.wordpiece import cut_word, learn_pieces, merge_pairs, piece_counts
@@ -126,8 +126,8 @@ def test_report_counts_what_the_tokenizer_does():
 def test_larger_candidates_split_less_and_the_smallest_score_is_chosen():
     _, report, _ = make(candidates=(115, 130, 160, 190))
     rows = report["candidates"]
-    assert [row["pieces_per_word"] for row in rows] == sorted((row["pieces_per_word"] for row in rows), reverse=True)
-    assert rows[0]["pieces_per_word"] > rows[-1]["pieces_per_word"]
+    assert [row["tokens_per_word"] for row in rows] == sorted((row["tokens_per_word"] for row in rows), reverse=True)
+    assert rows[0]["tokens_per_word"] > rows[-1]["tokens_per_word"]
     assert [row["chosen"] for row in rows] == [row["score"] == min(other["score"] for other in rows) for row in rows]
 
 
@@ -175,7 +175,7 @@ def reference_merges(counts: dict[str, int], rounds: int) -> list[str]:
     return pieces
 
 
-def test_merges_are_those_of_counting_anew_each_time():
+def test_merges_are_those_of_counting_again_each_time():
     counts = {word: 3 + place * 5 % 11 for place, word in enumerate(WORDS)} | {"aaaaa": 9, "banana": 7, "anan": 4}
     alphabet = {symbol for word in counts for symbol in (word[0], *("##" + letter for letter in word[1:]))}
     expected = reference_merges(counts, 60)
@@ -205,10 +205,10 @@ def test_best_cut_maximises_the_sum_of_scores():
     assert best_cut("▁abx", scores, 3) == []
 
 
-def test_the_teachers_pieces_that_the_corpus_uses():
+def test_the_teachers_tokens_that_the_corpus_uses():
     tokenizer_file = resolve_teacher(TeacherSettings()).folder / "tokenizer.json"
     settings = VocabularySettings(kind="teacher", size=800, max_table_bytes=30_000)
-    pieces = teacher_pieces(tokenizer_file, settings)
+    pieces = teacher_tokens(tokenizer_file, settings)
     data, report = make_vocabulary(DOCUMENTS, TRAINING, settings, 32, pieces)
     again, _ = make_vocabulary(DOCUMENTS, TRAINING, settings, 32, list(reversed(pieces)))
     assert data == again and report["kind"] == "teacher"
@@ -220,19 +220,19 @@ def test_the_teachers_pieces_that_the_corpus_uses():
     assert own.token_to_id("hospital") is None and teachers.token_to_id("hospital") is not None
 
 
-def test_pieces_are_taken_from_a_wordpiece_tokenizer_of_the_same_case_only(tmp_path):
+def test_tokens_are_taken_from_a_wordpiece_tokenizer_of_the_same_case_only(tmp_path):
     tokenizer_file = resolve_teacher(TeacherSettings()).folder / "tokenizer.json"
     with pytest.raises(InputError, match="lowercase is True there and False"):
-        teacher_pieces(tokenizer_file, VocabularySettings(kind="teacher", lowercase=False))
+        teacher_tokens(tokenizer_file, VocabularySettings(kind="teacher", lowercase=False))
     other = tmp_path / "tokenizer.json"
     other.write_bytes(make("unigram")[0])
     with pytest.raises(InputError, match="Unigram"):
-        teacher_pieces(other, VocabularySettings(kind="teacher"))
+        teacher_tokens(other, VocabularySettings(kind="teacher"))
     with pytest.raises(InputError, match="does not exist"):
-        teacher_pieces(tmp_path / "none.json", VocabularySettings(kind="teacher"))
+        teacher_tokens(tmp_path / "none.json", VocabularySettings(kind="teacher"))
 
 
-def test_the_key_of_the_stage_depends_on_the_teacher_where_its_pieces_are_taken(tmp_path):
+def test_the_key_of_the_stage_depends_on_the_teacher_where_its_tokens_are_taken(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     recipes = [
         Recipe("r", vocabulary=VocabularySettings(kind=kind), teacher=TeacherSettings(model=str(tmp_path)))
