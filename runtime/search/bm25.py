@@ -35,9 +35,9 @@ NAMES = (*(f"{name}.csc.index.npy" for name in _ARRAYS), "vocab.index.json", "pa
 class Bm25Settings:
     """How words were found and weighed; part of `index.json`."""
 
-    method: str = "lucene"
-    k1: float = 1.5
-    b: float = 0.75
+    method: str = "lucene"  # variant of BM25, by the name that bm25s gives it
+    k1: float = 1.5  # how soon more occurrences of a word stop counting
+    b: float = 0.75  # how much long documents are held back, from 0 to 1
     stop_words: str = "en"  # the list of bm25s of that name; empty: none
 
     def __post_init__(self) -> None:
