@@ -35,6 +35,7 @@ COMMANDS = {
     "benchmark": ("benchmark", "measure latency, memory and energy of a bundle or an ONNX model"),
     "gate": ("gate", "hold a bundle's report to a budget"),
     "compare": ("compare", "put two bundles or two reports side by side"),
+    "history": ("history", "draw each metric over releases and name the release where it changed"),
     "devices": ("devices", "list the device profiles and what is ready on this machine"),
 }
 

@@ -54,12 +54,25 @@ def exact_difference(new: Measurement, old: Measurement) -> Difference:
     return Difference(new.metric, old.value, new.value, change, change, change, 0.0, "counted")
 
 
+def interval_difference(new: Measurement, old: Measurement) -> Difference:
+    """Return the change of two figures with intervals of their own: apart only where these do not touch."""
+    if new.value is None or not old.value:
+        return Difference(new.metric, old.value, new.value, reason="a value is absent or zero")
+    value = new.value / old.value - 1
+    if old.low is None or old.high is None or new.low is None or new.high is None:
+        return Difference(new.metric, old.value, new.value, value, reason="no interval: no word on noise")
+    low, high = (new.low - old.high) / old.value, (new.high - old.low) / old.value
+    method = "intervals of two separate evaluations"
+    return Difference(new.metric, old.value, new.value, value, low, high, (high - low) / 2, method)
+
+
 def timed_difference(
     new: Measurement,
     old: Measurement,
     pairs: tuple[list[float], list[float]] | None = None,
     same_machine: bool = True,
     calibration: Calibration | None = None,
+    level: float = statistics.LEVEL,
 ) -> Difference:
     """Return the change of a figure that differs from process to process.
 
@@ -78,7 +91,7 @@ def timed_difference(
         return difference(
             reason="one process says nothing about noise", advice="at least two repetitions in both reports"
         )
-    change = paired_change(*groups) if pairs is not None else statistics.change(*groups)
+    change = paired_change(*groups, level) if pairs is not None else statistics.change(*groups, level)
     assert change is not None  # two or more processes on both sides
     low, high = math.log1p(change.low), math.log1p(change.high)
     smallest = (high - low) / 2

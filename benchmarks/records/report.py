@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...runtime.errors import InputError
-from ...runtime.files import read_json, write_json
+from ...runtime.files import is_object, read_json, write_json
 from ...runtime.schema import from_mapping, to_mapping
 from .metrics import Measurement
 
@@ -193,15 +193,19 @@ class Report:
 
 def read_report(path: Path) -> Report:
     """Read a report; refuse other files and other versions of the format with what to do about it."""
-    mapping = read_json(path)
-    if not isinstance(mapping, dict) or mapping.get("schema") != SCHEMA:
-        raise InputError(f"{path} is not a benchmark report; make one with `pocketrank benchmark … --out {path}`")
+    return report_from(read_json(path), str(path))
+
+
+def report_from(mapping: object, place: str) -> Report:
+    """Return the report that parsed JSON holds; `place` is where it is from, for messages."""
+    if not is_object(mapping) or mapping.get("schema") != SCHEMA:
+        raise InputError(f"{place} is not a benchmark report; make one with `pocketrank benchmark … --out FILE`")
     if mapping.get("version") != VERSION:
         raise InputError(
-            f"{path} has report version {mapping.get('version')!r}, this pocketrank reads version {VERSION}; "
+            f"{place} has report version {mapping.get('version')!r}, this pocketrank reads version {VERSION}; "
             "measure again, or use the pocketrank that wrote it"
         )
-    return from_mapping(Report, mapping, str(path))
+    return from_mapping(Report, mapping, place)
 
 
 def write_report(path: Path, report: Report) -> None:

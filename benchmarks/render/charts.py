@@ -6,6 +6,7 @@ Colours are classes of `page.css` (`f1` … `f6` fill, `s1` … `s6` stroke), so
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 Format = Callable[[float], str]
 WIDTH = 560
@@ -33,6 +34,18 @@ class Row:
     low: float | None = None
     high: float | None = None
     colour: int = 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A value at a named place of the x axis; `broken` says why no line leads to it, `change` what changed there."""
+
+    place: int
+    value: float
+    low: float | None = None
+    high: float | None = None
+    broken: str = ""
+    change: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,6 +171,41 @@ def lines(series: Sequence[tuple[str, Sequence[tuple[float, float]]]], x_title: 
         for x, y in values:
             hint = f"{label} at {x:g}: {y_format(y)}"
             drawing.add("circle", f"dot f{colour}", hint=hint, cx=x_axis(x), cy=y_axis(y), r=4)
+    return drawing
+
+
+def stages(values: Sequence[Stage], names: Sequence[str], y_format: Format, title: str) -> Drawing:
+    """Return values with intervals over named places, joined by a line where they can be compared; changes stand out.
+
+    The y axis spans 10 % at least, so that noise does not look like a change.
+    """
+    drawing = Drawing(title, 220)
+    x_axis = _Axis(-0.4, len(names) - 0.6, 76, WIDTH - 20)
+    known = [end for entry in values for end in (entry.low, entry.high, 0.95 * entry.value, 1.05 * entry.value)]
+    y_axis = _linear_axis(known, drawing.height - 44, 24)
+    _frame(drawing, x_axis, y_axis, "release", y_format)
+    spacing = (x_axis.end - x_axis.start) / len(names)
+    every = math.ceil((6.5 * min(max(map(len, names)), 14) + 8) / spacing)
+    for place in range(len(names) - 1, -1, -every):  # the last release always has its name
+        drawing.text(names[place], x_axis(place), y_axis.start + 17, "tick middle", 14)
+    for before, entry in pairwise(values):
+        ends = (x_axis(before.place), x_axis(entry.place))
+        if entry.broken:
+            middle = sum(ends) / 2
+            drawing.add("line", "level", hint=entry.broken, x1=middle, x2=middle, y1=y_axis.start, y2=y_axis.end)
+        else:
+            drawing.line(ends, (y_axis(before.value), y_axis(entry.value)), "line s1")
+    for entry in values:
+        x, colour = x_axis(entry.place), 2 if entry.change else 1
+        top = y_axis(entry.value if entry.high is None else entry.high)
+        if entry.low is not None and entry.high is not None:
+            drawing.line(x, (y_axis(entry.low), y_axis(entry.high)), f"whisker s{colour}")
+        hint = f"{names[entry.place]}: {y_format(entry.value)}"
+        drawing.add("circle", f"dot f{colour}", hint=hint, cx=x, cy=y_axis(entry.value), r=6 if entry.change else 4.5)
+        if entry.change:
+            drawing.text(
+                entry.change, min(x, WIDTH - 34), max(min(top, y_axis(entry.value) - 4) - 8, 12), "value middle"
+            )
     return drawing
 
 

@@ -11,7 +11,7 @@ from ...runtime.bootstrap import bootstrap_interval, percentiles, resampled_mean
 from ...runtime.errors import InputError
 from ...runtime.files import read_json
 from ...runtime.manifest import MANIFEST_NAME
-from ..gate.difference import Difference, exact_difference, timed_difference
+from ..gate.difference import Difference, exact_difference, interval_difference, timed_difference
 from ..measure.model_files import bundle_measurements, quality_measurements
 from ..records.metrics import METRICS, Measurement
 from ..records.report import Report, read_report
@@ -104,7 +104,7 @@ def _quality(old: Side, new: Side) -> Iterator[Compared]:
             change = (
                 _paired_retention(old, new, first.value, after)
                 or _paired_ndcg(old, new, first.value, after)
-                or _from_intervals(first, after)
+                or interval_difference(first, after)
             )
             yield _placed(change, "quality", after)
 
@@ -135,17 +135,6 @@ def _paired_retention(old: Side, new: Side, before: float, after: Measurement) -
     low, high = (end / before for end in percentiles(changes))
     method = f"{len(queries)} common queries, paired bootstrap of both retentions"
     return Difference(after.metric, before, after.value, after.value / before - 1, low, high, (high - low) / 2, method)
-
-
-def _from_intervals(old: Measurement, new: Measurement) -> Difference:
-    """Return a difference of two figures with intervals of their own: apart only where these do not touch."""
-    assert old.value and new.value is not None
-    value = new.value / old.value - 1
-    if old.low is None or old.high is None or new.low is None or new.high is None:
-        return Difference(new.metric, old.value, new.value, value, reason="no interval: no word on noise")
-    low, high = (new.low - old.high) / old.value, (new.high - old.low) / old.value
-    method = "intervals of two separate evaluations"
-    return Difference(new.metric, old.value, new.value, value, low, high, (high - low) / 2, method)
 
 
 def _devices(old: Side, new: Side) -> Iterator[Compared]:

@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ...runtime.errors import UnavailableError
 from ..gate.judge import Verdict
@@ -17,6 +18,22 @@ def html_page(report: Report, verdict: Verdict | None = None, parts: Sequence[se
     `parts` say where the bytes of the shipped files go; without them that section is left out. Raises
     `UnavailableError` without jinja2.
     """
+    return fill_template(
+        "page.html",
+        report=report,
+        verdict=verdict,
+        parts=parts,
+        tiles=sections.tiles(report),
+        side_by_side=sections.side_by_side(report),
+        quality=sections.quality(report),
+        costs=sections.costs(report),
+        loads=sections.loads(report),
+        machines=[(device, sections.machine_facts(device)) for device in report.devices],
+    )
+
+
+def fill_template(name: str, **values: Any) -> bytes:
+    """Return a page from a template of this folder. Raises `UnavailableError` without jinja2."""
     require_jinja2()
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -31,18 +48,7 @@ def html_page(report: Report, verdict: Verdict | None = None, parts: Sequence[se
     )
     environment.filters["figure"] = lambda measurement: format_figure(measurement.value, measurement.unit)
     environment.filters["bounds"] = format_bounds
-    page = environment.get_template("page.html").render(
-        report=report,
-        verdict=verdict,
-        parts=parts,
-        tiles=sections.tiles(report),
-        side_by_side=sections.side_by_side(report),
-        quality=sections.quality(report),
-        costs=sections.costs(report),
-        loads=sections.loads(report),
-        machines=[(device, sections.machine_facts(device)) for device in report.devices],
-    )
-    return page.encode("utf-8")
+    return environment.get_template(name).render(values).encode("utf-8")
 
 
 def require_jinja2() -> None:
