@@ -33,7 +33,8 @@ openers: setup
 	PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX) tests/openers/setup
 
 test-openers: openers
-	$(RUN)/python -m pytest -rs tests/end_to_end/test_openers.py tests/end_to_end/test_engines.py tests/export/test_ort_format.py
+	$(RUN)/python -m pytest -rs tests/end_to_end/test_openers.py tests/end_to_end/test_engines.py \
+	  tests/end_to_end/test_provenance.py tests/export/test_ort_format.py
 
 # The factory on the older set of dependencies, which optimum needs, and all tests there.
 optimum:

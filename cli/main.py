@@ -28,6 +28,7 @@ COMMANDS = {
     "run": ("run", "run a recipe: from teacher and corpus to a gated bundle"),
     "inspect": ("inspect", "explain the bytes of a bundle or an ONNX file"),
     "verify": ("verify", "check a bundle against its manifest and replay its golden vectors"),
+    "sign": ("sign", "sign a bundle with a private key, offline"),
     "evaluate": ("evaluate", "measure the ranking quality of a bundle on a retrieval set"),
     "index": ("index", "encode a corpus with a bundle into a searchable index"),
     "search": ("search", "search an index or a bundle's own corpus"),

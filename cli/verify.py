@@ -1,20 +1,27 @@
 """Check a bundle against its manifest: names, hashes, graphs, tokenizer; and replay its golden vectors here.
 
-Exit code 0 when every check passes, 1 when one fails, 2 when the folder is no bundle.
+With --key its signature is checked first (`pocketrank sign`, or the official `model_signing sign key`), and nothing
+of the bundle is run when that fails. Exit code 0 when every check passes, 1 when one fails, 2 when the folder is no
+bundle or the key no key.
 
 example:
   pocketrank verify runs/pydocs/bundle
+  pocketrank verify runs/pydocs/bundle --key key.pub
 """
 
 import argparse
 from dataclasses import asdict
+from pathlib import Path
 
+from ..runtime.errors import InputError
 from ..runtime.packaged import bundle_path
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `verify`."""
     parser.add_argument("bundle", type=bundle_path, metavar="BUNDLE", help="folder of the bundle, or general-english")
+    parser.add_argument("--key", type=Path, metavar="PUBLIC.pem", help="check the signature with this public key too")
+    parser.add_argument("--signature", type=Path, metavar="FILE", help="signature file (default: BUNDLE/model.sig)")
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
 
 
@@ -23,7 +30,15 @@ def execute(arguments: argparse.Namespace) -> int:
     from ..runtime.verify import verify_bundle
     from .output import print_json, print_line, print_table
 
-    checks = verify_bundle(arguments.bundle)
+    checks = []
+    if arguments.key:
+        from ..export.bundle.signature import check_signature
+
+        checks.append(check_signature(arguments.bundle, arguments.key, arguments.signature))
+    elif arguments.signature:
+        raise InputError("--signature needs the public key to check it with; add --key PUBLIC.pem")
+    if all(check.passed for check in checks):
+        checks += verify_bundle(arguments.bundle)
     failed = [check for check in checks if not check.passed]
     if arguments.json:
         print_json({"passed": not failed, "checks": [asdict(check) for check in checks]})

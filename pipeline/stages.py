@@ -108,13 +108,13 @@ STAGES = (
     Stage(
         "bundle",
         run_bundle,
-        ("corpus", "teacher", "export", "evaluate"),
+        ("corpus", "cross_encoder", "teacher", "export", "evaluate"),
         # The resolved recipe travels into the bundle, so every key counts but those that only judge it.
         (
             *("name", "seed", "corpus", "queries", "vocabulary", "teacher", "cross_encoder", "student", "distill"),
             *("quantize", "export", "evaluate"),
         ),
-        "the bundle with its manifest, recipe and card",
+        "the bundle with its manifest, recipe, card and bill of materials",
     ),
     Stage(
         "benchmark",

@@ -37,6 +37,7 @@ SCHEMA_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 TOKENIZER_NAME = "tokenizer.json"
 GOLDEN_NAME = "golden.json"
+SIGNATURE_NAME = "model.sig"  # over all other files; it cannot list itself, so no manifest lists it
 
 _DIGEST_LINE = b'  "manifest_sha256": "'
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -216,13 +217,13 @@ def parse_manifest(data: bytes, path: Path) -> Manifest:
 
 
 def list_files(bundle: Path) -> dict[str, FileEntry]:
-    """Return size and hash of every file below `bundle` except the manifest, in order of names; links are refused."""
+    """Return size and hash of every file below `bundle` but manifest and signature, by name; links are refused."""
     entries: dict[str, FileEntry] = {}
     for path in sorted(bundle.rglob("*"), key=lambda path: path.relative_to(bundle).as_posix()):
         name = path.relative_to(bundle).as_posix()
         if path.is_symlink():
             raise InputError(f"{path} is a link; a bundle holds plain files only, replace it by the file itself")
-        if path.is_file() and name != MANIFEST_NAME:
+        if path.is_file() and name not in (MANIFEST_NAME, SIGNATURE_NAME):
             entries[name] = FileEntry(bytes=path.stat().st_size, sha256=sha256_file(path))
     return entries
 

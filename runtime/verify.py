@@ -17,7 +17,7 @@ from .errors import InputError, PocketrankError, VerificationError
 from .files import read_bytes, read_text, safe_join, sha256_file
 from .golden import Golden, largest_difference, read_golden
 from .graph_reader import read_graph
-from .manifest import GOLDEN_NAME, MANIFEST_NAME, TOKENIZER_NAME, Manifest, read_manifest
+from .manifest import GOLDEN_NAME, MANIFEST_NAME, SIGNATURE_NAME, TOKENIZER_NAME, Manifest, read_manifest
 from .projection import read_projection
 from .required_operators import SUFFIX, required_operators
 
@@ -86,7 +86,7 @@ def _walk(bundle: Path) -> tuple[set[str], list[str]]:
                 plain.add(name)
             elif not any(path.iterdir()):
                 strange.append(f"{name}/ (empty)")
-    plain.discard(MANIFEST_NAME)
+    plain -= {MANIFEST_NAME, SIGNATURE_NAME}
     return plain, strange
 
 

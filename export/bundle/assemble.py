@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.errors import InputError
-from ...runtime.files import json_bytes, read_bytes, read_text, write_bytes
+from ...runtime.files import json_bytes, read_bytes, read_json, read_text, write_bytes
 from ...runtime.graph_reader import read_graph
 from ...runtime.manifest import (
     MANIFEST_NAME,
@@ -29,6 +29,7 @@ from ..graph.writer import write_graph
 from .facts import BundleFacts
 from .golden import write_golden
 from .model_card import model_card
+from .sbom import SBOM_NAME, sbom_bytes
 from .tokenizer import compact_tokenizer, parse_tokenizer, special_tokens
 
 REFERENCE = "model"
@@ -117,14 +118,13 @@ def opener_files(weights: TransformerWeights, tokenizer: bytes, max_length: int)
 
 
 def finish_bundle(candidate: Path, output: Path, facts: BundleFacts, recipe: bytes) -> Manifest:
-    """Make the new folder `output` from a candidate: recipe and card are added, and the manifest last.
+    """Make the new folder `output` from a candidate: recipe, bill of materials, card, and the manifest last.
 
     `recipe` is the resolved recipe as TOML. The same candidate and facts always give the same bytes.
     """
     shutil.copytree(candidate, output, dirs_exist_ok=True)
     write_bytes(output / "recipe.toml", recipe)
     graphs = {name: f"onnx/{name}.{'ort' if name == MOBILE else 'onnx'}" for name in facts.quantization}
-    sizes = {name: entry.bytes for name, entry in list_files(output).items()}
     reads = [read_graph(output / file) for file in graphs.values() if file.endswith(".onnx")]
     operators = {name for graph in reads for name in graph.operators}
     if MOBILE in graphs:
@@ -136,6 +136,10 @@ def finish_bundle(candidate: Path, output: Path, facts: BundleFacts, recipe: byt
     if not isinstance(dimension, int):
         raise InputError(f"{output}: the graph does not say its dimension; export again")
     paired = (output / PROJECTION_NAME).exists()
+    config = read_json(output / "config.json")
+    bill = sbom_bytes(facts, list_files(output), config, graphs[DEFAULT], dimension)
+    write_bytes(output / SBOM_NAME, bill)
+    sizes = {name: entry.bytes for name, entry in list_files(output).items()}
     write_bytes(output / "README.md", model_card(facts, dimension, sizes, DEFAULT).encode("utf-8"))
     manifest = Manifest(
         name=facts.name,

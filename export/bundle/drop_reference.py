@@ -7,7 +7,15 @@ from pathlib import Path
 from ...runtime.errors import InputError
 from ...runtime.files import json_bytes, write_bytes
 from ...runtime.golden import golden_mapping, read_golden
-from ...runtime.manifest import GOLDEN_NAME, MANIFEST_NAME, Manifest, list_files, manifest_bytes, read_manifest
+from ...runtime.manifest import (
+    GOLDEN_NAME,
+    MANIFEST_NAME,
+    SIGNATURE_NAME,
+    Manifest,
+    list_files,
+    manifest_bytes,
+    read_manifest,
+)
 from .assemble import REFERENCE
 
 
@@ -20,7 +28,7 @@ def drop_reference_variant(bundle: Path, output: Path) -> Manifest:
     if manifest.default_variant == REFERENCE:
         raise InputError(f"{bundle} ships {REFERENCE!r} itself, nothing would be left; quantize it first")
     left = {name: variant for name, variant in manifest.variants.items() if name != REFERENCE}
-    shutil.copytree(bundle, output)
+    shutil.copytree(bundle, output, ignore=shutil.ignore_patterns(SIGNATURE_NAME))  # it would sign other files
     for name in manifest.variants.keys() - left.keys():
         (output / manifest.variants[name].file).unlink()
     golden = read_golden(output / GOLDEN_NAME)

@@ -8,10 +8,12 @@ from ...export.bundle.facts import BundleFacts
 from ...export.graph.schemes import FP32
 from ...runtime.files import read_json, write_json
 from ...runtime.manifest import Figure, Prompts, TeacherEntry
+from ..code_version import library_versions
 from ..recipe import recipe_toml
 from ..stage import StageContext
 from ..teacher.output import TeacherOutput
 from .output import BundleOutput, EvaluateOutput, ExportOutput
+from .sources import data_sources, model_sources
 from .variant_comparison import card_notes, fact_line, fact_rows, read_facts, with_quality
 
 
@@ -37,6 +39,9 @@ def run_bundle(context: StageContext) -> None:
         prompts=Prompts(),
         bm25_weight={name: chosen["weight"] for name, chosen in evaluation["bm25_weight"].items()},
         notes=card_notes(variants),
+        models=model_sources(context),
+        data=data_sources(context),
+        packages={name: version for name, version in library_versions().items() if name != "machine"},
     )
     write_json(output.variants_file, fact_rows(variants))
     for variant in variants:
