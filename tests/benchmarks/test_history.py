@@ -167,7 +167,7 @@ def test_folders_and_files_are_read(tmp_path):
     paths = [tmp_path / "v1.10.json", tmp_path / "v1.9", tmp_path / "elsewhere"]
     assert [release.name for release in read_releases(paths)] == ["v1.2", "v1.9", "v1.10"]
     assert [release.name for release in read_releases(paths, as_given=True)] == ["v1.10", "v1.9", "v1.2"]
-    with pytest.raises(InputError, match="are both the report of v1.9"):
+    with pytest.raises(InputError, match=r"are both the report of v1.9"):
         read_releases([tmp_path, tmp_path / "v1.9"])
     with pytest.raises(InputError, match="does not exist"):
         read_releases([tmp_path / "nothing"])
