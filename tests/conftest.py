@@ -28,7 +28,7 @@ def pocketrank() -> Command:
 
 @pytest.fixture(scope="session")
 def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a recipe that goes the whole road in well under a minute."""
+    """Return a recipe that goes through every stage in well under a minute."""
     folder = tmp_path_factory.mktemp("recipe")
     (folder / "budget.toml").write_text(TINY_BUDGET, encoding="utf-8")
     path = folder / "tiny.toml"
