@@ -116,7 +116,7 @@ def _panel(names: Sequence[str], history: MetricHistory) -> Panel:
     title = history.metric.replace("_", " ")
     drawing = stages(values, names, functools.partial(_shown, history), f"{title} over the releases")
     meaning = METRICS[history.metric].meaning if history.metric in METRICS else ""
-    return Panel(title, drawing, f"{meaning}. Changed by: {describe(history)}." if meaning else describe(history))
+    return Panel(title, drawing, f"{meaning}{'. ' if meaning else ''}Changed by: {describe(history)}.")
 
 
 def _amount(history: MetricHistory, step: Step) -> str:

@@ -1,11 +1,16 @@
 """The history of releases: what is compared, which release is named, and where reports are read from."""
 
 import dataclasses
+import os
 import random
+import shlex
 import subprocess
+import sys
+import textwrap
 
 import pytest
 from builders.reports import make_report, one
+from builders.tiny_recipe import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
 from pocketrank.benchmarks.gate.history import metric_histories
@@ -167,7 +172,7 @@ def test_folders_and_files_are_read(tmp_path):
     paths = [tmp_path / "v1.10.json", tmp_path / "v1.9", tmp_path / "elsewhere"]
     assert [release.name for release in read_releases(paths)] == ["v1.2", "v1.9", "v1.10"]
     assert [release.name for release in read_releases(paths, as_given=True)] == ["v1.10", "v1.9", "v1.2"]
-    with pytest.raises(InputError, match=r"are both the report of v1.9"):
+    with pytest.raises(InputError, match=r"are both the report of v1\.9"):
         read_releases([tmp_path, tmp_path / "v1.9"])
     with pytest.raises(InputError, match="does not exist"):
         read_releases([tmp_path / "nothing"])
@@ -240,3 +245,24 @@ def test_the_page_keeps_text_as_text_and_loads_nothing():
     assert mapping["metrics"][0]["changed_by"] == [found[1]]
     (table,) = history_tables(metric_histories(releases))
     assert table.rows[0][0] == "latency_p50"
+
+
+@pytest.mark.parametrize(("verdict", "reports", "code"), [(0, "good", 0), (1, "good", 1), (0, "bad", 2), (1, "bad", 1)])
+def test_the_action_keeps_the_report_under_a_plain_name(tmp_path, verdict, reports, code):
+    text = (REPOSITORY / "action.yml").read_text(encoding="utf-8")
+    start = text.index('        if [ -n "$HISTORY" ]')
+    script = textwrap.dedent(text[start : text.index("    - name: Keep")])
+    (old, new) = latencies(1.0, 2.0)
+    write_report(tmp_path / "gate" / "report.json", new.report)
+    folder = tmp_path / "-a history; touch x"
+    write_report(folder / "v0.json", old.report)
+    if reports == "bad":
+        (folder / "v0.json").write_text("{", encoding="utf-8")
+    function = f'pocketrank() {{ {shlex.quote(sys.executable)} -m pocketrank "$@"; }}\ncode={verdict}\n'
+    variables = {**os.environ, "HISTORY": folder.name, "RELEASE": "../12/merge $(touch y)"}
+    words = ["bash", "-e", "-o", "pipefail", "-c", function + script]
+    done = subprocess.run(words, cwd=tmp_path, env=variables, check=False, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert sorted(file.name for file in folder.iterdir()) == ["..-12-merge---touch-y-.json", "v0.json"]
+    assert (tmp_path / "gate" / "history.html").exists() == (reports == "good")
+    assert not (tmp_path / "x").exists() and not (tmp_path / "y").exists()
