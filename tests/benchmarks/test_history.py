@@ -263,6 +263,6 @@ def test_the_action_keeps_the_report_under_a_plain_name(tmp_path, verdict, repor
     words = ["bash", "-e", "-o", "pipefail", "-c", function + script]
     done = subprocess.run(words, cwd=tmp_path, env=variables, check=False, capture_output=True, text=True)
     assert done.returncode == code, done.stderr
-    assert sorted(file.name for file in folder.iterdir()) == ["..-12-merge---touch-y-.json", "v0.json"]
+    assert sorted(file.name for file in folder.iterdir()) == ["-.-12-merge---touch-y-.json", "v0.json"]
     assert (tmp_path / "gate" / "history.html").exists() == (reports == "good")
     assert not (tmp_path / "x").exists() and not (tmp_path / "y").exists()
