@@ -77,7 +77,8 @@ def _trace(teacher: "BiEncoder", path: Path) -> None:
     mask = torch.ones(2, 8, dtype=torch.int64)
     mask[1, 5:] = 0
     ids = torch.randint(5, 50, (2, 8), generator=torch.Generator().manual_seed(1)) * mask
-    axes = {0: "batch", 1: "length"}
+    axes = {name: {0: "batch", 1: "length"} for name in ("input_ids", "attention_mask", "last_hidden_state")}
+    axes["sentence_embedding"] = {0: "batch"}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's own remarks on tracing
         torch.onnx.export(
@@ -88,12 +89,7 @@ def _trace(teacher: "BiEncoder", path: Path) -> None:
             opset_version=17,
             input_names=["input_ids", "attention_mask"],
             output_names=["last_hidden_state", "sentence_embedding"],
-            dynamic_axes={
-                "input_ids": axes,
-                "attention_mask": axes,
-                "last_hidden_state": axes,
-                "sentence_embedding": {0: "batch"},
-            },
+            dynamic_axes=axes,
         )
 
 

@@ -21,19 +21,7 @@ KNOWN_PACKAGES = {
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _FILES_THAT_COUNT = (".json", ".safetensors", ".txt", ".model")
 # What a hub download leaves out: weights in other formats.
-_NOT_NEEDED = [
-    "*.bin",
-    "*.pt",
-    "*.pth",
-    "*.pkl",
-    "*.ckpt",
-    "*.h5",
-    "*.msgpack",
-    "*.ot",
-    "*.onnx",
-    "onnx/*",
-    "openvino/*",
-]
+_NOT_NEEDED = [*(f"*{suffix}" for suffix in _PICKLED), "*.h5", "*.msgpack", "*.ot", "*.onnx", "onnx/*", "openvino/*"]
 
 
 @dataclass(frozen=True)

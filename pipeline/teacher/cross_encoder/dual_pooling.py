@@ -65,11 +65,6 @@ class DualPooled:
         hidden = self.transformer(**inputs).last_hidden_state.float()
         return _mean(hidden, inputs["attention_mask"])
 
-    def scores(self, queries: Sequence[str], documents: Sequence[str]) -> "torch.Tensor":
-        """Return the dual-pooled score of each pair: the dot product of its two vectors."""
-        first, second = self.joint(queries, documents)
-        return (first * second).sum(1)
-
     def save(self, folder: Path, card: str) -> None:
         """Write a sentence-transformers folder that reads texts alone: transformer, mean of the tokens, unit length."""
         from safetensors.torch import save

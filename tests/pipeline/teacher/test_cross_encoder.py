@@ -217,7 +217,7 @@ def test_dual_pooled_scores_are_dot_products_of_means_over_the_two_parts(cross_e
     pooled = DualPooled(model)
     queries, documents = small_models.sentences(5, 1), small_models.sentences(5, 2, longest=30)
     with torch.no_grad():
-        scores = pooled.scores(queries, documents)
+        scores = (torch.stack(pooled.joint(queries, documents)).prod(0)).sum(1)
         for query, document, score in zip(queries, documents, scores, strict=True):
             inputs = model.tokenizer(query, document, truncation=True, max_length=model.max_length, return_tensors="pt")
             hidden = model.model.bert(**inputs).last_hidden_state[0]
