@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pocketrank.pipeline.retrieval.metrics import Interval
+from pocketrank.runtime.bootstrap import Interval, bootstrap_interval
 from pocketrank.runtime.files import json_bytes, write_bytes
 
 RESAMPLES = 2000
@@ -36,11 +36,8 @@ def unpack(text: str) -> np.ndarray:
 
 def paired_difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
     """Return the mean difference of two systems over the same queries, and its 95 % paired bootstrap interval."""
-    difference = first - second
-    rng = np.random.default_rng(1)
-    rows = rng.integers(0, len(difference), (RESAMPLES, len(difference)))
-    low, high = np.quantile(difference[rows].mean(1), [0.025, 0.975])
-    return float(difference.mean()), float(low), float(high)
+    interval = bootstrap_interval(first - second, RESAMPLES)
+    return interval.mean, interval.low, interval.high
 
 
 def write_report(path: Path, report: Any) -> None:

@@ -11,9 +11,10 @@ from pocketrank.benchmarks.records import metrics, report
 from pocketrank.benchmarks.records.report import Report
 from pocketrank.devices.profile import Profile, profile_names, read_profile
 from pocketrank.export.bundle.assemble import DEFAULT, REFERENCE
-from pocketrank.pipeline.evaluate.record import METHODS, Entry, Evaluation
+from pocketrank.pipeline.evaluate.record import Entry, Evaluation
 from pocketrank.pipeline.losses import LIST_LOSSES, LOSSES, PAIR_LOSSES
 from pocketrank.pipeline.packaging.bundle_stage import parity_figures
+from pocketrank.pipeline.retrieval.system import METHODS
 from pocketrank.pipeline.settings import Recipe
 from pocketrank.runtime import golden, manifest, units
 from pocketrank.runtime.search import bm25, index

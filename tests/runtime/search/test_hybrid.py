@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -114,7 +115,7 @@ def test_nothing_is_pickled_and_the_bytes_repeat(encoder, documents, indexes, tm
     )
     texts = json.dumps([document.full_text for document in documents])
     command = [sys.executable, "-c", script, str(tmp_path / "again")]
-    subprocess.run(command, input=texts, text=True, check=True, env={"PYTHONHASHSEED": "7"})
+    subprocess.run(command, input=texts, text=True, check=True, env=os.environ | {"PYTHONHASHSEED": "7"})
     part = indexes["float32"] / "bm25"
     assert sorted(path.name for path in part.iterdir()) == sorted(NAMES)
     for name in NAMES:
