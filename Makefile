@@ -6,6 +6,8 @@ VENV ?= .venv
 RUN = $(VENV)/bin
 # Asked only when the machine's own package sources do not have the CPU build of torch.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# A key for trying out signatures: made by the first demo, of no worth to anybody else.
+DEMO_KEY = runs/demo-key.pem
 
 .PHONY: setup demo test openers test-openers optimum test-optimum reference lint format device clean
 
@@ -24,6 +26,8 @@ $(VENV)/.installed: requirements/factory.lock pyproject.toml
 
 demo: setup
 	$(RUN)/pocketrank run recipes/pydocs.toml
+	$(RUN)/pocketrank sign runs/pydocs/bundle --key $(DEMO_KEY) $$(test -e $(DEMO_KEY) || echo --new-key)
+	$(RUN)/pocketrank verify runs/pydocs/bundle --key $(DEMO_KEY:.pem=.pub)
 
 test: setup
 	$(RUN)/python -m pytest

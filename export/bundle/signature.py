@@ -62,6 +62,28 @@ def sign_bundle(bundle: Path, key_file: Path, output: Path | None = None) -> Pat
     return path
 
 
+def write_key(path: Path) -> Path:
+    """Write a new private key (P-256, PEM, readable by its owner alone) and return the path of its public half.
+
+    The public half has the suffix `.pub`. Raises `InputError` where either file exists already,
+    `UnavailableError` without the package `cryptography`.
+    """
+    _need_cryptography()
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    public = path.with_suffix(".pub")
+    for existing in (path, public):
+        if existing.exists():
+            raise InputError(f"{existing} exists already and is not replaced; sign with it, or name another file")
+    key = ec.generate_private_key(ec.SECP256R1())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return public
+
+
 def check_signature(bundle: Path, key_file: Path, signature_file: Path | None = None) -> Check:
     """Check `model.sig` (or `signature_file`) against a public key and every file of the folder `bundle`.
 
@@ -215,7 +237,7 @@ def _public_key(path: Path) -> "EllipticCurvePublicKey":
     return key
 
 
-_NEW_KEY = "make one: openssl ecparam -name prime256v1 -genkey -noout -out KEY.pem"
+_NEW_KEY = "make one: pocketrank sign BUNDLE --key KEY.pem --new-key"
 _PUBLIC_KEY = "write it from the private one: openssl ec -in KEY.pem -pubout -out PUBLIC.pem"
 
 

@@ -31,6 +31,17 @@ def test_sign_and_verify(tmp_path, keys, pocketrank):
     assert done.returncode == 1 and "config.json: changed" in done.stdout and "1 of 1 checks failed" in done.stdout
 
 
+def test_a_new_key_is_private_signs_and_is_never_replaced(tmp_path, keys, pocketrank):
+    bundle, key = write_bundle(tmp_path / "bundle"), tmp_path / "new" / "demo.pem"
+    done = pocketrank("sign", bundle, "--key", key, "--new-key")
+    assert done.returncode == 0 and done.stdout.startswith(f"public key: {key.with_suffix('.pub')}\n")
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert pocketrank("verify", bundle, "--key", key.with_suffix(".pub")).returncode == 0
+    before = key.read_bytes()
+    done = pocketrank("sign", bundle, "--key", key, "--new-key")
+    assert done.returncode == 2 and "is not replaced" in done.stderr and key.read_bytes() == before
+
+
 @pytest.mark.parametrize("words", [("--key", "absent.pem"), ("--signature", "model.sig")])
 def test_bad_input(tmp_path, pocketrank, words):
     done = pocketrank("verify", write_bundle(tmp_path / "bundle"), *words)
