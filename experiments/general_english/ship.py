@@ -2,8 +2,8 @@
 
 Example: python -m experiments.general_english.ship runs/general-english data/general-english/sources.json
 
-Writes `models/general-english/`: `bundle` (without the fp32 reference), `student` (for PyTorch, half precision: it is
-where later students start), `sources.json` and a README with the licences of the texts.
+Writes `models/general-english/`: `bundle` (without the fp32 reference; later students start from the weights that it
+stores), `sources.json` and a README with the licences of the texts.
 """
 
 import argparse
@@ -15,16 +15,6 @@ from pocketrank.export.bundle.drop_reference import drop_reference_variant
 from pocketrank.runtime.files import read_json, write_bytes
 from pocketrank.runtime.manifest import MANIFEST_NAME, manifest_bytes, shipped_bytes
 from pocketrank.runtime.packaged import GENERAL, MODELS
-
-
-def halve(folder: Path) -> None:
-    """Store the weights below `folder` in float16, which costs 0.0005 of each value at most."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    for path in sorted(folder.rglob("*.safetensors")):
-        tensors = {name: tensor.to(torch.float16) for name, tensor in load_file(path).items()}
-        save_file(tensors, path, {"format": "pt"})
 
 
 def readme(sources: Path, shipped: int) -> str:
@@ -39,8 +29,8 @@ def readme(sources: Path, shipped: int) -> str:
 
 A student of all-MiniLM-L6-v2 (Apache-2.0) for general English, made by `recipes/general-english.toml`. `bundle` is
 what `pocketrank search`, `index` and the other commands use under the name `general-english`
-({shipped / 1e6:.2f} MB shipped: model and tokenizer). `student` is the same student for PyTorch and
-sentence-transformers, in half precision; students of other corpora start from it (`student.initialise = "general"`).
+({shipped / 1e6:.2f} MB shipped: model and tokenizer). Students of other corpora start from its weights
+(`student.initialise = "general"`).
 
 Weights: Apache-2.0, as pocketrank itself. Texts that it was trained on (their vectors, not the texts, are what it
 learnt), chosen by `experiments/general_english/texts.py`; `sources.json` has the hashes:
@@ -57,15 +47,12 @@ def main() -> None:
     parser.add_argument("sources", type=Path)
     parser.add_argument("--out", type=Path, default=MODELS / GENERAL)
     arguments = parser.parse_args()
-    for name in ("bundle", "student"):
-        shutil.rmtree(arguments.out / name, ignore_errors=True)
+    shutil.rmtree(arguments.out / "bundle", ignore_errors=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
     slim = drop_reference_variant(arguments.run / "bundle", arguments.out / "bundle")
     # The weight of BM25 was chosen on first sentences of its own passages, which exact words find: no guide elsewhere.
     manifest = dataclasses.replace(slim, bm25_weight=None)
     write_bytes(arguments.out / "bundle" / MANIFEST_NAME, manifest_bytes(manifest))
-    shutil.copytree(arguments.run / "student", arguments.out / "student")
-    halve(arguments.out / "student")
     shutil.copyfile(arguments.sources, arguments.out / "sources.json")
     shipped = shipped_bytes(manifest)
     write_bytes(arguments.out / "README.md", readme(arguments.sources, shipped).encode())

@@ -34,7 +34,7 @@ def main() -> None:
     chinese = normalizers.BertNormalizer(**switches | {"handle_chinese_chars": True})
     split = pre_tokenizers.BertPreTokenizer()
     parts = {character: len(split.pre_tokenize_str(f"a{character}b")) for character in CHARACTERS}
-    text = "// Written by scripts/character_classes; the classes of the `tokenizers` library.\n"
+    text = "// Written by export/page/make_characters.py; the classes of the `tokenizers` library.\n"
     text += ranges("DROPPED", lambda character: clean.normalize_str(character) == "")
     text += ranges("MARK", lambda character: strip.normalize_str(character) == "")
     text += ranges("CHINESE", lambda character: chinese.normalize_str(character) != character)

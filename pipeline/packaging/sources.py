@@ -38,7 +38,7 @@ def _model(record: dict[str, Any], role: str) -> Source:
 
 
 def _general(recipe: Recipe) -> Source:
-    sha256 = general_fingerprint(recipe.student)["general/model.safetensors"]
+    sha256 = general_fingerprint(recipe.student)["general/weights"]
     role = "pretrained student: training started from its weights"
     if recipe.student.general:
         return Source(Path(recipe.student.general).name, role, sha256=sha256)

@@ -1,7 +1,7 @@
 """Start a student from the general one: pretrained once on plain English, specialised in minutes.
 
-A general student is a folder with `config.json`, `model.safetensors` (both as the folder `student` of a run has them)
-and the `tokenizer.json` that it reads with; one comes with the package. `layer_transfer.py` says how its token vectors
+A general student is a bundle, whose stored weights are widened again, or the folder `student` of a run with the
+`tokenizer.json` that it reads with; one bundle comes with the package. `layer_transfer.py` says how its token vectors
 and its layers get into another vocabulary and another shape.
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...export.graph.stored_weights import read_stored_weights
 from ...export.graph.weights import (
     POSITIONS,
     PROJECTION,
@@ -24,14 +25,13 @@ from ...export.graph.weights import (
 from ...runtime.encoder import open_tokenizer
 from ...runtime.errors import InputError
 from ...runtime.files import sha256_file
+from ...runtime.manifest import MANIFEST_NAME, read_manifest
 from ...runtime.packaged import GENERAL, packaged_folder
 from ..queries.tokenized_texts import TokenizedTexts
 from ..settings import StudentSettings
 from .initialization import transfer_weights
 from .layer_transfer import compose_embeddings
 from .model import Student, StudentShape, TrainedEncoder
-
-FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
 
 @dataclass(frozen=True)
@@ -46,49 +46,57 @@ class GeneralStudent:
 def general_folder(settings: StudentSettings) -> Path:
     """Return the folder that `student.general` names; raise an error that names the file that is missing."""
     if not settings.general:
-        folder = packaged_folder(GENERAL, 'set student.initialise = "teacher"') / "student"
-    else:
-        folder = Path(settings.general)
-        if not folder.is_dir():
-            raise InputError(f"student.general = {settings.general!r} is no folder; name a general student's folder")
-        if not (folder / FILES[0]).is_file() and (folder / "student").is_dir():
-            folder = folder / "student"  # a run, or a copy of what comes with the package
-    for name in FILES:
-        if not (folder / name).is_file():
+        return packaged_folder(GENERAL, 'set student.initialise = "teacher"') / "bundle"
+    folder = Path(settings.general)
+    if not folder.is_dir():
+        raise InputError(f"student.general = {settings.general!r} is no folder; name a general student's folder")
+    if not (folder / "config.json").is_file() and (folder / "student").is_dir():
+        folder = folder / "student"  # a run
+    for file in _files(folder).values():
+        if not file.is_file():
             raise InputError(
-                f"{folder / name} does not exist, and a general student needs it; name the folder `student` of a "
-                f'finished run in student.general, or set student.initialise = "teacher"'
+                f"{file} does not exist, and a general student needs it; name a bundle or the folder "
+                f'`student` of a finished run in student.general, or set student.initialise = "teacher"'
             )
     return folder
 
 
+def _files(folder: Path) -> dict[str, Path]:
+    """Return the files of configuration, weights and tokenizer."""
+    weights = "model.safetensors"
+    if (folder / MANIFEST_NAME).is_file():
+        manifest = read_manifest(folder)
+        weights = manifest.variants[manifest.default_variant].file
+    return {"config": folder / "config.json", "weights": folder / weights, "tokenizer": folder / "tokenizer.json"}
+
+
 def general_fingerprint(settings: StudentSettings) -> dict[str, str]:
     """Return the hashes of the files that a student starts from."""
-    folder = general_folder(settings)
-    return {f"general/{name}": sha256_file(folder / name) for name in FILES}
+    return {f"general/{part}": sha256_file(file) for part, file in _files(general_folder(settings)).items()}
 
 
 def read_general(folder: Path) -> GeneralStudent:
     """Read a general student; raise `InputError` for a file that is broken or does not fit the others."""
     import torch
 
-    weights = read_weights(folder)
+    config_file, weights_file, tokenizer_file = _files(folder).values()
+    stored = weights_file.suffix == ".onnx"
+    weights = read_stored_weights(config_file, weights_file) if stored else read_weights(folder)
     tensors = {name: value for name, value in weights.tensors.items() if name not in (PROJECTION, PROJECTION_BIAS)}
     if TOKEN_WEIGHTS in tensors or not weights.layers:
         raise InputError(f"{folder} is a static student, and layers are needed; name another in student.general")
     if weights.config["model_type"] != "bert":
-        raise InputError(f"{folder / FILES[0]}: a general student is a BERT; name another in student.general")
+        raise InputError(f"{config_file}: a general student is a BERT; name another in student.general")
     table = tensors.pop(TABLE)
     if TABLE_FACTOR in tensors:
         table = table @ tensors.pop(TABLE_FACTOR).T
-    path = folder / "tokenizer.json"
-    tokenizer = open_tokenizer(path, "copy the one that the student was trained with", InputError)
+    tokenizer = open_tokenizer(tokenizer_file, "copy the one that the student was trained with", InputError)
     tokenizer.no_padding()
     tokenizer.no_truncation()
     highest = max(tokenizer.get_vocab().values(), default=-1)
     if highest >= len(table):
         raise InputError(
-            f"{path} has ids up to {highest}, {folder / 'model.safetensors'} has {len(table)} rows; "
+            f"{tokenizer_file} has ids up to {highest}, {weights_file} has {len(table)} rows; "
             f"take both from the same run"
         )
     shape = StudentShape(

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import torch
 from builders import small_models
+from pocketrank.export.graph.schemes import make_plan
+from pocketrank.export.graph.weights import POSITIONS, TOKEN_TYPES
+from pocketrank.export.quantization.rounding import rounding
 from pocketrank.pipeline.distill.stage import run_distill
 from pocketrank.pipeline.fingerprint import distill_fingerprint
 from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts, tokenize
@@ -184,6 +187,18 @@ def test_the_stage_key_depends_on_the_bytes_of_the_general_student(folder: Path,
 
 def test_a_run_stands_for_its_student(folder: Path) -> None:
     assert general_folder(StudentSettings(general=str(folder.parent))) == folder
+
+
+def test_a_bundle_starts_a_student_with_the_weights_that_it_stores(tiny_bundle: Path, tiny_run: Path) -> None:
+    assert general_folder(StudentSettings(general=str(tiny_bundle))) == tiny_bundle
+    stored, trained = read_general(tiny_bundle), read_general(tiny_run / "student")
+    plan = make_plan("int8", "int7")
+    for name, tensor in trained.encoder.tensors.items():
+        if name in (POSITIONS, TOKEN_TYPES):  # stored as their sum
+            continue
+        expected = rounding(name, plan, trained.encoder.shape.layers)(tensor.numpy())
+        np.testing.assert_allclose(stored.encoder.tensors[name].numpy(), expected, atol=1e-6)
+    assert stored.encoder.shape == trained.encoder.shape
 
 
 def test_a_missing_folder_or_file_is_named(folder: Path, tmp_path: Path) -> None:
