@@ -178,11 +178,11 @@ def _page(model: Path, report: "Report") -> bytes:
 
 
 def _print(arguments: argparse.Namespace, report: "Report") -> None:
+    from ..benchmarks.records.report import report_mapping
     from ..benchmarks.render.tables import device_table, extra_tables
-    from ..runtime.schema import to_mapping
 
     if arguments.json:
-        print_json(to_mapping(report))
+        print_json(report_mapping(report))
         return
     for device in report.devices:
         for table in (device_table(report, device), *extra_tables(device)):

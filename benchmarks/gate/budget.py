@@ -24,7 +24,7 @@ from ...runtime.errors import InputError
 from ...runtime.files import read_text, read_toml
 from ...runtime.schema import did_you_mean, from_mapping
 from ...runtime.units import parse_quantity
-from ..records.metrics import METRICS
+from ..records.metrics import METRICS, metric_of
 
 _SECTIONS = ("bundle", "quality", "device", "regression")
 
@@ -96,25 +96,23 @@ def _check_device(path: Path, device: str) -> None:
 def _limit(path: Path, text: str, section: Any, metric: str, value: Any, device: str = "") -> Limit:
     key = f"device.{device}.{metric}" if device else f"{section}.{metric}"
     place = f"{_shown(path)}, line {_line_of(text, section, metric, device)}: {key}"
-    known = METRICS.get(metric)
-    if section in ("bundle", "device") and (known is None or known.section != section):
+    known = metric_of(metric)
+    if section in ("bundle", "device") and known.section != section:
         valid = [name for name, entry in METRICS.items() if entry.section == section]
         raise InputError(
             f"{path}: [{section}{'.' + device if device else ''}]: unknown metric {metric!r}; "
             f"{did_you_mean(metric, valid)}"
         )
     entry = from_mapping(_Entry, value, str(path), key) if isinstance(value, dict) else _Entry(value)
-    unit = "1" if section == "regression" or known is None else known.unit
-    # Quality figures are free names; those that grow when things get worse say so.
-    growing = metric.endswith("_max") or "difference" in metric or "change" in metric
-    better = known.better if known else "lower" if growing else "higher"
-    if section == "regression":
-        better = "lower"
+    unit = "1" if section == "regression" else known.unit
+    limit = parse_quantity(entry.limit, unit, place)
+    if section != "regression" and not known.takes(limit):
+        raise InputError(f"{place} = {entry.limit!r}: {metric} is {known.range_words}; fix the limit")
     return Limit(
         section=section,
         metric=metric,
-        limit=parse_quantity(entry.limit, unit, place),
-        better=entry.better or better,
+        limit=limit,
+        better=entry.better or ("lower" if section == "regression" else known.better),
         unit=unit,
         place=place,
         device=device,

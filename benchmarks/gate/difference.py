@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..measure.calibration import half_width
-from ..records.metrics import METRICS, Measurement
+from ..records.metrics import Measurement, metric_of
 from ..records.report import Calibration, DeviceReport
 from ..statistics import intervals as statistics
 from ..statistics.signed_rank import paired_change
@@ -36,8 +36,7 @@ class Difference:
 
     def worsening(self) -> "Difference":
         """Return the same with the sign of its metric: more is worse, whichever direction the metric has."""
-        higher = METRICS[self.metric].better == "higher" if self.metric in METRICS else True
-        if not higher or self.value is None or self.low is None or self.high is None:
+        if metric_of(self.metric).better == "lower" or self.value is None or self.low is None or self.high is None:
             return self
         value, low, high = (
             round(1 / (1 + change) - 1, 12) if change > -1 else math.inf for change in (self.value, self.high, self.low)

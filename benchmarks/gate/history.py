@@ -13,7 +13,7 @@ from itertools import pairwise
 from statistics import median
 
 from ...runtime.errors import InputError
-from ..records.metrics import METRICS, RATIOS, Measurement
+from ..records.metrics import RATIOS, Measurement, metric_of
 from ..records.releases import Release
 from ..records.report import DeviceReport, Report
 from ..statistics.intervals import LEVEL
@@ -62,7 +62,7 @@ class MetricHistory:
     @property
     def better(self) -> str:
         """Direction of the metric: lower or higher."""
-        return METRICS[self.metric].better if self.metric in METRICS else "higher"
+        return metric_of(self.metric).better
 
     @property
     def changes(self) -> list[Step]:
@@ -159,7 +159,6 @@ def _not_comparable(before: Point, after: Point) -> str:
 def _conditions(point: Point) -> dict[str, object]:
     measurement, report = point.measurement, point.report
     conditions: dict[str, object] = {
-        "unit": measurement.unit,
         "kind of value": measurement.kind,
         "source of energy": measurement.source,
         "number of queries": 0,
@@ -220,9 +219,8 @@ def _doubt(before: Point, after: Point, difference: Difference, spread: float) -
         return ""
     if _overlap(old, new):
         return "the intervals overlap"
-    metric = METRICS.get(new.metric)
     for point in (before, after):
-        if metric and metric.timing and new.metric not in RATIOS and point.measurement.stability != "stable":
+        if metric_of(new.metric).timing and new.metric not in RATIOS and point.measurement.stability != "stable":
             return f"{point.release} was not measured stably ({point.measurement.stability})"
     size = _size(difference)
     if size is not None and size <= spread:

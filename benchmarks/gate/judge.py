@@ -11,8 +11,8 @@ from ...runtime.errors import InputError
 from ...runtime.files import read_json, write_json
 from ...runtime.schema import did_you_mean, from_mapping, to_mapping
 from ...runtime.units import format_quantity
-from ..records.metrics import METRICS, Measurement
-from ..records.report import DeviceReport, Report
+from ..records.metrics import Measurement, metric_of
+from ..records.report import DeviceReport, ModelFacts, Report
 from .budget import Budget, Limit
 from .difference import Difference, exact_difference, pairs_of, timed_difference
 
@@ -21,6 +21,7 @@ VERSION = 1
 Outcome = Literal["pass", "fail", "inconclusive"]
 Word = Literal["pass", "fail", "inconclusive", "no budget"]
 BASELINE = "baseline"  # name of the baseline release when it is measured in the same run
+_AGAIN = "measure again with this version"
 EXIT_CODES: dict[Word, int] = {"pass": 0, "fail": 1, "inconclusive": 4, "no budget": 0}
 
 
@@ -70,8 +71,14 @@ def judge(
     """Hold a report to a budget.
 
     `confirm` measures once more; it is called at most once, and only when a limit on time or energy is broken. A limit
-    that is broken in one of the two runs only is inconclusive.
+    that is broken in one of the two runs only is inconclusive. Raises `InputError` for a baseline of another bundle.
     """
+    # ONNX files that are no bundles have no name of their own: they are called after their folder.
+    if baseline is not None and baseline.bundle and report.bundle and baseline.subject != report.subject:
+        raise InputError(
+            f"the baseline {baseline_name} is of {baseline.subject!r}, not of {report.subject!r}; name "
+            "a release of the same bundle, whose recipe has the same name"
+        )
     checks = list(_checks(report, budget, baseline))
     if confirm is not None and any(_worth_confirming(check) for check in checks):
         again = _checks(confirm(), budget, baseline)
@@ -176,6 +183,9 @@ def _device_check(limit: Limit, report: Report) -> Check:
     failure = _never_finished(device, report.subject)
     if failure:
         return _Case(limit).failed(f"{report.subject} does not run on {device.device}: {failure}")
+    unusable = device.why_unusable(report.subject)
+    if unusable:
+        return _Case(limit).inconclusive(unusable, _AGAIN)
     measurement = device.find(limit.metric, report.subject)
     if limit.metric.endswith("_ratio") and report.reference == BASELINE:
         measurement = None  # a limit on ratios means the teacher, not the baseline release
@@ -220,9 +230,9 @@ def _compare(case: _Case, value: float, low: float, high: float, stability: str)
     reason = _distance(value, limit)
     if (worst <= limit.limit) if lower else (worst >= limit.limit):
         return case.passed(reason)
-    advice = METRICS[limit.metric].help if limit.metric in METRICS else "train longer, or a larger student"
+    advice = metric_of(limit.metric).help
     if (best > limit.limit) if lower else (best < limit.limit):
-        if stability != "stable" and _is_timing(limit.metric):
+        if stability != "stable" and metric_of(limit.metric).timing:
             reason = f"{reason}, but the timing was not stable ({stability})"
             return case.inconclusive(reason, "measure again on a quiet machine")
         return case.failed(reason, advice)
@@ -244,11 +254,10 @@ def _wrong_method(limit: Limit, measurement: Measurement) -> str:
 
 
 def _regressions(limit: Limit, report: Report, baseline: Report | None) -> Iterator[Check]:
-    metric = METRICS.get(limit.metric)
     if baseline is None:
         advice = "name one with --baseline or --baseline-bundle"
         yield _Case(limit).inconclusive("there is no baseline release to compare with", advice)
-    elif metric is None or metric.section == "bundle":
+    elif metric_of(limit.metric).section != "device":
         yield _figure_regression(limit, report, baseline)
     elif not report.devices:
         yield _Case(limit).failed("no device was measured")
@@ -267,20 +276,38 @@ def _figure_regression(limit: Limit, report: Report, baseline: Report) -> Check:
     return _regression(_Case(limit, new), old, exact_difference)
 
 
+def _is_baseline(model: ModelFacts, baseline: Report) -> bool:
+    """Tell whether a measured model is the baseline bundle itself."""
+    return model.name == BASELINE and any(model.model_sha256 == facts.model_sha256 for facts in baseline.models)
+
+
 def _device_regression(limit: Limit, report: Report, baseline: Report, device: DeviceReport) -> Check:
-    if not baseline.devices and any(model.name == baseline.subject for model in report.models):
+    if not baseline.devices and any(_is_baseline(model, baseline) for model in report.models):
         # A baseline bundle: it was measured in this very run, interleaved with the subject.
-        old = device.find(limit.metric, baseline.subject)
-        pairs = pairs_of(device, limit.metric, report.subject, baseline.subject)
-        same, calibration = True, device.calibration
+        old = device.find(limit.metric, BASELINE)
+        pairs = pairs_of(device, limit.metric, report.subject, BASELINE)
+        same, calibration, unusable = True, device.calibration, ""
     else:
         other = next((entry for entry in baseline.devices if entry.device == device.device), None)
         old = other.find(limit.metric, baseline.subject) if other else None
         pairs, same = None, other is not None and other.fingerprint == device.fingerprint
         calibration = device.calibration or (other.calibration if other and same else None)
-    compare = functools.partial(timed_difference, pairs=pairs, same_machine=same, calibration=calibration)
+        unusable = _not_comparable(report, baseline, other)
     new = device.find(limit.metric, report.subject)
-    return _regression(_Case(limit, new, device.device), old, compare, interleaved=pairs is not None)
+    case = _Case(limit, new, device.device)
+    unusable = device.why_unusable(report.subject) or unusable
+    if unusable:
+        return case.inconclusive(unusable, _AGAIN)
+    compare = functools.partial(timed_difference, pairs=pairs, same_machine=same, calibration=calibration)
+    return _regression(case, old, compare, interleaved=pairs is not None)
+
+
+def _not_comparable(report: Report, baseline: Report, other: DeviceReport | None) -> str:
+    """Return why the baseline's figures of a device cannot be compared with any, or nothing."""
+    if baseline.devices and baseline.texts.sha256 != report.texts.sha256:
+        return "the baseline release was measured with other texts"
+    unusable = other.why_unusable(baseline.subject) if other else ""
+    return f"in the report of the baseline release, {unusable}" if unusable else ""
 
 
 def _regression(
@@ -328,12 +355,8 @@ def _distance(value: float, limit: Limit) -> str:
     return f"{shown}, {relation} {bound} allowed: {distance}"
 
 
-def _is_timing(metric: str) -> bool:
-    return metric in METRICS and METRICS[metric].timing
-
-
 def _worth_confirming(check: Check) -> bool:
-    return check.outcome == "fail" and check.value is not None and _is_timing(check.metric)
+    return check.outcome == "fail" and check.value is not None and metric_of(check.metric).timing
 
 
 def _confirmed(first: Check, second: Check) -> Check:

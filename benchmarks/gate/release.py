@@ -1,5 +1,6 @@
 """What the gate judges: a bundle, measured where its budget asks, interleaved with the baseline release where named."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -7,12 +8,19 @@ from pathlib import Path
 
 from ...runtime.errors import InputError
 from ...runtime.progress import Progress
-from ..measure.model_files import bundle_measurements, find_model, quality_measurements, report_of
+from ..measure.model_files import (
+    bundle_measurements,
+    facts_of,
+    find_model,
+    quality_measurements,
+    report_of,
+    require_verified,
+)
 from ..measure.query_texts import QueryTexts
 from ..measure.run import measure
 from ..measure.session import MeasureSettings
-from ..records.metrics import METRICS
-from ..records.report import SCHEMA, VERSION, ModelFacts, Report, TextFacts, read_report
+from ..records.metrics import metric_of
+from ..records.report import SCHEMA, VERSION, Report, TextFacts, read_report
 from .budget import Budget, read_budget
 from .judge import BASELINE, Verdict, judge
 
@@ -69,9 +77,16 @@ class Release:
     progress: Progress
 
     def report(self, named: Path | None) -> Report:
-        """Return the report that was named, the one next to the bundle when it will do, or a new one."""
+        """Return the report that was named, the one next to the bundle when it will do, or a new one.
+
+        Bytes are those of the files that are there. Raises `VerificationError` for a bundle that `verify` refuses.
+        """
+        require_verified(self.bundle)
+        for other in self.others:
+            require_verified(other, replay=False)
         if self.old is None or not self._times_regress():  # bytes and quality need nothing to be measured
-            return report_of(find_model(self.bundle), named, self.bundle, self.progress) or self._measure()
+            report = report_of(find_model(self.bundle), named, self.bundle, self.progress) or self._measure()
+            return dataclasses.replace(report, bundle=tuple(bundle_measurements(self.bundle)) or report.bundle)
         if named is not None:
             raise InputError(f"--report {named} cannot be used with --baseline-bundle, which measures; leave one out")
         return self._measure()
@@ -81,8 +96,8 @@ class Release:
         return self._measure if len(report.models) == len(self._models()) else None
 
     def _times_regress(self) -> bool:
-        metrics = [METRICS.get(limit.metric) for limit in self.budget.limits if limit.section == "regression"]
-        return any(metric is not None and metric.section == "device" for metric in metrics)
+        metrics = [metric_of(limit.metric) for limit in self.budget.limits if limit.section == "regression"]
+        return any(metric.section == "device" for metric in metrics)
 
     def _models(self) -> list[Path]:
         return [self.bundle, *self.others, *([self.old] if self.old is not None and self._times_regress() else [])]
@@ -111,14 +126,18 @@ def read_baseline(path: Path) -> Report:
 
 
 def baseline_of_bundle(bundle: Path) -> Report:
-    """Return bytes and quality of the baseline release; its costs are measured with the new one's, as `BASELINE`."""
-    files = find_model(bundle, BASELINE)
-    facts = ModelFacts(BASELINE, "subject", files.onnx.stat().st_size, "", files.tokenizer.stat().st_size, "", 0)
+    """Return bytes and quality of the baseline release; its costs are measured with the new one's, as `BASELINE`.
+
+    Its golden vectors are not replayed: an old release may be meant for other versions of the libraries.
+    """
+    files = find_model(bundle)
+    require_verified(files.bundle, replay=False)
+    facts = facts_of(files, "subject")
     return Report(
         schema=SCHEMA,
         version=VERSION,
         code=metadata.version("pocketrank"),
-        subject=BASELINE,
+        subject=files.name,
         models=(facts,),
         texts=TextFacts("", 0, "", 0.0),
         settings={},

@@ -131,6 +131,10 @@ def from_rapl(runs: Sequence[Run]) -> Measurement:
         queries += run.count
     if not values:
         return _no_energy("rapl", "no readable energy counter under /sys/class/powercap on this device")
+    if np.median(values) <= 0:
+        return _no_energy(
+            "rapl", f"queries draw no more than the idle {np.mean(idle_watts):.2f} W that was read before"
+        )
     baseline = f"idle baseline of {np.mean(idle_watts):.2f} W subtracted" if idle_watts else "idle not subtracted"
     method = f"package energy counter around the timed region; {baseline}"
     details = {"window_seconds": float(np.mean(seconds))}

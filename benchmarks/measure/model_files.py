@@ -1,15 +1,16 @@
 """From what a user names (a bundle, a folder, an ONNX file) to the files that are measured, and what a bundle is."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ...runtime.errors import InputError, UnavailableError, VerificationError
-from ...runtime.files import read_json, safe_join, sha256_file
+from ...runtime.files import folder_sizes, read_json, safe_join, sha256_file
 from ...runtime.manifest import MANIFEST_NAME, TOKENIZER_NAME, read_manifest
 from ...runtime.progress import Progress
-from ...runtime.verify import check_runtime
+from ...runtime.verify import check_runtime, verify_bundle
 from ..records.metrics import METRICS, Measurement
-from ..records.report import Report, read_report
+from ..records.report import ModelFacts, Report, read_report
 from .session import ModelFiles
 
 # An absurd length in a tokenizer's configuration means that nobody set one.
@@ -39,6 +40,23 @@ def find_model(path: Path, name: str = "") -> ModelFiles:
     return ModelFiles(name or _name_of(path), onnx, tokenizer, _max_length(tokenizer.parent))
 
 
+def facts_of(model: ModelFiles, role: Literal["subject", "reference", "peer"]) -> ModelFacts:
+    """Return names, bytes and hashes of the files of a model; raises `InputError` where one is missing."""
+    for path in (model.onnx, model.tokenizer):
+        if not path.is_file():
+            raise InputError(f"{path} does not exist; check the path")
+    return ModelFacts(
+        name=model.name,
+        role=role,
+        model_bytes=model.onnx.stat().st_size,
+        model_sha256=sha256_file(model.onnx),
+        tokenizer_bytes=model.tokenizer.stat().st_size,
+        tokenizer_sha256=sha256_file(model.tokenizer),
+        max_length=model.max_length,
+        output=model.pooled_output,
+    )
+
+
 def require_runtime(bundle: Path | None) -> None:
     """Refuse a bundle that is meant for other versions of onnxruntime than the one here; raises `UnavailableError`."""
     if bundle is None or not (bundle / MANIFEST_NAME).is_file():
@@ -49,14 +67,29 @@ def require_runtime(bundle: Path | None) -> None:
         raise UnavailableError(f"{bundle} cannot be measured here: {error}") from None
 
 
+def require_verified(bundle: Path | None, *, replay: bool = True) -> None:
+    """Refuse a bundle that `pocketrank verify` refuses; nothing is checked for a path that is no bundle.
+
+    Without `replay` its golden vectors may differ here, and so they may where the bundle is meant for other versions of
+    onnxruntime: `require_runtime` speaks about that. Raises `VerificationError` that names what differs.
+    """
+    if bundle is None or not (bundle / MANIFEST_NAME).is_file():
+        return
+    failed = [check for check in verify_bundle(bundle) if not check.passed]
+    if not replay or any(check.name == "runtime" for check in failed):
+        failed = [check for check in failed if check.name != "runtime" and not check.name.startswith("golden")]
+    if failed:
+        differs = "; ".join(f"{check.name}: {check.detail}" for check in failed)
+        raise VerificationError(f"{bundle} is not what its manifest says: {differs}")
+
+
 def bundle_measurements(bundle: Path | None) -> list[Measurement]:
-    """Return the bytes of a bundle's files; nothing for a path that is no bundle."""
+    """Return the bytes of a bundle's files, as they are on the disk; nothing for a path that is no bundle."""
     if bundle is None or not (bundle / MANIFEST_NAME).is_file():
         return []
-    manifest = read_manifest(bundle)
-    model = manifest.files[manifest.variants[manifest.default_variant].file].bytes
-    tokenizer = manifest.files[TOKENIZER_NAME].bytes
-    folder = sum(entry.bytes for entry in manifest.files.values()) + (bundle / MANIFEST_NAME).stat().st_size
+    files = find_model(bundle)
+    model, tokenizer = files.onnx.stat().st_size, files.tokenizer.stat().st_size
+    folder = sum(folder_sizes(bundle).values())
     return [
         _counted("shipped_bytes", model + tokenizer, "default ONNX file + tokenizer.json, ONNX Runtime not counted"),
         _counted("model_bytes", model, "default ONNX file"),
@@ -71,16 +104,19 @@ def _counted(metric: str, value: float, method: str) -> Measurement:
 
 
 def quality_measurements(bundle: Path | None, evaluation: Path | None = None) -> list[Measurement]:
-    """Return quality and parity figures of the manifest; `evaluation.json` adds the intervals where it has them."""
+    """Return quality and parity figures of the manifest; `evaluation.json` adds the intervals where it has them.
+
+    Raises `InputError` for a figure that nobody can have measured, such as an nDCG above 1.
+    """
     rows: dict[str, Measurement] = {}
     if bundle is not None and (bundle / MANIFEST_NAME).is_file():
         manifest = read_manifest(bundle)
         parity = {f"parity_{name.removeprefix('parity_')}": figure for name, figure in manifest.parity.items()}
         for name, figure in {**manifest.quality, **parity}.items():
-            rows[name] = Measurement(name, figure.unit or "1", "measured", figure.method, value=figure.value, count=1)
+            rows[name] = _quality_figure(bundle / MANIFEST_NAME, name, vars(figure), None)
     if evaluation is not None and evaluation.is_file():
         for name, entry in _flat(read_json(evaluation)).items():
-            rows[name] = _from_entry(name, entry, rows.get(name))
+            rows[name] = _quality_figure(evaluation, name, entry, rows.get(name))
     return list(rows.values())
 
 
@@ -131,20 +167,23 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return entries
 
 
-def _from_entry(name: str, entry: dict[str, Any], known: Measurement | None) -> Measurement:
+def _quality_figure(path: Path, name: str, entry: Mapping[str, Any], known: Measurement | None) -> Measurement:
     method = str(entry.get("method") or (known.method if known else "evaluation of the shipped file"))
     unit = str(entry.get("unit") or (known.unit if known else "1"))
-    return Measurement(
-        name,
-        unit,
-        "counted" if unit == "B" else "measured",
-        method,
-        value=float(entry["value"]),
-        count=int(entry.get("count", 1)),
-        low=entry.get("low"),
-        high=entry.get("high"),
-        level=entry.get("level"),
-    )
+    try:
+        return Measurement(
+            name,
+            unit,
+            "counted" if unit == "B" else "measured",
+            method,
+            value=float(entry["value"]),
+            count=int(entry.get("count", 1)),
+            low=entry.get("low"),
+            high=entry.get("high"),
+            level=entry.get("level"),
+        )
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def report_of(model: ModelFiles, named: Path | None, bundle: Path, progress: Progress) -> Report | None:

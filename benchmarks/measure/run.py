@@ -10,18 +10,24 @@ from typing import Literal
 from ...devices.targets.base import TargetOptions
 from ...devices.targets.open import check_devices, open_target
 from ...runtime.errors import InputError, UnavailableError
-from ...runtime.files import sha256_file
 from ...runtime.packaged import bundle_path
 from ...runtime.progress import NoProgress, Progress
 from ..records.metrics import RATIOS, Measurement
-from ..records.report import SCHEMA, VERSION, DeviceReport, ModelFacts, Report, Unavailable
+from ..records.report import SCHEMA, VERSION, DeviceReport, Report, Unavailable
 from ..statistics.intervals import relative_spread
 from .aggregate import compare_with_reference, mark_emulated
 from .calibration import calibrate_noise
 from .energy import check_source, measure_energy
 from .golden_replay import replay_golden
 from .interleaved import measure_interleaved
-from .model_files import bundle_measurements, find_model, quality_measurements, require_runtime
+from .model_files import (
+    bundle_measurements,
+    facts_of,
+    find_model,
+    quality_measurements,
+    require_runtime,
+    require_verified,
+)
 from .overhead import measure_overhead
 from .query_texts import BUILT_IN, QueryTexts, choose_texts, read_texts, text_facts
 from .session import MeasureSettings, ModelFiles, Probe, Session
@@ -77,6 +83,7 @@ def measure_model(
 
     Raises:
         InputError: A path, a device, an energy source or a model is not what it should be; the message says which.
+        VerificationError: A bundle is not what its manifest says, or the first one gives other vectors here.
         UnavailableError: No device could be measured, or the bundle needs another version of onnxruntime.
 
     Example:
@@ -93,8 +100,11 @@ def measure_model(
         queries = read_texts(Path(texts))
     else:
         queries = QueryTexts(tuple(texts))
+    models = [find_model(bundle_path(str(path))) for path in (model, *compare_with)]
+    for index, files in enumerate(models):
+        require_verified(files.bundle, replay=not index)
     return measure(
-        [find_model(bundle_path(str(path))) for path in (model, *compare_with)],
+        models,
         [device] if isinstance(device, str) else device,
         settings or MeasureSettings(),
         queries,
@@ -129,7 +139,7 @@ def measure(
     chosen = choose_texts(texts.texts, settings.texts)
     if not chosen:
         raise InputError("there are no texts to measure with; name a file of texts")
-    model_facts = tuple(_facts(model, _role(index)) for index, model in enumerate(models))
+    model_facts = tuple(facts_of(model, _role(index)) for index, model in enumerate(models))
     reports: list[DeviceReport] = []
     missing: list[Unavailable] = []
     for device in devices:
@@ -187,19 +197,3 @@ def _check_models(models: Sequence[ModelFiles], devices: Sequence[str]) -> None:
 
 def _role(index: int) -> Literal["subject", "reference", "peer"]:
     return "subject" if index == 0 else "reference" if index == 1 else "peer"
-
-
-def _facts(model: ModelFiles, role: Literal["subject", "reference", "peer"]) -> ModelFacts:
-    for path in (model.onnx, model.tokenizer):
-        if not path.is_file():
-            raise InputError(f"{path} does not exist; check the path")
-    return ModelFacts(
-        name=model.name,
-        role=role,
-        model_bytes=model.onnx.stat().st_size,
-        model_sha256=sha256_file(model.onnx),
-        tokenizer_bytes=model.tokenizer.stat().st_size,
-        tokenizer_sha256=sha256_file(model.tokenizer),
-        max_length=model.max_length,
-        output=model.pooled_output,
-    )

@@ -1,5 +1,7 @@
 """What is measured: the metrics, their units and directions, and the record of one measurement."""
 
+import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,9 +20,22 @@ class Metric:
     name: str
     unit: str  # s, B, J, 1/s, instructions, or 1 for shares and ratios
     better: Literal["lower", "higher"]
-    section: Literal["bundle", "device"]
+    section: Literal["bundle", "quality", "device"]
     meaning: str
     help: str = ""  # what would bring a broken limit back
+    minimum: float = 0.0  # no measurement is below
+    maximum: float = math.inf  # or above
+
+    @property
+    def range_words(self) -> str:
+        """The values that this metric can have, in words."""
+        words = [f"at least {self.minimum:g}"] if math.isfinite(self.minimum) else []
+        words += [f"at most {self.maximum:g}"] if math.isfinite(self.maximum) else []
+        return " and ".join(words) or "any finite number"
+
+    def takes(self, value: float) -> bool:
+        """Tell whether the metric can have this value."""
+        return math.isfinite(value) and self.minimum <= value <= self.maximum
 
     @property
     def timing(self) -> bool:
@@ -53,13 +68,31 @@ METRICS = {
         Metric("cold_start_session", "s", "lower", "device", "… of which: opening the model"),
         Metric("cold_start_first", "s", "lower", "device", "… of which: the first vector"),
         Metric("peak_rss", "B", "lower", "device", "largest resident memory of the process", _SMALLER),
-        Metric("peak_rss_added", "B", "lower", "device", "peak minus interpreter and libraries", _SMALLER),
+        Metric(
+            "peak_rss_added",
+            "B",
+            "lower",
+            "device",
+            "peak minus interpreter and libraries",
+            _SMALLER,
+            minimum=-math.inf,
+        ),
         Metric("settled_rss", "B", "lower", "device", "resident memory after the queries", _SMALLER),
         Metric("settled_pss", "B", "lower", "device", "the same, shared pages divided among their users", _SMALLER),
         Metric("interpreter_rss", "B", "lower", "device", "resident memory of Python and the worker alone"),
-        Metric("libraries_rss", "B", "lower", "device", "… added by importing the libraries"),
-        Metric("tokenizer_rss", "B", "lower", "device", "… added by the tokenizer", "a smaller vocabulary"),
-        Metric("model_rss", "B", "lower", "device", "… added by the model and its first query", _SMALLER),
+        Metric("libraries_rss", "B", "lower", "device", "… added by importing the libraries", minimum=-math.inf),
+        Metric(
+            "tokenizer_rss",
+            "B",
+            "lower",
+            "device",
+            "… added by the tokenizer",
+            "a smaller vocabulary",
+            minimum=-math.inf,
+        ),
+        Metric(
+            "model_rss", "B", "lower", "device", "… added by the model and its first query", _SMALLER, minimum=-math.inf
+        ),
         Metric("energy_per_query", "J", "lower", "device", "energy of one query above idle", _FASTER),
         Metric("instructions_per_query", "instructions", "lower", "device", "processor instructions", _FASTER),
         Metric("golden_difference", "1", "lower", "device", "largest difference from the golden vectors"),
@@ -71,6 +104,32 @@ METRICS = {
         Metric("energy_ratio", "1", "lower", "device", "energy_per_query over that of the reference model", _FASTER),
     )
 }
+
+# Quality figures have free names; a part of the name says what the figure is. The first part that fits counts.
+_LONGER = "train longer, or a larger student"
+_LOSS = Metric("", "1", "lower", "quality", "", _LONGER)
+_SHARE = Metric("", "1", "higher", "quality", "", _LONGER, maximum=1.0)
+_QUALITY = {
+    "_max": _LOSS,
+    "difference": _LOSS,
+    "change": _LOSS,
+    "bytes": Metric("", "B", "lower", "quality", "", _LONGER),
+    "retention": Metric("", "1", "higher", "quality", "", _LONGER),  # a student may rank better than its teacher
+    "cosine": Metric("", "1", "higher", "quality", "", _LONGER, minimum=-1.0, maximum=1.0),
+    "ndcg": _SHARE,
+    "mrr": _SHARE,
+    "recall": _SHARE,
+    "": Metric("", "1", "higher", "quality", "", _LONGER, minimum=-math.inf),
+}
+
+
+def metric_of(name: str) -> Metric:
+    """Return the metric of that name; a name that is not among `METRICS` is a quality figure."""
+    if name in METRICS:
+        return METRICS[name]
+    metric = next(metric for part, metric in _QUALITY.items() if part in name)
+    return dataclasses.replace(metric, name=name)
+
 
 # Ratios within one run hold on a machine whose speed nobody knows: the models are interleaved.
 RATIOS = {
@@ -103,3 +162,22 @@ class Measurement:
     details: dict[str, float] = field(default_factory=dict)  # of energy: idle_watts, window_seconds, rate_hertz
     reason: str = ""  # why there is no value
     processes: tuple[float, ...] = ()  # the value in each repetition, in order
+
+    def __post_init__(self) -> None:
+        """Refuse what is no measurement; raises `ValueError`."""
+        metric, value = metric_of(self.metric), self.value
+        if self.unit != metric.unit:
+            raise ValueError(f"{self.metric}: unit = {self.unit!r}, it is measured in {metric.unit!r}; measure again")
+        if value is None:
+            return
+        if not metric.takes(value):
+            raise ValueError(f"{self.metric}: value = {value!r} must be {metric.range_words}; measure again")
+        if self.count < 1:
+            raise ValueError(f"{self.metric}: count = {self.count}, a value needs at least one sample; measure again")
+        # A mean of equal numbers may differ from them in its last digit.
+        slack = 1e-9 * abs(value)
+        for name, bound, sign in (("low", self.low, 1), ("high", self.high, -1)):
+            if bound is not None and not sign * (bound - value) <= slack:
+                raise ValueError(
+                    f"{self.metric}: value = {value!r} is outside of its own {name} = {bound!r}; measure again"
+                )

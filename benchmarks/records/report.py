@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import dataclasses
+import json
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ...runtime.errors import InputError
-from ...runtime.files import is_object, read_json, write_json
+from ...runtime.files import is_object, read_json, sha256_bytes, write_json
 from ...runtime.schema import from_mapping, to_mapping
 from .metrics import Measurement
 
@@ -31,6 +33,11 @@ class ModelFacts:
     tokenizer_sha256: str  # of tokenizer.json
     max_length: int  # tokens that texts are cut at
     output: str = ""  # as asked for; empty: the worker chose
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no file has."""
+        if min(self.model_bytes, self.tokenizer_bytes) < 1:
+            raise ValueError(f"model_bytes and tokenizer_bytes of {self.name!r} must be at least 1; measure again")
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,11 @@ class Run:
     conditions: dict[str, Any] = field(default_factory=dict)
     energy: dict[str, Any] = field(default_factory=dict)  # raw readings of the energy source
     observed: dict[str, float] = field(default_factory=dict)  # from outside: instructions, oom_kill, group_peak
+
+    def __post_init__(self) -> None:
+        """Refuse what no process can have."""
+        if min(self.repetition, self.order, self.count, self.seconds, self.wall, self.cpu, self.peak_rss or 0) < 0:
+            raise ValueError("a count, a time or a size is negative; measure again")
 
 
 @dataclass(frozen=True)
@@ -155,6 +167,23 @@ class DeviceReport:
     calibration: Calibration | None = None  # from `pocketrank benchmark --calibrate`
     interrupted: bool = False  # somebody stopped it: fewer processes than the settings say
 
+    def __post_init__(self) -> None:
+        """Refuse values that no process on this device gave."""
+        finished = {run.model for run in self.runs if run.outcome == "ok"}
+        for row in self.measurements:
+            if row.value is not None and row.model not in finished:
+                raise ValueError(f"{row.metric} of {row.model!r}: no process among runs gave it; measure again")
+            if row.device != self.fingerprint:
+                here = f"device {row.device!r}, not {self.fingerprint!r}"
+                raise ValueError(f"{row.metric} of {row.model!r} is from {here}; measure again")
+
+    def why_unusable(self, model: str) -> str:
+        """Return why the figures of a model on this device say nothing about a release, or nothing."""
+        if self.interrupted:
+            return f"measuring on {self.device} was interrupted"
+        replay = next((replay for replay in self.golden if replay.model == model and not replay.passed), None)
+        return f"{model} gives other vectors on {self.device}: {replay.detail}" if replay else ""
+
     def find(self, metric: str, model: str) -> Measurement | None:
         """Return the measurement of a metric for a model, if there is one."""
         matching = (row for row in self.measurements if row.metric == metric and row.model == model)
@@ -184,6 +213,12 @@ class Report:
     bundle: tuple[Measurement, ...] = ()  # sizes of the subject's files
     quality: tuple[Measurement, ...] = ()  # ranking quality of the subject
     unavailable: tuple[Unavailable, ...] = ()  # devices without a measurement
+    sha256: str = ""  # of all the rest, as JSON with sorted keys and no spaces; set when the report is written
+
+    def __post_init__(self) -> None:
+        """Refuse a report that is about nothing."""
+        if self.subject not in [model.name for model in self.models]:
+            raise ValueError(f"subject = {self.subject!r} is not among the models; measure again")
 
     @property
     def reference(self) -> str:
@@ -205,12 +240,31 @@ def report_from(mapping: object, place: str) -> Report:
             f"{place} has report version {mapping.get('version')!r}, this pocketrank reads version {VERSION}; "
             "measure again, or use the pocketrank that wrote it"
         )
-    return from_mapping(Report, mapping, place)
+    content = {key: value for key, value in mapping.items() if key != "sha256"}
+    if "sha256" not in mapping:
+        raise InputError(f"{place} has no sha256 of its content: an older pocketrank wrote it; measure again")
+    if mapping.get("sha256") != _content_hash(content):
+        raise InputError(
+            f"{place} was changed after it was written: its sha256 is not that of its content; take the file that "
+            "`pocketrank benchmark … --out FILE` wrote, or measure again"
+        )
+    return from_mapping(Report, content, place)
+
+
+def report_mapping(report: Report) -> dict[str, Any]:
+    """Return what is written: the report with the hash of its content, by which a change by hand is noticed."""
+    content = to_mapping(dataclasses.replace(report, sha256=""))
+    del content["sha256"]
+    return {**content, "sha256": _content_hash(content)}
 
 
 def write_report(path: Path, report: Report) -> None:
     """Write a report, whole or not at all."""
-    write_json(path, to_mapping(report))
+    write_json(path, report_mapping(report))
+
+
+def _content_hash(content: dict[str, Any]) -> str:
+    return sha256_bytes(json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii"))
 
 
 def unpack(text: str) -> np.ndarray:

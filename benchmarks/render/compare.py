@@ -13,7 +13,7 @@ from ...runtime.files import read_json
 from ...runtime.manifest import MANIFEST_NAME
 from ..gate.difference import Difference, exact_difference, interval_difference, timed_difference
 from ..measure.model_files import bundle_measurements, quality_measurements
-from ..records.metrics import METRICS, Measurement
+from ..records.metrics import Measurement, metric_of
 from ..records.report import Report, read_report
 from .tables import Table, format_figure
 
@@ -158,8 +158,8 @@ def _devices(old: Side, new: Side) -> Iterator[Compared]:
 
 
 def _placed(change: Difference, section: str, measurement: Measurement) -> Compared:
-    better = METRICS[measurement.metric].better if measurement.metric in METRICS else "higher"
     fields: dict[str, Any] = dict(vars(change))
+    better = metric_of(measurement.metric).better
     return Compared(**fields, section=section, unit=measurement.unit, better=better)
 
 

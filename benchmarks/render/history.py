@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..gate.history import MetricHistory, Step
-from ..records.metrics import METRICS
+from ..records.metrics import metric_of
 from ..records.releases import Skipped
 from .charts import Stage, stages
 from .page import fill_template
@@ -115,7 +115,7 @@ def _panel(names: Sequence[str], history: MetricHistory) -> Panel:
         )
     title = history.metric.replace("_", " ")
     drawing = stages(values, names, functools.partial(_shown, history), f"{title} over the releases")
-    meaning = METRICS[history.metric].meaning if history.metric in METRICS else ""
+    meaning = metric_of(history.metric).meaning
     return Panel(title, drawing, f"{meaning}{'. ' if meaning else ''}Changed by: {describe(history)}.")
 
 

@@ -103,6 +103,9 @@ def random_weights(shape: Shape, seed: int = 1) -> TransformerWeights:
     return TransformerWeights(config, {name: named(name, size) for name, size in sizes.items()})
 
 
+FAMILY = "gate-power"  # a baseline is a release of the same bundle
+
+
 def make_bundle(folder: Path, name: str, shape: Shape, tokens: list[str]) -> Path:
     """Export a bundle of this shape into `folder`/`name`; one that is there already is left as it is."""
     bundle = folder / name
@@ -113,13 +116,13 @@ def make_bundle(folder: Path, name: str, shape: Shape, tokens: list[str]) -> Pat
     candidate = folder / f"{name}.candidate"
     assemble_candidate(candidate, Candidate(random_weights(shape), PLAN, tokenizer, MAX_LENGTH), TEXTS)
     facts = BundleFacts(
-        name=name,
+        name=FAMILY,
         seed=1,
         teacher=TeacherEntry("none: random weights", "0" * 64, shape.hidden),
         max_length=MAX_LENGTH,
         quantization={REFERENCE: describe(FP32), DEFAULT: describe(PLAN)},
         licences={"weights": "Apache-2.0"},
     )
-    finish_bundle(candidate, bundle, facts, f'name = "{name}"\n'.encode())
+    finish_bundle(candidate, bundle, facts, f'name = "{FAMILY}"\n'.encode())
     write_bytes(folder / f"{name}.shape.txt", f"{shape}\n".encode())
     return bundle

@@ -129,6 +129,8 @@ class Player:
                 "recorded",
                 value=median(processes),
                 model=name,
+                device=_device().fingerprint,
+                count=len(processes),
                 stability=self._stability(metric, model, chosen),
                 processes=tuple(processes),
             )

@@ -42,6 +42,8 @@ def measurement(metric: str, model: str, values: np.ndarray, stability: str) -> 
         "recorded",
         value=value,
         model=model,
+        device="recorded",
+        count=len(values),
         low=min(interval.low, value),
         high=max(interval.high, value),
         stability=stability,

@@ -327,8 +327,10 @@ def test_a_report_is_judged_by_path(write, tmp_path):
     assert (by_path.verdict, by_path.exit_code, by_path.baseline) == ("fail", 1, "baseline.json")
     read = judge_report(found, limits, make_report(timed(QUIET)), baseline_name="baseline.json")
     assert read == by_path
-    bundle = write_bundle(tmp_path / "old")
+    bundle = write_bundle(tmp_path / "old", name="m")
     assert judge_report(found, limits, bundle).verdict == "inconclusive"  # a bundle alone has no times
+    with pytest.raises(InputError, match="the baseline other is of 'miniature', not of 'm'"):
+        judge_report(found, limits, write_bundle(tmp_path / "other"))
     with pytest.raises(InputError, match="is not a benchmark report"):
         judge_report(bundle / "manifest.json", limits)
 
@@ -372,7 +374,7 @@ def test_command_line_gates_and_exits(pocketrank, tmp_path):
     assert json.loads((tmp_path / "verdict.json").read_text(encoding="utf-8"))["exit_code"] == 1
     assert call('[regression]\nshipped_bytes = "1 %"\n').returncode == 4
     assert call("[bundel]\nx = 1\n").returncode == 2
-    (bundle / "tokenizer.json").write_text("{}", encoding="utf-8")
+    write_bundle(bundle, seed=1)
     stale = call('[bundle]\nshipped_bytes = "1 MB"\n', "--report", tmp_path / "run" / "report.json")
     assert stale.returncode == 2
     assert "is about other files" in stale.stderr

@@ -75,7 +75,7 @@ def test_paired_intervals_cover_as_often_as_they_say():
 
 def in_turns(new, old, metric="latency_p50", calibration=None):
     """A report in which the subject and a baseline bundle took turns."""
-    runs = [report.Run(name, index, 0, "ok") for index in range(len(new)) for name in ("m", gate.BASELINE)]
+    runs = [report.Run(name, index, 0, "ok", count=9) for index in range(len(new)) for name in ("m", gate.BASELINE)]
     rows = [
         dataclasses.replace(one(metric, float(np.median(values)), processes=tuple(values)), model=name)
         for name, values in (("m", new), (gate.BASELINE, old))
@@ -93,7 +93,7 @@ def budget_of(tmp_path, text):
 
 
 def old_bundle(*rows):
-    return dataclasses.replace(make_report(bundle=rows), subject=gate.BASELINE, devices=())
+    return dataclasses.replace(make_report(bundle=rows), models=(FACTS,), devices=())
 
 
 @pytest.mark.parametrize(("factor", "verdict"), [(1.0, "pass"), (1.15, "fail"), (0.8, "pass")])
@@ -327,7 +327,7 @@ def test_reports_are_compared_with_intervals(pocketrank, tmp_path):
 
 def test_an_old_bundle_brings_bytes_and_no_times(tmp_path):
     found = release.baseline_of_bundle(write_bundle(tmp_path / "old"))
-    assert (found.subject, found.devices) == (gate.BASELINE, ())
+    assert (found.subject, found.devices) == ("miniature", ())
     assert {row.metric for row in found.bundle} >= {"shipped_bytes", "tokenizer_bytes"}
 
 

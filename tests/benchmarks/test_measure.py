@@ -255,7 +255,7 @@ def test_report_is_written_read_and_refused(measured, tmp_path):
     with pytest.raises(InputError, match="not a benchmark report"):
         report.read_report(path)
     path.write_text(json.dumps({**mapping, "subjekt": 1}), encoding="utf-8")
-    with pytest.raises(InputError, match="did you mean 'subject'"):
+    with pytest.raises(InputError, match="was changed after it was written"):
         report.read_report(path)
 
 
@@ -328,6 +328,8 @@ def test_rapl_subtracts_the_idle_baseline():
     assert found.kind == "measured"
     assert found.method == "package energy counter around the timed region; idle baseline of 5.00 W subtracted"
     assert energy.from_rapl([energy_run()]).reason.startswith("no readable energy counter")
+    quiet = energy_run(idle={"seconds": 1.0, "joules": {"p": 5.0}}, active={"seconds": 1.0, "joules": {"p": 4.0}})
+    assert energy.from_rapl([quiet]).reason.startswith("queries draw no more than the idle 5.00 W")
 
 
 def test_worker_reads_counters_that_wrap_around(tmp_path, monkeypatch):

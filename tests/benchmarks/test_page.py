@@ -50,9 +50,9 @@ def hostile_report():
         one(f"ndcg10_{name}", value, "1", low=value - 0.1, high=value + 0.1)
         for name, value in (("symmetric", 0.5), ("asymmetric", 0.6), ("teacher", 0.8), ("bm25", 0.4))
     ]
-    found = make_report(
-        *rows, quality=quality, bundle=[one("shipped_bytes", 1200, "B", kind="counted")], device=HOSTILE
-    )
+    size = [one("shipped_bytes", 1200, "B", kind="counted")]
+    runs = [report.Run(HOSTILE, 0, 0, "ok", count=9)]
+    found = make_report(*rows, quality=quality, bundle=size, device=HOSTILE, runs=runs)
     models = (dataclasses.replace(FACTS, name=HOSTILE), dataclasses.replace(FACTS, name="teacher", role="reference"))
     device = dataclasses.replace(found.devices[0], machine={"cpu": HOSTILE, "libraries": {HOSTILE: "1"}})
     missing = (report.Unavailable(HOSTILE, HOSTILE),)
