@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -105,20 +106,14 @@ METRICS = {
     )
 }
 
-# Quality figures have free names; a part of the name says what the figure is. The first part that fits counts.
+# Quality figures have free names; a part of the name says what the figure is. The first pattern that fits counts.
 _LONGER = "train longer, or a larger student"
-_LOSS = Metric("", "1", "lower", "quality", "", _LONGER)
-_SHARE = Metric("", "1", "higher", "quality", "", _LONGER, maximum=1.0)
 _QUALITY = {
-    "_max": _LOSS,
-    "difference": _LOSS,
-    "change": _LOSS,
-    "bytes": Metric("", "B", "lower", "quality", "", _LONGER),
+    "_max$|difference|change": Metric("", "1", "lower", "quality", "", _LONGER),
+    "_bytes$": Metric("", "B", "lower", "quality", "", _LONGER),
     "retention": Metric("", "1", "higher", "quality", "", _LONGER),  # a student may rank better than its teacher
     "cosine": Metric("", "1", "higher", "quality", "", _LONGER, minimum=-1.0, maximum=1.0),
-    "ndcg": _SHARE,
-    "mrr": _SHARE,
-    "recall": _SHARE,
+    "ndcg|mrr|recall": Metric("", "1", "higher", "quality", "", _LONGER, maximum=1.0),
     "": Metric("", "1", "higher", "quality", "", _LONGER, minimum=-math.inf),
 }
 
@@ -127,7 +122,7 @@ def metric_of(name: str) -> Metric:
     """Return the metric of that name; a name that is not among `METRICS` is a quality figure."""
     if name in METRICS:
         return METRICS[name]
-    metric = next(metric for part, metric in _QUALITY.items() if part in name)
+    metric = next(metric for pattern, metric in _QUALITY.items() if re.search(pattern, name))
     return dataclasses.replace(metric, name=name)
 
 

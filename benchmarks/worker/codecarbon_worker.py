@@ -20,6 +20,7 @@ def main() -> None:
     config = dict(worker["DEFAULTS"], **json.load(sys.stdin))
     texts = [config["prompt"] + text for text in config["texts"]]
     model, _ = worker["load"](config, {}, {})
+    worker["end_with_parent"]()
     for text in texts[: config["warmup"]]:
         model.encode(text)
 

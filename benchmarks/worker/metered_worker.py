@@ -23,6 +23,7 @@ def main():
     config["min_seconds"], config["min_queries"] = metering["seconds"], 1
     texts = [config["prompt"] + text for text in config["texts"]]
     model, _ = worker["load"](config, {}, {})
+    worker["end_with_parent"]()
     for index in range(config["warmup"]):
         model.encode(texts[index % len(texts)])
 

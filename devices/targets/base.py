@@ -51,7 +51,7 @@ class Target(Protocol):
     def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> ProcessResult:
         """Run a Python script that reads `request` on standard input; the caller sleeps meanwhile.
 
-        The script finds the moment of its start on the monotonic clock in POCKETRANK_SPAWNED.
+        On this machine the script finds the moment of its start on the monotonic clock in POCKETRANK_SPAWNED.
         """
         ...
 

@@ -6,6 +6,7 @@ lies in one private folder, which is removed at the end.
 
 import dataclasses
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from .subprocess_run import ENVIRONMENT, run_process
 CONNECT_SECONDS = 10
 _INSTALL_SECONDS = 900.0
 _KEPT = ".cache/pocketrank/board"  # below the home folder there
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 _LOST = 255  # ssh's own exit code
 # A shell reports a signal as 128 + its number (illegal instruction 4, killed 9); timeout(1) says 124.
 _OUTCOMES: dict[int | None, Outcome] = {
@@ -101,9 +103,11 @@ class SshTarget:
         """Copy a file to the board, once for the same content."""
         if not path.is_file():
             raise InputError(f"{path} does not exist; check the path")
-        there = f"{self._folder}/{sha256_file(path)[:12]}-{path.name}"
+        # A name of ours: the old protocol of scp gives names to the board's shell. onnxruntime looks at the suffix.
+        suffix = path.suffix if _SUFFIX.fullmatch(path.suffix) else ""
+        there = f"{self._folder}/{sha256_file(path)}{suffix}"
         if there not in self._uploaded:
-            command = ["scp", "-q", *self._ssh_options(), str(path), f"{self._host}:{there}"]
+            command = ["scp", "-q", *self._ssh_options(), str(path.resolve()), f"{self._host}:{there}"]
             result = run_process(command, "", _INSTALL_SECONDS, _environment())
             if result.outcome != "ok":
                 raise UnavailableError(f"{self.address}: {path.name} cannot be copied: {result.detail}; try again")

@@ -1,5 +1,6 @@
 """Start a process, give it its input, and wait for it asleep."""
 
+import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,8 @@ _OUTCOMES: dict[int, Outcome] = {0: "ok", -9: "out of memory", -4: "illegal inst
 def run_process(command: Sequence[str], request: str, timeout: float, environment: Mapping[str, str]) -> ProcessResult:
     """Run a command to its end, or until `timeout` seconds are over.
 
-    The moment of the start is in the child's POCKETRANK_SPAWNED, on the monotonic clock.
+    The moment of the start is in the child's POCKETRANK_SPAWNED, on the monotonic clock, and the number of this process
+    in POCKETRANK_PARENT.
     """
     started = time.monotonic()
     try:
@@ -30,7 +32,7 @@ def run_process(command: Sequence[str], request: str, timeout: float, environmen
             input=request.encode(),
             capture_output=True,
             timeout=timeout,
-            env={**environment, "POCKETRANK_SPAWNED": repr(started)},
+            env={**environment, "POCKETRANK_SPAWNED": repr(started), "POCKETRANK_PARENT": str(os.getpid())},
             check=False,
         )
     except subprocess.TimeoutExpired:

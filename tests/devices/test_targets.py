@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,12 +14,12 @@ import time
 from pathlib import Path
 
 import pytest
-from builders.miniature import write_bundle
+from builders.miniature import write_bundle, write_manifest
 from builders.tiny_recipe import REPOSITORY
 from pocketrank.benchmarks.measure import model_files as models
 from pocketrank.benchmarks.measure.query_texts import QueryTexts
 from pocketrank.benchmarks.measure.run import measure, measure_device
-from pocketrank.benchmarks.measure.session import MeasureSettings, Session
+from pocketrank.benchmarks.measure.session import WORKER, MeasureSettings, Session
 from pocketrank.devices.emulation import setup as qemu_setup
 from pocketrank.devices.profile import Core, Memory, Profile, read_profile
 from pocketrank.devices.targets import cgroup, control_group
@@ -27,7 +28,9 @@ from pocketrank.devices.targets.open import check_devices, open_target
 from pocketrank.devices.targets.qemu import QemuTarget, show_processor
 from pocketrank.devices.targets.ssh import SshTarget
 from pocketrank.runtime.errors import InputError, UnavailableError
+from pocketrank.runtime.manifest import Variant
 from pocketrank.runtime.progress import NoProgress
+from pocketrank.runtime.verify import verify_bundle
 
 TEXTS = ["merge two sorted lists", "open a network connection", "random number", "read text from socket"]
 QUERIES = QueryTexts(TEXTS)
@@ -177,6 +180,65 @@ def test_systemd_gets_properties(tmp_path, monkeypatch):
 def test_no_mechanism_is_said(tmp_path):
     with pytest.raises(UnavailableError, match="run as root, or where systemd is the init system"):
         cgroup.find_mechanism(tmp_path / "none", tmp_path / "none")
+
+
+# Killed parents
+
+
+@pytest.mark.parametrize("moment", ["at once", "while it works"])
+@pytest.mark.parametrize("metered", [False, True])
+def test_a_worker_does_not_outlive_its_killed_parent(moment, metered, bundle, tmp_path):
+    if not Path("/proc/self/status").exists():
+        pytest.skip("only Linux ends a process with its parent")
+    files = models.find_model(bundle)
+    request = {"onnx": str(files.onnx), "tokenizer": str(files.tokenizer), "texts": TEXTS}
+    request |= {"min_seconds": 300.0, "max_seconds": 300.0}
+    name, words = WORKER.name, []
+    if metered:  # a process that runs the worker's functions, as energy meters need it
+        name, words = "metered_worker.py", [str(WORKER), str(WORKER.with_name("power_sampler.py"))]
+        request["metering"] = {"source": "", "idle_seconds": 300.0, "seconds": 1.0, "windows": 1, "hertz": 1.0}
+    code = (
+        "import json, sys\nfrom pathlib import Path\nfrom pocketrank.devices.profile import read_profile\n"
+        "from pocketrank.devices.targets.local import LocalTarget\nrequest, script, *words = sys.argv[1:]\n"
+        "LocalTarget(read_profile('host')).run(Path(script), request, words)"
+    )
+    command = [sys.executable, "-c", code, json.dumps(request), str(WORKER.with_name(name)), *words]
+    parent = subprocess.Popen(command, cwd=REPOSITORY)
+    try:
+        worker = eventually(lambda: children(parent.pid))[0]
+        if moment == "while it works":
+            eventually(lambda: "onnxruntime" in mapped(worker))
+    finally:
+        parent.kill()
+        parent.wait()
+    gone = eventually(lambda: not is_running(worker))
+    if not gone:
+        os.kill(worker, signal.SIGKILL)
+    assert gone
+
+
+def eventually(seen):
+    """Wait for what is true at some time, also on a busy machine."""
+    for _ in range(1200):
+        found = seen()
+        if found:
+            return found
+        time.sleep(0.05)
+    return found
+
+
+def children(process: int) -> list[int]:
+    found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [int(number) for number in found if b"worker" in Path(f"/proc/{number}/cmdline").read_bytes()]
+
+
+def mapped(process: int) -> str:
+    return control_group.read_kernel_file(Path(f"/proc/{process}/maps"))
+
+
+def is_running(process: int) -> bool:
+    state = control_group.read_kernel_file(Path(f"/proc/{process}/stat")).rpartition(")")[2].split()
+    return bool(state) and state[0] != "Z"  # its new parent has not asked for it yet
 
 
 # Recordings
@@ -336,6 +398,32 @@ def board(tmp_path_factory):
     yield f"ssh://{getpass.getuser()}@127.0.0.1:{port}", folder / "config"
     process.terminate()
     process.communicate(timeout=10)
+
+
+def test_files_travel_under_names_of_ours(tmp_path, monkeypatch):
+    """The old protocol of scp gives the name over there to a shell; scripts play both tools here."""
+    bundle = write_bundle(tmp_path / "bundle")
+    name = "onnx/$(touch caught)`touch caught`;touch caught #.onnx"
+    (bundle / "onnx" / "model_quantized.onnx").rename(bundle / name)
+    variants = {"model": Variant("onnx/model.onnx"), "model_quantized": Variant(name)}
+    write_manifest(bundle, variants=variants)
+    assert all(check.passed for check in verify_bundle(bundle))
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    skip = 'while [ "$1" != -- ]; do [ "$1" = -O ] && exit 0; shift; done; shift 2'
+    (tools / "ssh").write_text(f'#!/bin/sh\n{skip}\nexec env -i PATH="$PATH" sh -c "$1"\n')
+    (tools / "scp").write_text('#!/bin/sh\nwhile [ $# -gt 2 ]; do shift; done\nexec sh -c "cat > ${2#*:}" < "$1"\n')
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    options = TargetOptions(python=sys.executable)
+    (device,) = measure(
+        [models.find_model(bundle)], ["ssh://pi@board"], QUICK, QUERIES, NoProgress(), options=options
+    ).devices
+    assert [run.detail for run in device.runs] == ["", ""]
+    assert device.golden[0].passed, device.golden[0].detail
+    assert not list(tmp_path.rglob("caught"))
 
 
 def traces() -> set[str]:
