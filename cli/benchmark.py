@@ -1,6 +1,7 @@
 """Measure latency, memory, cold start and energy of a bundle or of any ONNX embedding model.
 
-Every model runs in fresh processes; with --with, models are interleaved, so that ratios hold on a noisy machine.
+Every model runs in fresh processes; with --with, models are interleaved, so that ratios hold on a noisy machine. A
+bundle is verified first, as `pocketrank verify` does.
 
 examples:
   pocketrank benchmark runs/pydocs/bundle --with teacher/model.onnx --out report.json

@@ -1,5 +1,6 @@
 """Hold a bundle to a budget: bytes, quality, and cost on each device; pass, fail or inconclusive.
 
+The bundle is verified first, as `pocketrank verify` does; one that fails is not judged (exit code 1).
 Without --report, the report next to the bundle is used when it is about these very files; otherwise the bundle is
 measured on every device that the budget names. With --baseline-bundle the baseline release is measured in the same run,
 interleaved with the new one: that is what makes a change of 15 % in times visible on a busy machine.
@@ -11,6 +12,7 @@ examples:
 
 import argparse
 import os
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Judge and return 0 (pass), 1 (fail) or 4 (inconclusive)."""
+    """Verify, judge, and return 0 (pass), 1 (fail) or 4 (inconclusive)."""
     from ..benchmarks.gate.budget import read_budget
     from ..benchmarks.gate.judge import write_verdict
     from ..benchmarks.gate.junit import write_junit
@@ -109,10 +111,14 @@ def execute(arguments: argparse.Namespace) -> int:
         _tell_github(verdict, annotate=not arguments.json)
     if arguments.json:
         print_json(to_mapping(verdict))
-    else:
-        table = verdict_table(verdict)
-        print_table(table.title, table.columns, table.rows)
-        print_line(table.note)
+        return verdict.exit_code
+    table, token = verdict_table(verdict), secrets.token_hex(16)
+    if arguments.github:  # a name in the table may read like a workflow command
+        print_line(f"::stop-commands::{token}")
+    print_table(table.title, table.columns, table.rows)
+    print_line(table.note)
+    if arguments.github:
+        print_line(f"::{token}::")
     return verdict.exit_code
 
 

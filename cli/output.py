@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..runtime.progress import Lines, NoProgress, Progress, Task
+from ..runtime.progress import Lines, NoProgress, Progress, Task, visible
 from .streams import knows_unicode
 
 
@@ -19,8 +19,7 @@ def print_json(value: Any) -> None:
 
 def print_line(text: str = "") -> None:
     """Print one line on standard output, characters that would steer a terminal made visible."""
-    clean = "".join(character if character.isprintable() else "�" for character in text)
-    sys.stdout.write(clean + "\n")
+    sys.stdout.write(visible(text) + "\n")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> None:
@@ -39,13 +38,13 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     console = Output(file=sys.stdout, highlight=False, soft_wrap=False)
     if not console.is_terminal:
         console = Output(file=sys.stdout, highlight=False, width=120)
-    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")
+    table = Table(title=escape(visible(title)), box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")
     if note:
-        table.caption = escape(note)
+        table.caption = escape(visible(note))
     for index, column in enumerate(columns):
-        table.add_column(escape(column), justify="left" if index == 0 else "right", overflow="fold")
+        table.add_column(escape(visible(column)), justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
+        table.add_row(*(escape(visible(str(cell))) for cell in row))
     console.print(table)
 
 
@@ -61,7 +60,7 @@ class Bars:
 
     def note(self, text: str) -> None:
         """Show one line."""
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{visible(text)}\n")
 
     @contextmanager
     def task(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[Task]:
@@ -71,7 +70,7 @@ class Bars:
         from rich.progress import Progress as RichProgress
 
         columns = (
-            TextColumn("  {task.description}"),
+            TextColumn("  {task.description}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -80,7 +79,7 @@ class Bars:
             TimeRemainingColumn(),
         )
         with RichProgress(*columns, console=Console(file=sys.stderr)) as bars:
-            identifier = bars.add_task(name, total=total, completed=done, rate="")
+            identifier = bars.add_task(visible(name), total=total, completed=done, rate="")
             yield _BarTask(bars, identifier, unit)
 
 

@@ -11,6 +11,19 @@ from contextlib import contextmanager
 from typing import Protocol
 
 
+def visible(text: str) -> str:
+    """Return text as one line that steers nothing: control and format characters are written as escapes."""
+    return "".join(map(_visible_character, text))
+
+
+def _visible_character(character: str) -> str:
+    if character.isprintable():
+        return character
+    if character.isspace() and character > "\x9f":  # no-break spaces and the like
+        return " "
+    return character.encode("unicode_escape").decode("ascii")
+
+
 class Task(Protocol):
     """One running piece of work."""
 
@@ -56,7 +69,7 @@ class Lines:
 
     def note(self, text: str) -> None:
         """Show one line."""
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{visible(text)}\n")
         sys.stderr.flush()
 
     @contextmanager

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from ...runtime.files import write_bytes
+from ...runtime.progress import visible
 from .judge import Verdict
 
 
@@ -12,20 +13,20 @@ def junit_bytes(verdict: Verdict) -> bytes:
     outcomes = [check.outcome for check in verdict.checks]
     suite = ElementTree.Element(
         "testsuite",
-        name=f"pocketrank gate {verdict.subject}",
+        name=visible(f"pocketrank gate {verdict.subject}"),
         tests=str(len(outcomes)),
         failures=str(outcomes.count("fail")),
         errors=str(outcomes.count("inconclusive")),
     )
     for check in verdict.checks:
         group = f"{check.section}.{check.device}" if check.device else check.section
-        case = ElementTree.SubElement(suite, "testcase", classname=_plain(group), name=_plain(check.metric))
+        case = ElementTree.SubElement(suite, "testcase", classname=visible(group), name=visible(check.metric))
         if check.outcome != "pass":
             tag = "failure" if check.outcome == "fail" else "error"
-            problem = ElementTree.SubElement(case, tag, message=_plain(check.reason), type=check.outcome)
-            problem.text = _plain(f"{check.place}\n{check.method}\n{check.advice}")
+            problem = ElementTree.SubElement(case, tag, message=visible(check.reason), type=check.outcome)
+            problem.text = "\n".join(map(visible, (check.place, check.method, check.advice)))
         else:
-            ElementTree.SubElement(case, "system-out").text = _plain(f"{check.reason}\n{check.place}")
+            ElementTree.SubElement(case, "system-out").text = "\n".join(map(visible, (check.reason, check.place)))
     ElementTree.indent(suite)
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suite, "utf-8") + b"\n"
 
@@ -33,8 +34,3 @@ def junit_bytes(verdict: Verdict) -> bytes:
 def write_junit(path: Path, verdict: Verdict) -> None:
     """Write the XML file, whole or not at all."""
     write_bytes(path, junit_bytes(verdict))
-
-
-def _plain(text: str) -> str:
-    """Return text without the control characters that XML cannot hold."""
-    return "".join(character for character in text if character.isprintable() or character == "\n")

@@ -12,9 +12,9 @@ from ..measure.model_files import (
     bundle_measurements,
     facts_of,
     find_model,
+    find_verified,
     quality_measurements,
     report_of,
-    require_verified,
 )
 from ..measure.query_texts import QueryTexts
 from ..measure.run import measure
@@ -81,11 +81,9 @@ class Release:
 
         Bytes are those of the files that are there. Raises `VerificationError` for a bundle that `verify` refuses.
         """
-        require_verified(self.bundle)
-        for other in self.others:
-            require_verified(other, replay=False)
+        files = find_verified(self.bundle)
         if self.old is None or not self._times_regress():  # bytes and quality need nothing to be measured
-            report = report_of(find_model(self.bundle), named, self.bundle, self.progress) or self._measure()
+            report = report_of(files, named, self.bundle, self.progress) or self._measure()
             return dataclasses.replace(report, bundle=tuple(bundle_measurements(self.bundle)) or report.bundle)
         if named is not None:
             raise InputError(f"--report {named} cannot be used with --baseline-bundle, which measures; leave one out")
@@ -105,7 +103,7 @@ class Release:
     def _measure(self) -> Report:
         devices = list(dict.fromkeys(limit.device for limit in self.budget.limits if limit.device)) or ["host"]
         paths = self._models()
-        models = [find_model(path) for path in (self.bundle, *self.others)]
+        models = [find_model(self.bundle), *(find_verified(path, replay=False) for path in self.others)]
         energy = "auto" if any(limit.metric.startswith("energy") for limit in self.budget.limits) else "none"
         if len(paths) > len(models):
             models.append(find_model(paths[-1], BASELINE))
@@ -130,8 +128,7 @@ def baseline_of_bundle(bundle: Path) -> Report:
 
     Its golden vectors are not replayed: an old release may be meant for other versions of the libraries.
     """
-    files = find_model(bundle)
-    require_verified(files.bundle, replay=False)
+    files = find_verified(bundle, replay=False)
     facts = facts_of(files, "subject")
     return Report(
         schema=SCHEMA,

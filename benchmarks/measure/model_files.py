@@ -67,20 +67,20 @@ def require_runtime(bundle: Path | None) -> None:
         raise UnavailableError(f"{bundle} cannot be measured here: {error}") from None
 
 
-def require_verified(bundle: Path | None, *, replay: bool = True) -> None:
-    """Refuse a bundle that `pocketrank verify` refuses; nothing is checked for a path that is no bundle.
+def find_verified(path: Path, *, replay: bool = True) -> ModelFiles:
+    """Return what `find_model` does; a bundle that `pocketrank verify` refuses is refused.
 
     Without `replay` its golden vectors may differ here, and so they may where the bundle is meant for other versions of
     onnxruntime: `require_runtime` speaks about that. Raises `VerificationError` that names what differs.
     """
-    if bundle is None or not (bundle / MANIFEST_NAME).is_file():
-        return
-    failed = [check for check in verify_bundle(bundle) if not check.passed]
+    files = find_model(path)
+    failed = [check for check in verify_bundle(path) if not check.passed] if files.bundle else []
     if not replay or any(check.name == "runtime" for check in failed):
         failed = [check for check in failed if check.name != "runtime" and not check.name.startswith("golden")]
     if failed:
         differs = "; ".join(f"{check.name}: {check.detail}" for check in failed)
-        raise VerificationError(f"{bundle} is not what its manifest says: {differs}")
+        raise VerificationError(f"{path} is not what its manifest says: {differs}")
+    return files
 
 
 def bundle_measurements(bundle: Path | None) -> list[Measurement]:

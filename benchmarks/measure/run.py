@@ -20,14 +20,7 @@ from .calibration import calibrate_noise
 from .energy import check_source, measure_energy
 from .golden_replay import replay_golden
 from .interleaved import measure_interleaved
-from .model_files import (
-    bundle_measurements,
-    facts_of,
-    find_model,
-    quality_measurements,
-    require_runtime,
-    require_verified,
-)
+from .model_files import bundle_measurements, facts_of, find_verified, quality_measurements, require_runtime
 from .overhead import measure_overhead
 from .query_texts import BUILT_IN, QueryTexts, choose_texts, read_texts, text_facts
 from .session import MeasureSettings, ModelFiles, Probe, Session
@@ -94,17 +87,13 @@ def measure_model(
         >>> latency.unit, 0 < latency.value < 1
         ('s', True)
     """
-    if texts is None:
-        queries = BUILT_IN
-    elif isinstance(texts, str | Path):
+    queries = BUILT_IN
+    if isinstance(texts, str | Path):
         queries = read_texts(Path(texts))
-    else:
+    elif texts is not None:
         queries = QueryTexts(tuple(texts))
-    models = [find_model(bundle_path(str(path))) for path in (model, *compare_with)]
-    for index, files in enumerate(models):
-        require_verified(files.bundle, replay=not index)
     return measure(
-        models,
+        [find_verified(bundle_path(str(path)), replay=path is model) for path in (model, *compare_with)],
         [device] if isinstance(device, str) else device,
         settings or MeasureSettings(),
         queries,

@@ -2,6 +2,7 @@
 
 import re
 
+from ...runtime.progress import visible
 from ..gate.judge import Check, Verdict
 from .tables import Table, markdown_table, verdict_table
 
@@ -36,8 +37,8 @@ def _annotation(check: Check) -> str:
 
 
 def _message(text: str) -> str:
-    """Escape what would end a workflow command or start another."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    """Escape what would end a workflow command or start another; a line end is no part of visible text."""
+    return visible(text).replace("%", "%25")
 
 
 def _property(text: str) -> str:

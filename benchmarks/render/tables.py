@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...runtime.progress import visible
 from ...runtime.units import format_interval, format_quantity
 from ..gate.judge import Verdict
 from ..records.metrics import METRICS, Measurement
@@ -139,14 +140,14 @@ def verdict_table(verdict: Verdict) -> Table:
 
 def markdown(report: Report, verdict: Verdict | None = None) -> str:
     """Return the report, and the verdict when there is one, as a Markdown document."""
-    parts = [f"# What {report.subject} costs", ""]
+    parts = [visible(f"# What {report.subject} costs"), ""]
     for device in report.devices:
         parts += markdown_table(device_table(report, device))
     if report.quality:
         rows = [[measurement.metric, _cell(measurement), measurement.method] for measurement in report.quality]
         parts += markdown_table(Table("Quality", ["metric", "value", "method"], rows))
     for missing in report.unavailable:
-        parts += [f"{missing.device} was not measured: {missing.reason}", ""]
+        parts += [visible(f"{missing.device} was not measured: {missing.reason}"), ""]
     if verdict is not None:
         parts += markdown_table(verdict_table(verdict))
     return "\n".join(parts)
@@ -154,13 +155,18 @@ def markdown(report: Report, verdict: Verdict | None = None) -> str:
 
 def markdown_table(table: Table) -> list[str]:
     """Return the lines of a table with its title and note."""
-    lines = [f"## {table.title}", "", _markdown_row(table.columns), _markdown_row(["---"] * len(table.columns))]
+    lines = [
+        f"## {visible(table.title)}",
+        "",
+        _markdown_row(table.columns),
+        _markdown_row(["---"] * len(table.columns)),
+    ]
     lines += [_markdown_row(row) for row in table.rows]
-    return [*lines, "", table.note, ""] if table.note else [*lines, ""]
+    return [*lines, "", visible(table.note), ""] if table.note else [*lines, ""]
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    return "| " + " | ".join(visible(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
 def _bytes(report: Report, name: str) -> str:

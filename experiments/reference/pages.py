@@ -86,8 +86,8 @@ def budget_page() -> str:
         "address (`ssh://USER@HOST`).",
         table(columns, device_metrics),
         "## [quality]",
-        "Any figure of [quality](metrics.md#quality). Higher is better unless the name ends in `_max` or holds "
-        "`difference` or `change`; the key `better` says otherwise.",
+        "Any figure of [quality](metrics.md#quality). Higher is better unless the name ends in `_max` or `_bytes`, or "
+        "holds `difference` or `change`; the key `better` says otherwise.",
         "## [regression]",
         "Any metric above; the limit is the largest relative worsening against the baseline.",
     )
@@ -100,7 +100,15 @@ def _metric(metric: metrics.Metric) -> tuple[str, str, str, str]:
 def metrics_page() -> str:
     """Return the page of all metrics."""
     rows = (
-        (f"`{metric.name}`", metric.unit, metric.better, metric.section, metric.meaning, metric.help)
+        (
+            f"`{metric.name}`",
+            metric.unit,
+            metric.range_words,
+            metric.better,
+            metric.section,
+            metric.meaning,
+            metric.help,
+        )
         for metric in metrics.METRICS.values()
     )
     figures = [
@@ -112,13 +120,14 @@ def metrics_page() -> str:
     figures += [(f"`parity_{name}`", figure.method) for name, figure in parity.items()]
     return page(
         "Metrics",
-        "A unit of 1 is a share or a ratio.",
+        "A unit of 1 is a share or a ratio. A report or a budget with a value that a metric cannot have is refused.",
         "## Cost",
-        table(("metric", "unit", "better", "of the", "meaning", "what brings a broken limit back"), rows),
+        table(("metric", "unit", "values", "better", "of the", "meaning", "what brings a broken limit back"), rows),
         "## Kinds",
         code(comment_above(metrics, "Kind")),
         "## Quality",
-        "Figures of the held-out queries, each with its bootstrap interval. SYSTEM is one of the systems below.",
+        "Figures of the held-out queries, each with its bootstrap interval. SYSTEM is one of the systems below. "
+        "nDCG, MRR and recall are 0 to 1, a retention may be above 1, a cosine is -1 to 1.",
         table(("figure", "meaning"), figures),
         table(("SYSTEM", "what ranks"), ((f"`{name}`", method) for name, method in METHODS.items())),
     )

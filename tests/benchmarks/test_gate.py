@@ -305,7 +305,7 @@ def test_junit_holds_one_test_a_limit(write):
     ]
     nasty = dataclasses.replace(verdict.checks[0], reason="a \x00 < b & \x1b[31m")
     broken = dataclasses.replace(verdict, checks=(nasty,))
-    assert "a  < b & [31m" in ElementTree.fromstring(junit.junit_bytes(broken))[0][0].attrib["message"]
+    assert "a \\x00 < b & \\x1b[31m" in ElementTree.fromstring(junit.junit_bytes(broken))[0][0].attrib["message"]
 
 
 def test_verdicts_are_written_and_read(write, tmp_path):

@@ -208,7 +208,7 @@ def test_github_is_told_on_the_lines_of_the_budget(tmp_path, monkeypatch):
     nasty = dataclasses.replace(verdict.checks[0], metric="a,b::c", reason="x\n::stop-commands::y", place="no place")
     (line,) = github.annotations(dataclasses.replace(verdict, checks=(nasty,)))
     assert "\n" not in line
-    assert line.startswith("::error title=a%2Cb%3A%3Ac%3A fail::x%0A::stop")
+    assert line.startswith("::error title=a%2Cb%3A%3Ac%3A fail::x\\n::stop")
 
 
 def test_the_action_passes_inputs_as_variables():

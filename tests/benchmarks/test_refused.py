@@ -3,20 +3,26 @@
 import dataclasses
 import json
 import math
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 from builders.miniature import graph, write_bundle, write_manifest
 from builders.reports import make_report, one
 from pocketrank.benchmarks.gate import budget as budgets
 from pocketrank.benchmarks.gate import judge as gate
+from pocketrank.benchmarks.gate import junit
 from pocketrank.benchmarks.gate.judge import BASELINE
 from pocketrank.benchmarks.gate.release import baseline_of_bundle
-from pocketrank.benchmarks.measure.model_files import bundle_measurements, quality_measurements, require_verified
+from pocketrank.benchmarks.measure.model_files import bundle_measurements, find_verified, quality_measurements
 from pocketrank.benchmarks.records import report
 from pocketrank.benchmarks.records.metrics import METRICS, metric_of
+from pocketrank.benchmarks.render import github
+from pocketrank.benchmarks.render.tables import verdict_table
 from pocketrank.cli.main import main
+from pocketrank.cli.output import Bars, print_line, print_table
 from pocketrank.runtime.errors import InputError, VerificationError
-from pocketrank.runtime.manifest import Figure
+from pocketrank.runtime.manifest import Figure, read_manifest
+from pocketrank.runtime.progress import Lines
 
 LATENCY = '[device.host]\nlatency_p50 = "3 ms"\n'
 
@@ -82,7 +88,7 @@ def test_a_baseline_bundle_is_checked_too_but_need_not_give_the_same_vectors_her
     other_weights_and_manifest(old)  # as with another version of onnxruntime: files as listed, vectors not
     assert baseline_of_bundle(old).subject == "miniature"
     with pytest.raises(VerificationError, match="golden vectors"):
-        require_verified(old)
+        find_verified(old)
     shuffled(old)
     with pytest.raises(VerificationError, match="is not what its manifest says"):
         baseline_of_bundle(old)
@@ -90,15 +96,13 @@ def test_a_baseline_bundle_is_checked_too_but_need_not_give_the_same_vectors_her
 
 def test_a_bundle_for_another_runtime_is_left_to_the_devices_that_have_it(tmp_path):
     bundle = write_bundle(tmp_path / "bundle")
-    from pocketrank.runtime.manifest import read_manifest
-
     runtime = dataclasses.replace(read_manifest(bundle).runtime, onnxruntime_min="99.0")
     (bundle / "onnx" / "model_quantized.onnx").write_bytes(graph(quantized=True, seed=5))
     write_manifest(bundle, runtime=runtime)
-    require_verified(bundle)
+    find_verified(bundle)
     shuffled(bundle)
     with pytest.raises(VerificationError, match="same size, other content"):
-        require_verified(bundle)
+        find_verified(bundle)
 
 
 def test_bytes_are_counted_not_believed(tmp_path):
@@ -363,3 +367,50 @@ def test_every_metric_declares_what_it_can_be():
     assert not metric_of("ndcg10_symmetric").takes(1.01) and metric_of("ndcg10_retention_symmetric").takes(1.01)
     assert metric_of("parity_score_change_max").better == "lower" and metric_of("parity_cosine_min").takes(-0.5)
     assert (metric_of("baselines_bm25_bytes").unit, metric_of("anything").unit) == ("B", "1")
+
+
+# Names
+
+
+STEERING = "m\x1b[2J\x9b31m\r\n::set-output name=verdict::pass\n##[add-mask]x\u202e|\u2028%0A[bold]"
+
+
+def test_names_steer_neither_terminals_nor_servers(tmp_path, capsys):
+    verdict = gate.judge(make_report(), budgets.read_budget(write_budget(tmp_path, LATENCY)))
+    check = dataclasses.replace(verdict.checks[0], device=STEERING, reason=STEERING, method=STEERING, place=STEERING)
+    verdict = dataclasses.replace(verdict, subject=STEERING, budget=STEERING, baseline=STEERING, checks=(check,))
+    table = verdict_table(verdict)
+    print_table(STEERING, [STEERING, STEERING], [[STEERING, STEERING]], STEERING)
+    print_table(table.title, table.columns, table.rows, table.note)
+    print_line(STEERING)
+    Lines().note(STEERING)
+    Bars().note(STEERING)
+    with Bars().task(STEERING, 1, "x"):
+        pass
+    printed = capsys.readouterr()
+    texts = [printed.out, printed.err, github.summary(verdict), *github.annotations(verdict), junit_text(verdict)]
+    for text in texts:
+        assert all(letter.isprintable() or letter == "\n" for letter in text.replace("\x1b[?25", "")), text
+        assert "\n::set-output" not in text and "\n##[" not in text
+    assert "m\\x1b[2J\\x9b31m\\r\\n::set-output" in printed.out
+    (line,) = github.annotations(verdict)
+    assert line.startswith(
+        "::error title=latency_p50 on m\\x1b[2J\\x9b31m\\r\\n%3A%3Aset-output name=verdict%3A%3Apass"
+    )
+    assert "%250A" in line and line.isprintable()
+
+
+def junit_text(verdict):
+    ElementTree.fromstring(junit.junit_bytes(verdict))
+    return junit.junit_bytes(verdict).decode()
+
+
+def test_a_table_on_a_server_is_printed_between_words_that_stop_commands(tmp_path, capsys):
+    bundle = write_bundle(tmp_path / "bundle", name="::error::x")
+    budget = write_budget(tmp_path, '[bundle]\nshipped_bytes = "1 MB"\n')
+    report.write_report(tmp_path / "report.json", baseline_of_bundle(bundle))
+    assert main(["gate", str(bundle), "--budget", str(budget), "--github"]) == 0
+    first, *table, last = capsys.readouterr().out.splitlines()
+    command, _, token = first.rpartition("::")
+    assert (command, last, len(token)) == ("::stop-commands", f"::{token}::", 32)
+    assert any("::error::x" in line for line in table)
