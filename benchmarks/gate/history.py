@@ -151,7 +151,11 @@ def _measured_together(before: Point, after: Point) -> Measurement | None:
 
 
 def _not_comparable(before: Point, after: Point) -> str:
-    """Return which condition of two measurements differs, or nothing."""
+    """Return why a measurement says nothing, or which condition of the two differs, or nothing."""
+    for point in (before, after):
+        unusable = point.device.why_unusable(point.report.subject) if point.device else ""
+        if unusable:
+            return unusable
     old, new = _conditions(before), _conditions(after)
     return next((f"another {name}" for name in old if old[name] != new[name]), "")
 

@@ -107,6 +107,13 @@ def test_what_was_obtained_differently_is_not_compared(change, reason):
     assert "line s1" not in page
 
 
+def test_an_interrupted_release_is_not_compared():
+    first, second = latencies(1.0, 2.0)
+    device = dataclasses.replace(second.report.devices[0], interrupted=True)
+    history = only([first, Release("v1", dataclasses.replace(second.report, devices=(device,)))])
+    assert (names(history), history.steps[0].reason) == ([], "measuring on host was interrupted")
+
+
 def test_unstable_timings_are_not_named():
     history = only(latencies(1.0, 1.5, stability="contended"))
     assert names(history) == []
