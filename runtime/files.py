@@ -8,7 +8,7 @@ import os
 import shutil
 import tomllib
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
@@ -67,20 +67,6 @@ def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
 def is_list(value: Any) -> TypeGuard[list[Any]]:
     """Tell whether a value read from JSON or TOML is a list."""
     return isinstance(value, list)
-
-
-def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number, object) for every non-empty line of a JSON Lines file."""
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}, line {number}: not valid JSON ({error.msg}); fix the line") from None
-        if not is_object(value):
-            raise InputError(f"{path}, line {number}: a JSON object is needed; fix the line")
-        yield number, value
 
 
 def read_toml(path: Path) -> dict[str, Any]:
