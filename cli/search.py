@@ -156,6 +156,8 @@ def _read_query(word: str) -> str:
     from ..runtime.errors import InputError
 
     if word == "-":
+        if sys.stdin is None:
+            raise InputError("standard input is closed; give the query as an argument")
         data = sys.stdin.buffer.read()
         try:
             query = data.decode("utf-8")

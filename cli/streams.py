@@ -58,8 +58,9 @@ def prepare_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  open until the process ends
-        elif hasattr(stream, "reconfigure") and not knows_unicode(stream.encoding):
-            stream.reconfigure(errors="replace")
+        elif hasattr(stream, "reconfigure"):
+            # Names of files may hold bytes that are no text; \udcff for one is valid in JSON too.
+            stream.reconfigure(errors="backslashreplace" if knows_unicode(stream.encoding) else "replace")
 
 
 def knows_unicode(encoding: str | None) -> bool:
