@@ -85,6 +85,9 @@ def complain_of_system(error: OSError) -> int:
         complain(f"{name or 'the output cannot be written: '}{error.strerror}; free some space and run again")
         close_output()
         return InputError.exit_code
+    if error.errno == errno.ENOENT and not error.filename:  # os.getcwd, which names no file
+        complain("the working folder no longer exists; change to another one and run again")
+        return InputError.exit_code
     if error.filename and error.errno in _USERS:
         complain(f"{str(error.filename)[:120]}: {error.strerror}; check the path")
         return InputError.exit_code

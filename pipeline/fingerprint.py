@@ -6,6 +6,7 @@ the stage run again.
 
 from pathlib import Path
 
+from ..runtime.documents.document import valid_name
 from ..runtime.documents.kinds import find_sources
 from ..runtime.documents.remarks import Remarks
 from ..runtime.errors import InputError
@@ -28,7 +29,7 @@ def corpus_fingerprint(recipe: Recipe) -> dict[str, str]:
         raise InputError(f"corpus.path = {settings.path!r} does not exist; name a folder or file that does")
     if settings.source == "texts":
         return {source.label: sha256_file(source.path) for source in find_sources(root, Remarks())}
-    return {str(file.relative_to(root.parent)): sha256_file(file) for file in _data_files(root)}
+    return {valid_name(str(file.relative_to(root.parent))): sha256_file(file) for file in _data_files(root)}
 
 
 def queries_fingerprint(recipe: Recipe) -> dict[str, str]:
@@ -78,7 +79,7 @@ def _model_fingerprint(model: str, revision: str) -> dict[str, str]:
     folder = Path(model)
     if folder.is_dir():
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        return {str(path.relative_to(folder)): sha256_file(path) for path in files}
+        return {valid_name(str(path.relative_to(folder))): sha256_file(path) for path in files}
     return {model: revision}
 
 

@@ -185,3 +185,13 @@ def test_closed_standard_input_is_named(run):
     command = f'exec "{sys.executable}" -m pocketrank.cli.main search --corpus "{run}/corpus.jsonl" - <&-'
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "standard input is closed" in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a working folder cannot be removed elsewhere")
+@pytest.mark.parametrize("words", ["index ../bundle ../corpus.jsonl", "demo x y --runtime z", "run x --out y"])
+def test_a_working_folder_that_is_gone_is_named(run, words):
+    (run / "gone").mkdir()
+    code = "import os, runpy, sys; os.rmdir(os.getcwd()); runpy.run_module('pocketrank.cli.main', run_name='__main__')"
+    command = [sys.executable, "-c", code, *words.split()]
+    done = subprocess.run(command, cwd=run / "gone", capture_output=True, text=True, check=False)
+    assert done.returncode in (2, 3) and len(done.stderr.splitlines()) == 1, done.stderr
