@@ -94,8 +94,11 @@ def sha256_file(path: Path) -> str:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return readable JSON with a final newline; the same value always gives the same bytes."""
-    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+    """Return readable JSON with a final newline; the same value always gives the same bytes.
+
+    A file's name that is not UTF-8 is written with escapes, such as \\udcff, that read back as the same name.
+    """
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 @contextmanager

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -97,5 +98,7 @@ def test_unreadable_input_is_named(tmp_path):
 
 def test_json_bytes_are_repeatable_and_strict():
     assert json_bytes({"b": 1, "a": "ü"}) == '{\n  "b": 1,\n  "a": "ü"\n}\n'.encode()
+    name = {"path": "caf\udce9"}
+    assert json.loads(json_bytes(name)) == name
     with pytest.raises(ValueError):
         json_bytes({"x": float("nan")})
