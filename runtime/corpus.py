@@ -33,11 +33,13 @@ class Corpus:
         self.remarks = Remarks()  # what was left out or guessed
         self._sources = find_sources(self.path, self.remarks)
         self._count = 0
+        given = any(source.kind not in PROSE for source in self._sources)  # ids; prose has numbers and paths
         seen: set[str] = set()
         for document in self._read(self.remarks):
-            if document.id in seen:
+            if given and document.id in seen:
                 raise InputError(f"{self.path}: the id {document.id!r} appears twice; make ids unique")
-            seen.add(document.id)
+            if given:
+                seen.add(document.id)
             self._count += 1
         if not self._count:
             remarks = f" ({self.remarks})" if str(self.remarks) else ""

@@ -1,10 +1,11 @@
 """The text of a file, plain or packed by gzip: a line at a time or whole, and never more than memory is meant for.
 
 A line of more than 64 MiB, a file that is read whole of more than 256 MiB, and a packed file that unpacks to more than
-200 times its size (beyond the first 64 MiB) are refused: text packs to a third or a tenth.
+16 MiB and 100 times its size are refused: text packs to a third or a tenth.
 """
 
 import gzip
+import os
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from ..errors import InputError
 
 MAX_LINE_BYTES = 1 << 26
 MAX_WHOLE_BYTES = 1 << 28
-MAX_RATIO = 200
+MAX_RATIO = 100
+ALLOWED_BYTES = 1 << 24
 
 
 def is_packed(path: Path) -> bool:
@@ -70,7 +72,17 @@ def _bomb(path: Path) -> InputError:
 
 
 def _unpacked_limit(path: Path) -> int:
-    return MAX_LINE_BYTES + MAX_RATIO * path.stat().st_size if is_packed(path) else 1 << 62
+    if not is_packed(path):
+        return 1 << 62
+    with path.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - 4))
+        unpacked = int.from_bytes(stream.read(), "little")  # of the last part, as the file itself says
+    limit = ALLOWED_BYTES + MAX_RATIO * size
+    if unpacked > limit:
+        what = f"or one that unpacks to more than {MAX_RATIO} times its size"
+        raise InputError(f"{path}: not a whole gzip file, {what}; fetch it again")
+    return limit
 
 
 @contextmanager
