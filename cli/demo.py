@@ -1,8 +1,7 @@
 """Write one page that searches a corpus in the browser, offline: ranker, tokenizer, documents and runtime inside.
 
-CORPUS is what `pocketrank index` takes: a folder in BEIR layout, a JSONL file, a text file with one document a line, or
-a folder of .txt and .md files. The runtime is ONNX Runtime Web from npm, pinned by hash; --runtime says where its
-package lies.
+CORPUS is what `pocketrank index` takes: a folder in BEIR layout, a file of records or of text, or a folder of files.
+The runtime is ONNX Runtime Web from npm, pinned by hash; --runtime says where its package lies.
 
 examples:
   npm install --ignore-scripts onnxruntime-web@1.30.0
@@ -43,14 +42,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Write the page and say what it weighs."""
     from ..export.page import MAIL_BYTES, make_page, read_runtime
-    from ..runtime.corpus import Corpus
     from ..runtime.files import write_bytes
-    from .output import make_progress, print_json, print_line, print_table
+    from .output import Notes, make_progress, print_json, print_line, print_table, read_corpus
 
     runtime = read_runtime(arguments.runtime)
-    corpus = Corpus(arguments.corpus)
+    progress = Notes() if arguments.json else make_progress()
+    corpus = read_corpus(arguments.corpus, progress)
     examples = arguments.example or _own_queries(arguments.corpus)
-    progress = make_progress(quiet=arguments.json)
     page = make_page(arguments.bundle, corpus, runtime, examples, arguments.title, progress)
     write_bytes(arguments.out, page.content)
     size = len(page.content)
@@ -66,12 +64,12 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _own_queries(corpus: Path) -> list[str]:
     """Return a few short queries, spread over the queries.jsonl that lies beside the corpus, if there is one."""
-    from ..runtime.files import read_json_lines
+    from ..runtime.documents.json_files import json_line_records
 
     folder = corpus if corpus.is_dir() else corpus.parent
     path = folder / "queries.jsonl"
     if not path.is_file():
         return []
-    texts = (record.get("text") for _, record in read_json_lines(path))
-    short = [text for text in texts if isinstance(text, str) and 8 < len(text) <= EXAMPLE_CHARACTERS]
+    texts = (record.text for record in json_line_records(path))
+    short = [text for text in texts if 8 < len(text) <= EXAMPLE_CHARACTERS]
     return [short[(2 * number + 1) * len(short) // (2 * EXAMPLES)] for number in range(min(EXAMPLES, len(short)))]

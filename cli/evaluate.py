@@ -63,7 +63,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from ..pipeline.evaluate import EvaluationOptions, evaluate_bundle
     from ..pipeline.settings import EvaluateSettings
     from ..runtime.errors import InputError
-    from .output import make_progress
+    from .output import Notes, make_progress
 
     if arguments.bootstrap < 0:
         raise InputError(f"--bootstrap {arguments.bootstrap}: give 0 or more resamples")
@@ -75,7 +75,7 @@ def execute(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         settings=EvaluateSettings(baselines=tuple(arguments.baselines), bootstrap=arguments.bootstrap),
     )
-    progress = make_progress(quiet=arguments.json)
+    progress = Notes() if arguments.json else make_progress()
     if arguments.noise:
         return _show_robustness(arguments, options, progress)
     return _show(arguments, evaluate_bundle(arguments.bundle, arguments.data, options, progress=progress))

@@ -1,7 +1,8 @@
 """Encode a corpus with a bundle into an index that `pocketrank search` reads.
 
-CORPUS is a folder in BEIR layout, a JSONL file (text, and if there are any _id and title), a text file with one
-document a line, or a folder of .txt and .md files. The index is written beside the bundle unless --out says otherwise.
+CORPUS is a folder in BEIR layout; a file of records (.jsonl, .ndjson, .json, .csv, .tsv, .parquet) with a text and, if
+there are any, an _id and a title; a .txt file with one document a line; a .md, .rst or .html file; or a folder of files
+of these kinds. Each may be packed as .gz. The index is written beside the bundle unless --out says otherwise.
 
 examples:
   pocketrank index runs/pydocs/bundle notes/ --out notes-index
@@ -43,18 +44,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Make the index and say what it weighs."""
-    from ..runtime.corpus import Corpus
     from ..runtime.encoder import Encoder
     from ..runtime.errors import InputError
     from ..runtime.projection import bundle_projection
     from ..runtime.search.arrays import open_array
     from ..runtime.search.index import DocumentIndex, TeacherVectors, build_index
-    from .output import make_progress, print_json, print_line
+    from .output import make_progress, print_json, print_line, read_corpus
 
     if arguments.out is None and is_packaged(arguments.bundle):
         raise InputError("the folder beside general-english belongs to the package; name one for the index by --out")
     encoder = Encoder.open(arguments.bundle, arguments.variant)
-    corpus = Corpus(arguments.corpus)
+    progress = make_progress()
+    corpus = read_corpus(arguments.corpus, progress)
     folder = arguments.out or arguments.bundle.absolute().parent / "index"
     teacher = None
     if arguments.vectors_from is not None:
@@ -65,7 +66,7 @@ def execute(arguments: argparse.Namespace) -> int:
         folder,
         vectors=arguments.vectors,
         teacher=teacher,
-        progress=make_progress(),
+        progress=progress,
         hybrid=arguments.hybrid,
     )
     manifest = DocumentIndex.open(folder).manifest

@@ -50,11 +50,19 @@ class CommandParser(argparse.ArgumentParser):
         """Parse as argparse does, which takes the first positional for absent when options follow it, or intermixed."""
         if not self.intermixed:
             return super().parse_known_args(args, namespace)
+        words = list(args)
+        if "--" in words:  # intermixed parsing forgets it: what follows gets a mark, and so is no option
+            end = words.index("--")
+            words = [*words[:end], *(f"\0{word}" for word in words[end + 1 :])]
         self.intermixed = False  # intermixed parsing calls this method for what it leaves
         try:
-            return self.parse_known_intermixed_args(args, namespace)
+            namespace, rest = self.parse_known_intermixed_args(words, namespace)
+            return namespace, [word.removeprefix("\0") for word in rest]
         finally:
             self.intermixed = True
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        return super()._get_value(action, arg_string.removeprefix("\0"))
 
 
 def build_parser(command: str | None) -> argparse.ArgumentParser:

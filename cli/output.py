@@ -5,10 +5,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..runtime.progress import Lines, NoProgress, Progress, Task, visible
 from .streams import knows_unicode
+
+if TYPE_CHECKING:
+    from ..runtime.corpus import Corpus
 
 
 def print_json(value: Any) -> None:
@@ -55,12 +59,26 @@ def make_progress(quiet: bool = False) -> Progress:
     return Bars() if sys.stderr.isatty() else Lines()
 
 
-class Bars:
-    """Progress as bars with rate and remaining time, on the error stream."""
+class Notes(NoProgress):
+    """Notes alone, for commands whose output is JSON."""
 
     def note(self, text: str) -> None:
         """Show one line."""
         sys.stderr.write(f"{visible(text)}\n")
+
+
+def read_corpus(path: Path, progress: Progress) -> "Corpus":
+    """Open the documents at `path` and note what is left out of them."""
+    from ..runtime.corpus import Corpus
+
+    corpus = Corpus(path)
+    for remark in corpus.remarks:
+        progress.note(f"  {remark}")
+    return corpus
+
+
+class Bars(Notes):
+    """Progress as bars with rate and remaining time, on the error stream."""
 
     @contextmanager
     def task(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[Task]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runtime.packaged import GENERAL, bundle_path
-from .output import make_progress, print_json, print_line
+from .output import make_progress, print_json, print_line, read_corpus
 
 if TYPE_CHECKING:
     from ..runtime.search.index import Hit
@@ -101,13 +101,13 @@ def _bundle_of_index(arguments: argparse.Namespace) -> Path:
 
 
 def _search_corpus(arguments: argparse.Namespace, query: str) -> int:
-    from ..runtime.corpus import Corpus
     from ..runtime.encoder import Encoder
     from ..runtime.search.index import build_index
 
-    encoder, corpus = Encoder.open(arguments.path), Corpus(arguments.corpus)
+    encoder, progress = Encoder.open(arguments.path), make_progress()
+    corpus = read_corpus(arguments.corpus, progress)
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as name:
-        index = build_index(encoder, corpus, Path(name) / "index", progress=make_progress(), hybrid=arguments.hybrid)
+        index = build_index(encoder, corpus, Path(name) / "index", progress=progress, hybrid=arguments.hybrid)
         return _search(arguments, query, index, arguments.path)
 
 
@@ -156,6 +156,8 @@ def _read_query(word: str) -> str:
     from ..runtime.errors import InputError
 
     if word == "-":
+        if sys.stdin is None:
+            raise InputError("standard input is closed; give the query as an argument")
         data = sys.stdin.buffer.read()
         try:
             query = data.decode("utf-8")

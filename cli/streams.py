@@ -58,8 +58,9 @@ def prepare_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  open until the process ends
-        elif hasattr(stream, "reconfigure") and not knows_unicode(stream.encoding):
-            stream.reconfigure(errors="replace")
+        elif hasattr(stream, "reconfigure"):
+            # Names of files may hold bytes that are no text; \udcff for one is valid in JSON too.
+            stream.reconfigure(errors="backslashreplace" if knows_unicode(stream.encoding) else "replace")
 
 
 def knows_unicode(encoding: str | None) -> bool:
@@ -83,6 +84,9 @@ def complain_of_system(error: OSError) -> int:
     if error.errno in _FULL:
         complain(f"{name or 'the output cannot be written: '}{error.strerror}; free some space and run again")
         close_output()
+        return InputError.exit_code
+    if error.errno == errno.ENOENT and not error.filename:  # os.getcwd, which names no file
+        complain("the working folder no longer exists; change to another one and run again")
         return InputError.exit_code
     if error.filename and error.errno in _USERS:
         complain(f"{str(error.filename)[:120]}: {error.strerror}; check the path")

@@ -6,6 +6,9 @@ the stage run again.
 
 from pathlib import Path
 
+from ..runtime.documents.document import valid_name
+from ..runtime.documents.kinds import find_sources
+from ..runtime.documents.remarks import Remarks
 from ..runtime.errors import InputError
 from ..runtime.files import sha256_file
 from .code_version import library_version
@@ -24,7 +27,9 @@ def corpus_fingerprint(recipe: Recipe) -> dict[str, str]:
     root = Path(settings.path)
     if not settings.path or not root.exists():
         raise InputError(f"corpus.path = {settings.path!r} does not exist; name a folder or file that does")
-    return {str(file.relative_to(root.parent)): sha256_file(file) for file in _data_files(root)}
+    if settings.source == "texts":
+        return {source.label: sha256_file(source.path) for source in find_sources(root, Remarks())}
+    return {valid_name(str(file.relative_to(root.parent))): sha256_file(file) for file in _data_files(root)}
 
 
 def queries_fingerprint(recipe: Recipe) -> dict[str, str]:
@@ -74,7 +79,7 @@ def _model_fingerprint(model: str, revision: str) -> dict[str, str]:
     folder = Path(model)
     if folder.is_dir():
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        return {str(path.relative_to(folder)): sha256_file(path) for path in files}
+        return {valid_name(str(path.relative_to(folder))): sha256_file(path) for path in files}
     return {model: revision}
 
 
@@ -97,4 +102,5 @@ def gate_fingerprint(recipe: Recipe) -> dict[str, str]:
 def _data_files(root: Path) -> list[Path]:
     if root.is_file():
         return [root]
-    return sorted(path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = (path for path in root.rglob("*") if path.is_file())
+    return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(root).parts))

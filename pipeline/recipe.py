@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..runtime.documents.document import valid_name
 from ..runtime.errors import InputError
 from ..runtime.files import read_toml
 from ..runtime.schema import did_you_mean, from_mapping, to_mapping
@@ -73,6 +74,8 @@ def _apply_override(mapping: dict[str, Any], override: str) -> tuple[str, str]:
     section, dot, key = name.strip().partition(".")
     if not equals:
         raise InputError(f"--set {override}: '=' is missing; write --set section.key=value")
+    if valid_name(override) != override:
+        raise InputError(f"--set {override}: a recipe holds UTF-8 only; name the path from inside its folder")
     value = _parse_value(text.strip())
     if not dot:
         mapping[section] = value

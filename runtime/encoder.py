@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from .documents.document import valid_name
 from .errors import InputError, PocketrankError, VerificationError
 from .files import read_json, read_text, safe_join, sha256_file
 from .manifest import MANIFEST_NAME, TOKENIZER_NAME, Manifest, Prompts, read_manifest
@@ -176,7 +177,9 @@ def open_session(path: Path, threads: int = 1) -> Any:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4  # errors reach the caller as exceptions; nothing is written past the command line
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        name = str(path)
+        model = name if valid_name(name) == name else path.read_bytes()  # onnxruntime takes names in UTF-8 only
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except onnxruntime_errors() as error:
         raise VerificationError(
             f"{path} does not open in onnxruntime {onnxruntime.__version__}: {_first_line(error)}; "

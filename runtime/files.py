@@ -8,7 +8,7 @@ import os
 import shutil
 import tomllib
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
@@ -69,20 +69,6 @@ def is_list(value: Any) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
-def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number, object) for every non-empty line of a JSON Lines file."""
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}, line {number}: not valid JSON ({error.msg}); fix the line") from None
-        if not is_object(value):
-            raise InputError(f"{path}, line {number}: a JSON object is needed; fix the line")
-        yield number, value
-
-
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the parsed TOML of `path`; raise `InputError` with the parser's own position."""
     try:
@@ -108,8 +94,11 @@ def sha256_file(path: Path) -> str:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return readable JSON with a final newline; the same value always gives the same bytes."""
-    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+    """Return readable JSON with a final newline; the same value always gives the same bytes.
+
+    A file's name that is not UTF-8 is written with escapes, such as \\udcff, that read back as the same name.
+    """
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 @contextmanager

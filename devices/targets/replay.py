@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from ...runtime.documents.json_files import read_json_lines
 from ...runtime.errors import InputError
-from ...runtime.files import read_json_lines, write_bytes
+from ...runtime.files import write_bytes
 from ...runtime.schema import from_mapping, to_mapping
 from ..profile import Profile
 from .base import ProcessResult, Target

@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...runtime.documents.remarks import Remarks
 from ...runtime.errors import InputError, UnavailableError
-from ..retrieval.dataset import RetrievalSet
+from ..retrieval.dataset import Judgements, RetrievalSet
 from ..settings import CorpusSettings
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -44,14 +45,9 @@ def read_hub_set(settings: CorpusSettings) -> tuple[RetrievalSet, dict[str, Any]
     titles = {str(row["_id"]): row.get("title") or "" for row in corpus}
     documents = {str(row["_id"]): f"{row.get('title') or ''} {row['text']}".strip() for row in corpus}
     queries = {str(row["_id"]): row["text"] for rows in load("queries").values() for row in rows}
-    qrels: dict[str, dict[str, dict[str, int]]] = {}
+    judgements = Judgements(queries, documents, Remarks())
     for split, rows in load("default").items():
         for row in rows:
-            query, document = str(row["query-id"]), str(row["corpus-id"])
-            if query not in queries or document not in documents:
-                raise InputError(
-                    f"{settings.path}: the judgement of query {query!r} and document {document!r} in {split!r} names "
-                    "an unknown id; choose another revision"
-                )
-            qrels.setdefault(split, {}).setdefault(query, {})[document] = int(row["score"])
-    return RetrievalSet(documents, titles, queries, qrels), {"dataset": settings.path, "revision": settings.revision}
+            judgements.add(split, str(row["query-id"]), str(row["corpus-id"]), int(row["score"]))
+    found = RetrievalSet(documents, titles, queries, judgements.splits, tuple(judgements.remarks))
+    return found, {"dataset": settings.path, "revision": settings.revision}

@@ -34,6 +34,8 @@ def run_corpus(context: StageContext) -> None:
         raise InputError(
             f"corpus.source {settings.source!r} gives no test query; add texts, or raise corpus.test_fraction"
         )
+    for remark in retrieval_set.remarks:
+        context.progress.note(f"  {remark}")
     content = write_retrieval_set(context.output, retrieval_set)
     manifest = {
         "schema_version": SCHEMA_VERSION,
@@ -55,7 +57,7 @@ def _read_judged(settings: CorpusSettings) -> tuple[RetrievalSet, dict[str, Any]
         return read_hub_set(settings)
     if not settings.path:
         raise InputError("corpus.path is empty; name a folder in BEIR layout")
-    return read_retrieval_set(Path(settings.path)), {}
+    return read_retrieval_set(Path(settings.path), ("train", settings.test_split)), {}
 
 
 def select(whole: RetrievalSet, settings: CorpusSettings) -> RetrievalSet:
@@ -88,4 +90,5 @@ def select(whole: RetrievalSet, settings: CorpusSettings) -> RetrievalSet:
         titles={name: title for name, title in whole.titles.items() if name in kept},
         queries={name: text for name, text in whole.queries.items() if any(name in qrels[split] for split in qrels)},
         qrels=qrels,
+        remarks=whole.remarks,
     )

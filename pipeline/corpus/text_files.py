@@ -1,4 +1,4 @@
-"""A corpus from plain text: .txt, .md and .jsonl files, or a folder of them.
+"""A corpus from texts: a file of any kind that `runtime/documents/` reads, or a folder of them.
 
 There are no judgements, so pseudo queries are made: the title of a passage, or else its first sentence, is a query
 and the rest of the passage its only relevant document. In the documents of the held-out queries that title or
@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...runtime.documents.kinds import KINDS, PROSE, Source, find_sources
+from ...runtime.documents.prose import read_prose
+from ...runtime.documents.read import read_records
+from ...runtime.documents.remarks import Remarks
 from ...runtime.errors import InputError
-from ...runtime.files import read_json_lines, read_text
 from ..retrieval.dataset import RetrievalSet
 from ..retrieval.near_duplicates import first_of_each, word_shingles
 from ..settings import CorpusSettings
@@ -22,9 +25,7 @@ MAX_PASSAGE_CHARACTERS = 1000
 QUERY_WORDS = range(3, 31)
 MIN_DOCUMENT_WORDS = 8
 SAME_DOCUMENT = 0.8  # Jaccard similarity of word triples
-SUFFIXES = (".txt", ".md", ".jsonl")
 
-_HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -40,11 +41,11 @@ def read_texts(settings: CorpusSettings) -> tuple[RetrievalSet, dict[str, Any]]:
 
     Raises `InputError` when the path does not exist, holds no text, or has a line that cannot be read.
     """
-    root = Path(settings.path)
-    if not settings.path or not root.exists():
-        raise InputError(f"corpus.path {settings.path!r} does not exist; name a text file or a folder")
-    files = _files(root)
-    passages = [passage for path in files for passage in _passages(path, _label(root, path))]
+    if not settings.path:
+        raise InputError("corpus.path is empty; name a file or a folder of texts")
+    root, remarks = Path(settings.path), Remarks()
+    sources = find_sources(root, remarks)
+    passages = [passage for source in sources for passage in _passages(source, remarks)]
     kept = first_of_each([word_shingles(f"{passage.title} {passage.text}") for passage in passages], SAME_DOCUMENT)
     unique = [passages[position] for position in kept]
     if settings.max_documents and len(unique) > settings.max_documents:
@@ -53,7 +54,8 @@ def read_texts(settings: CorpusSettings) -> tuple[RetrievalSet, dict[str, Any]]:
             key=passages.index,
         )
     if not unique:
-        raise InputError(f"{root} holds no text; put text into {', '.join(SUFFIXES)} files")
+        why = f" ({remarks})" if str(remarks) else ""
+        raise InputError(f"{root} holds no text{why}; put text into {', '.join(KINDS)} files")
     splits = {passage.identifier: _query_and_rest(passage) for passage in unique}
     queries = {f"q:{name}": pair[0] for name, pair in splits.items() if pair}
     answers = {query: {query.removeprefix("q:"): 1} for query in queries}
@@ -66,57 +68,24 @@ def read_texts(settings: CorpusSettings) -> tuple[RetrievalSet, dict[str, Any]]:
         if pair:
             titles[name], documents[name] = "", pair[1]
     source = {
-        "files": [_label(root, path) for path in files],
+        "files": [source.label for source in sources],
         "passages_found": len(passages),
         "judgements": "pseudo: title or first sentence as query, the rest of the passage as its document",
     }
-    return RetrievalSet(documents, titles, queries, qrels), source
+    return RetrievalSet(documents, titles, queries, qrels, tuple(remarks)), source
 
 
-def _files(root: Path) -> list[Path]:
-    if root.is_file():
-        return [root]
-    files = [path for path in root.rglob("*") if path.suffix in SUFFIXES and path.is_file()]
-    return sorted(files, key=lambda path: path.relative_to(root).as_posix())
-
-
-def _label(root: Path, path: Path) -> str:
-    return path.name if root.is_file() else path.relative_to(root).as_posix()
-
-
-def _passages(path: Path, label: str) -> Iterator[_Passage]:
-    if path.suffix == ".jsonl":
-        yield from _json_passages(path, label)
+def _passages(source: Source, remarks: Remarks) -> Iterator[_Passage]:
+    if source.kind not in PROSE:
+        for record in read_records(source, remarks):
+            yield _Passage(f"{source.label}:{record.number}", _line(record.title), _line(record.text))
         return
     title, number = "", 0
-    for heading, paragraphs in _sections(read_text(path), path.suffix == ".md"):
+    for heading, paragraphs in read_prose(source).sections():
         title = heading or title
         for text in _packed(paragraphs):
             number += 1
-            yield _Passage(f"{label}:{number}", title, text)
-
-
-def _json_passages(path: Path, label: str) -> Iterator[_Passage]:
-    for number, record in read_json_lines(path):
-        text, title = record.get("text"), record.get("title") or ""
-        if not isinstance(text, str) or not isinstance(title, str):
-            raise InputError(f"{path}, line {number}: 'text' (and 'title') must be strings; fix the line")
-        if text.strip() or title.strip():
-            yield _Passage(f"{label}:{number}", _line(title), _line(text))
-
-
-def _sections(text: str, markdown: bool) -> Iterator[tuple[str, list[str]]]:
-    heading, paragraphs = "", [""]
-    for line in text.splitlines():
-        match = _HEADING.match(line) if markdown else None
-        if match:
-            yield heading, paragraphs
-            heading, paragraphs = match[1], [""]
-        elif line.strip():
-            paragraphs[-1] += f" {line}"
-        elif paragraphs[-1]:
-            paragraphs.append("")
-    yield heading, paragraphs
+            yield _Passage(f"{source.label}:{number}", title, text)
 
 
 def _packed(paragraphs: list[str]) -> Iterator[str]:

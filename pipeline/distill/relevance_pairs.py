@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.files import read_json_lines
+from ...runtime.documents.json_files import read_json_lines
 from ..retrieval.dataset import RetrievalSet
 from ..teacher.score_lists import ScoreLists
 

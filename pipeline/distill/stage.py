@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ...runtime.files import read_json_lines, write_json
+from ...runtime.documents.json_files import read_json_lines
+from ...runtime.files import write_json
 from ..corpus.output import CorpusOutput
 from ..losses.weighted import WeightedLosses
 from ..quantize.recipe_plan import trained_plan

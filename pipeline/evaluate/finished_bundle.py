@@ -46,7 +46,9 @@ class BundleOnSet:
         """Open `bundle` and read the set in the folder `data`; errors are those of `evaluate_bundle`."""
         self.bundle = bundle_path(str(bundle))
         self.manifest: Manifest = read_manifest(self.bundle)
-        retrieval_set = read_retrieval_set(Path(data))
+        retrieval_set = read_retrieval_set(Path(data), (options.split,))
+        for remark in retrieval_set.remarks:
+            progress.note(f"  {remark}")
         self.judged = JudgedSplit(retrieval_set, options.split)
         if not self.judged.queries:
             raise InputError(

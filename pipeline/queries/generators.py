@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from ...runtime.documents.packed import read_whole
 from ...runtime.errors import InputError
-from ...runtime.files import read_text
 from ..retrieval.dataset import RetrievalSet
 from ..settings import QueriesSettings
 from .typing_noise import without_punctuation
@@ -35,7 +35,7 @@ _KEYWORD = re.compile(r"[^\W\d_][^\W_]+")
 def lines(files: Sequence[str]) -> Iterator[str]:
     """Yield the lines of files with text in them, in order."""
     for name in files:
-        yield from filter(None, (" ".join(line.split()) for line in read_text(Path(name)).splitlines()))
+        yield from filter(None, (" ".join(line.split()) for line in read_whole(Path(name)).splitlines()))
 
 
 def sentences(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterator[str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ...runtime.documents.json_files import read_json_lines
 from ...runtime.errors import InputError
-from ...runtime.files import read_json_lines
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...runtime.documents.json_files import read_json_lines
 from ...runtime.errors import InputError
-from ...runtime.files import read_json_lines
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,27 @@
 """Retrieval sets in BEIR layout: documents, queries and judgements in a folder of text files.
 
-    corpus.jsonl[.gz]   {"_id", "title", "text"} a line
-    queries.jsonl[.gz]  {"_id", "text"} a line
-    qrels/SPLIT.tsv     query-id, corpus-id, score; with a header
+    corpus.jsonl        {"_id", "title", "text"} a line, under any names that `runtime/documents/records.py` knows
+    queries.jsonl       {"_id", "text"} a line
+    qrels/SPLIT.tsv     query, document, grade; with or without a header; or TREC's query, 0, document, grade
 
-The layout is the one of Thakur et al., "BEIR" (2021). A document's text is its title, a space and its text.
+Each may be packed as `.gz`. The layout is the one of Thakur et al., "BEIR" (2021), and sets are read as they are
+published: judgements of documents or queries that are not there are left out, and a remark counts them. A document's
+text is its title, a space and its text.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...runtime.documents.json_files import json_line_records
+from ...runtime.documents.packed import read_lines
+from ...runtime.documents.records import TEXT_NEEDED, Record
+from ...runtime.documents.remarks import Remarks
 from ...runtime.errors import InputError
-from ...runtime.files import read_json_lines, read_text, write_bytes
+from ...runtime.files import write_bytes
 
 QRELS_HEADER = "query-id\tcorpus-id\tscore"
 
@@ -28,6 +34,7 @@ class RetrievalSet:
     titles: dict[str, str]  # id -> title, possibly empty
     queries: dict[str, str]
     qrels: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)  # split -> query -> document -> grade
+    remarks: tuple[str, ...] = field(default=(), compare=False)  # what was left out while it was read
 
     def body(self, document: str) -> str:
         """Return the text of a document without its title."""
@@ -39,7 +46,8 @@ class RetrievalSet:
         """Return the judgements of `split`; raise `InputError` when there are none."""
         if not self.qrels.get(split):
             known = ", ".join(name for name in sorted(self.qrels) if self.qrels[name]) or "none"
-            raise InputError(f"the split {split!r} has no judgements; choose another split (there are: {known})")
+            why = f" ({'; '.join(self.remarks)})" if self.remarks else ""
+            raise InputError(f"the split {split!r} has no judgements{why}; choose another split (there are: {known})")
         return self.qrels[split]
 
     def split_queries(self, split: str) -> dict[str, str]:
@@ -48,33 +56,48 @@ class RetrievalSet:
         return {query: text for query, text in self.queries.items() if query in judged}
 
 
-def read_retrieval_set(folder: Path) -> RetrievalSet:
-    """Read a folder in BEIR layout.
+class Judgements:
+    """Judgements by split, of the queries and documents that there are; of the others, a remark."""
+
+    def __init__(self, queries: Mapping[str, str], documents: Mapping[str, str], remarks: Remarks) -> None:
+        """Begin with none."""
+        self.queries, self.documents, self.remarks = queries, documents, remarks
+        self.splits: dict[str, dict[str, dict[str, int]]] = {}
+
+    def add(self, split: str, query: str, document: str, grade: int) -> None:
+        """Keep one judgement."""
+        if query not in self.queries:
+            self.remarks.add(f"judgements in {split!r} left out because there is no such query", query)
+        elif document not in self.documents:
+            self.remarks.add(f"judgements in {split!r} left out because there is no such document", document)
+        else:
+            self.splits.setdefault(split, {}).setdefault(query, {})[document] = grade
+
+
+def read_retrieval_set(folder: Path, splits: Collection[str] = ()) -> RetrievalSet:
+    """Read a folder in BEIR layout; of the judgements only those of `splits`, when there are any.
 
     Raises `InputError`, naming file and line, for a missing or empty corpus, a line that is no record, an id that
-    appears twice, a judgement that is malformed or names an unknown id, and text that is not UTF-8.
+    appears twice, a judgement that is malformed, text that is not UTF-8, and when there are none of the splits.
     """
+    remarks = Remarks()
     documents: dict[str, str] = {}
     titles: dict[str, str] = {}
     corpus = _find(folder, "corpus.jsonl")
-    for number, identifier, record in _records(corpus):
-        title = _string(record, "title", corpus, number, required=False)
-        text = _string(record, "text", corpus, number)
-        _refuse_twice(identifier, documents, corpus, number)
-        titles[identifier] = title
-        documents[identifier] = f"{title} {text}".strip()
+    for record in _records(corpus, documents, remarks):
+        titles[record.id] = record.title
+        documents[record.id] = f"{record.title} {record.text}".strip()
     if not documents:
-        raise InputError(f"{corpus} holds no document; put one JSON object with _id and text on each line")
+        why = f" ({remarks})" if str(remarks) else ""
+        raise InputError(f"{corpus} holds no document{why}; put one JSON object with _id and text on each line")
     queries: dict[str, str] = {}
-    source = _find(folder, "queries.jsonl")
-    for number, identifier, record in _records(source):
-        _refuse_twice(identifier, queries, source, number)
-        queries[identifier] = _string(record, "text", source, number)
-    qrels = {
-        path.name.removesuffix(".tsv"): _read_qrels(path, queries, documents)
-        for path in sorted((folder / "qrels").glob("*.tsv"))
-    }
-    return RetrievalSet(documents, titles, queries, qrels)
+    for record in _records(_find(folder, "queries.jsonl"), queries, remarks):
+        queries[record.id] = record.text
+    judgements = Judgements(queries, documents, remarks)
+    for split, path in _split_files(folder / "qrels", splits).items():
+        judgements.splits[split] = {}
+        _read_judgements(path, split, judgements)
+    return RetrievalSet(documents, titles, queries, judgements.splits, tuple(remarks))
 
 
 def write_retrieval_set(folder: Path, retrieval_set: RetrievalSet) -> str:
@@ -119,49 +142,52 @@ def _find(folder: Path, name: str) -> Path:
     return packed if packed.is_file() and not (folder / name).exists() else folder / name
 
 
-def _records(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    for number, record in read_json_lines(path):
-        identifier = record.get("_id")
-        if isinstance(identifier, int) and not isinstance(identifier, bool):
-            identifier = str(identifier)
-        if not isinstance(identifier, str) or not identifier.strip() or any(mark in identifier for mark in "\t\r\n"):
-            raise InputError(f"{path}, line {number}: _id must be a non-empty string on one line; fix the line")
-        yield number, identifier, record
-
-
-def _string(record: Mapping[str, Any], key: str, path: Path, number: int, required: bool = True) -> str:
-    value = record.get(key)
-    if value is None and not required:
-        return ""
-    if not isinstance(value, str):
-        raise InputError(f"{path}, line {number}: {key!r} must be a string; fix the line")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        raise InputError(f"{path}, line {number}: {key!r} holds half a surrogate pair; fix the line") from None
-    return value
-
-
-def _refuse_twice(identifier: str, seen: Mapping[str, str], path: Path, number: int) -> None:
-    if identifier in seen:
-        raise InputError(f"{path}, line {number}: the id {identifier!r} appears twice; make ids unique")
-
-
-def _read_qrels(path: Path, queries: Mapping[str, str], documents: Mapping[str, str]) -> dict[str, dict[str, int]]:
-    judged: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        cells = line.rstrip("\r").split("\t")
-        if cells == [""] or (number == 1 and cells[-1].strip().lower() == "score"):
+def _records(path: Path, seen: Mapping[str, str], remarks: Remarks) -> Iterator[Record]:
+    for record in json_line_records(path):
+        if not record.has_text:
+            remarks.add(f"records left out because they lack {TEXT_NEEDED}", f"{path.name} {record.number}")
             continue
+        if not record.id.strip() or any(mark in record.id for mark in "\t\r\n"):
+            raise InputError(f"{record.where}: _id must be a non-empty string on one line; fix the line")
+        if record.id in seen:
+            raise InputError(f"{record.where}: the id {record.id!r} appears twice; make ids unique")
+        yield record
+
+
+def _split_files(folder: Path, wanted: Collection[str]) -> dict[str, Path]:
+    """Return the files of judgements by split; a plain file before a packed one, none that is hidden."""
+    found: dict[str, Path] = {}
+    for ending in (".tsv", ".tsv.gz"):
+        for path in sorted(folder.glob(f"[!.]*{ending}")):
+            found.setdefault(path.name.removesuffix(ending), path)
+    chosen = {split: found[split] for split in sorted(found) if not wanted or split in wanted}
+    if wanted and not chosen:
+        known = ", ".join(sorted(found)) or "none"
+        raise InputError(f"{folder} has no judgements {' or '.join(wanted)}; choose another split (there are: {known})")
+    return chosen
+
+
+def _read_judgements(path: Path, split: str, judgements: Judgements) -> None:
+    for number, line in read_lines(path):
+        cells = line.split("\t") if "\t" in line else line.split()
+        if not any(cells):
+            continue
+        if len(cells) == 4:  # TREC: the second says nothing
+            del cells[1]
         if len(cells) != 3:
             raise InputError(f"{path}, line {number}: three cells are needed (query, document, score); fix the line")
-        query, document, grade = cells
-        if query not in queries:
-            raise InputError(f"{path}, line {number}: there is no query {query!r}; add it or remove the line")
-        if document not in documents:
-            raise InputError(f"{path}, line {number}: there is no document {document!r}; add it or remove the line")
-        try:
-            judged.setdefault(query, {})[document] = int(grade)
-        except ValueError:
-            raise InputError(f"{path}, line {number}: the score {grade!r} is no whole number; fix the line") from None
-    return judged
+        query, document, score = cells
+        grade = _grade(score)
+        if grade is None and number == 1 and query not in judgements.queries:
+            continue  # the header
+        if grade is None:
+            raise InputError(f"{path}, line {number}: the score {score!r} is no whole number; fix the line")
+        judgements.add(split, query, document, grade)
+
+
+def _grade(score: str) -> int | None:
+    try:
+        grade = float(score)
+    except ValueError:
+        return None
+    return int(grade) if grade.is_integer() else None

@@ -12,8 +12,8 @@ class CorpusSettings:
 
     source: Literal["pydocs", "beir", "texts", "hub"] = key(
         "pydocs",
-        "`pydocs`: the documentation of installed Python packages; `beir`: a folder in BEIR layout; `texts`: a text "
-        "file or a folder of them; `hub`: a data set of the Hugging Face hub in the layout of MTEB.",
+        "`pydocs`: the documentation of installed Python packages; `beir`: a folder in BEIR layout; `texts`: a file "
+        "or a folder of texts (see how-to/documents); `hub`: a data set of the Hugging Face hub in the layout of MTEB.",
     )
     path: str = key("", "Folder (`beir`), file or folder (`texts`), data set id (`hub`); not used by `pydocs`.")
     revision: str = key("", "`hub`: a commit of 40 hexadecimal digits.")

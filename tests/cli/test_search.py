@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -131,3 +132,66 @@ def test_titles_cannot_steer_the_terminal(run, pocketrank, tmp_path):
     (tmp_path / "c.jsonl").write_text(json.dumps(record))
     done = pocketrank("search", run / "bundle", "file", "--corpus", tmp_path / "c.jsonl")
     assert done.returncode == 0 and "\x1b" not in done.stdout and "\x07" not in done.stdout and "red" in done.stdout
+
+
+def test_what_follows_two_dashes_is_the_query_whatever_it_looks_like(run, pocketrank):
+    for words in (("--", "-x"), ("--json", "--", "-x"), ("--", run / "bundle", "--json"), (run / "bundle", "--", "-k")):
+        done = pocketrank("search", "--corpus", run / "corpus.jsonl", *words)
+        assert done.returncode == 0, done.stderr
+        assert "close" in done.stdout
+    done = pocketrank("search", "--corpus", run / "corpus.jsonl", "--", run / "bundle", "-x", "-y")
+    assert done.returncode == 2 and done.stderr.endswith("unrecognized arguments: -y\n")
+
+
+def test_names_that_are_not_utf8_reach_every_output(run, pocketrank, tmp_path):
+    home = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        shutil.copytree(run / "bundle", home / "bundle")
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 only")
+    (home / os.fsdecode(b"notes\xff")).mkdir()
+    (home / os.fsdecode(b"notes\xff") / os.fsdecode(b"\xe9.txt")).write_text("Close the file.")
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict", "PYTHONUTF8": "1"}
+
+    def call(*words):
+        command = [sys.executable, "-m", "pocketrank.cli.main", *words]
+        return subprocess.run(command, capture_output=True, check=False, env=strict)
+
+    made = call("index", home / "bundle", home / os.fsdecode(b"notes\xff"), "--json")
+    assert made.returncode == 0 and b"not UTF-8, their bytes are shown: 1, \\xe9.txt" in made.stderr, made.stderr
+    assert json.loads(made.stdout)["index"] == str(home / "index")
+    found = call("search", home / "bundle", "close", "--json")
+    assert [hit["id"] for hit in json.loads(found.stdout)["hits"]] == ["\\xe9.txt"]
+    for words in (("inspect", home / "bundle"), ("search", home / "absent", "x")):
+        done = call(*words)
+        assert done.returncode in (0, 2) and b"Traceback" not in done.stderr + done.stdout
+
+
+def test_what_is_left_out_of_a_folder_is_said(run, pocketrank, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.md").write_text("Close the file.")
+    (tmp_path / "notes" / "scan.pdf").write_bytes(b"%PDF")
+    for words in (("index", run / "bundle", tmp_path / "notes", "--out", tmp_path / "index"), ("search", "--corpus")):
+        words = (*words, tmp_path / "notes", "close") if words[0] == "search" else words
+        done = pocketrank(*words, "--json")
+        assert done.returncode == 0 and "kind is not read (.pdf 1): 1, scan.pdf" in done.stderr, done.stderr
+        assert json.loads(done.stdout)
+    done = pocketrank("index", run / "bundle", tmp_path / "notes" / "scan.pdf", "--out", tmp_path / "other")
+    assert done.returncode == 2 and "files that end in '.pdf' cannot be read" in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell")
+def test_closed_standard_input_is_named(run):
+    command = f'exec "{sys.executable}" -m pocketrank.cli.main search --corpus "{run}/corpus.jsonl" - <&-'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "standard input is closed" in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a working folder cannot be removed elsewhere")
+@pytest.mark.parametrize("words", ["index ../bundle ../corpus.jsonl", "demo x y --runtime z", "run x --out y"])
+def test_a_working_folder_that_is_gone_is_named(run, words):
+    (run / "gone").mkdir()
+    code = "import os, runpy, sys; os.rmdir(os.getcwd()); runpy.run_module('pocketrank.cli.main', run_name='__main__')"
+    command = [sys.executable, "-c", code, *words.split()]
+    done = subprocess.run(command, cwd=run / "gone", capture_output=True, text=True, check=False)
+    assert done.returncode in (2, 3) and len(done.stderr.splitlines()) == 1, done.stderr

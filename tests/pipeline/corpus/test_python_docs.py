@@ -217,7 +217,7 @@ def test_plain_texts_become_passages_with_pseudo_queries(tmp_path):
 
 def test_text_sources_that_hold_nothing_are_refused(tmp_path):
     (tmp_path / "empty.txt").write_text(" \n\n")
-    for path, words in (("", "does not exist"), (str(tmp_path / "x"), "does not exist"), (str(tmp_path), "no text")):
+    for path, words in (("", "is empty"), (str(tmp_path / "x"), "does not exist"), (str(tmp_path), "no text")):
         with pytest.raises(InputError, match=words):
             read_texts(CorpusSettings(source="texts", path=path))
 
@@ -249,5 +249,6 @@ def test_a_hub_set_is_read_in_the_layout_of_mteb(monkeypatch):
     assert source == {"dataset": "a/b", "revision": settings.revision}
     assert {revision for _, _, revision in asked} == {settings.revision}
     rows["default"]["test"].append({"query-id": "q", "corpus-id": "3", "score": 1})
-    with pytest.raises(InputError, match=r"'3'.*unknown id"):
-        read_hub_set(settings)
+    found, _ = read_hub_set(settings)
+    assert found.qrels == {"test": {"q": {"1": 1}}}
+    assert found.remarks == ("judgements in 'test' left out because there is no such document: 1, 3",)

@@ -68,10 +68,13 @@ def test_packed_corpus(tmp_path):
 @pytest.mark.parametrize(
     ("qrels", "words"),
     [
-        ("h\th\tscore\nq9\ta\t1\n", ("test.tsv, line 2", "q9")),
-        ("h\th\tscore\nq1\ta\t1\nq1\tz\t1\n", ("test.tsv, line 3", "'z'")),
         ("h\th\tscore\nq1\ta\n", ("test.tsv, line 2", "three cells")),
         ("h\th\tscore\nq1\ta\tmuch\n", ("test.tsv, line 2", "much")),
+        ("q1\ta\tmuch\n", ("test.tsv, line 1", "much")),
+        ("q1\ta\t0.5\n", ("test.tsv, line 1", "0.5")),
+        ("q1\ta\tnan\n", ("test.tsv, line 1", "nan")),
+        ("q1\ta\tinf\n", ("test.tsv, line 1", "inf")),
+        ("q1\ta\t1\nq1\ta\t" + "9" * 5000 + "\n", ("test.tsv, line 2", "99")),
     ],
 )
 def test_bad_judgements_name_file_line_and_id(tmp_path, qrels, words):
@@ -92,8 +95,11 @@ def test_bad_judgements_name_file_line_and_id(tmp_path, qrels, words):
         (b'{"text": "x"}\n', "line 1: _id"),
         (b'{"_id": "a\\tb", "text": "x"}\n', "line 1: _id"),
         (b'{"_id": "a", "text": 5}\n', "line 1: 'text'"),
+        (b'{"_id": "a", "title": "t"}\n', "holds no document .*lack a text.*corpus.jsonl 1"),
+        (b'{"_id": "a", "text": "x"}\n{"_id": "b", "text": "y", "m": ' + b"[" * 5000, "line 2: JSON nested too deeply"),
+        (b'{"_id": ' + b"9" * 5000 + b', "text": "x"}\n', "line 1: not valid JSON"),
         (b'{"_id": "a", "text": "\\ud800"}\n', "line 1: 'text' holds half a surrogate"),
-        (b'{"_id": "a", "text": "x"}\n{"_id": "b", "text": "\xff"}\n', "line 2: byte .* UTF-8"),
+        (b'{"_id": "a", "text": "x"}\n{"_id": "b", "text": "\xff"}\n', "line 2: not valid UTF-8"),
     ],
 )
 def test_a_bad_corpus_is_refused_with_its_line(tmp_path, content, words):
@@ -101,6 +107,67 @@ def test_a_bad_corpus_is_refused_with_its_line(tmp_path, content, words):
     (folder / "corpus.jsonl").write_bytes(content)
     with pytest.raises(InputError, match=words):
         read_retrieval_set(folder)
+
+
+HEADER = "query-id\tcorpus-id\tscore\n"
+PLAIN = f"{HEADER}q1\ta\t2\nq2\tb\t1\n"
+JUDGED = {"q1": {"a": 2}, "q2": {"b": 1}}
+
+
+@pytest.mark.parametrize(
+    "qrels",
+    [
+        PLAIN,
+        f"{HEADER}q1\ta\t2.0\nq2\tb\t1.0\n",
+        "query_id\tdoc_id\trelevance\nq1\ta\t2\nq2\tb\t1\n",
+        "q1\ta\t2\nq2\tb\t1\n",
+        "q1\t0\ta\t2\nq2\t0\tb\t1\n",
+        "q1 0 a 2\nq2 0 b 1\n",
+        f"\ufeff{PLAIN}".replace("\n", "\r\n"),
+    ],
+    ids=["plain", "grades as 1.0", "another header", "no header", "TREC", "TREC with spaces", "mark and line ends"],
+)
+def test_judgements_as_they_are_published(tmp_path, qrels):
+    found = read_retrieval_set(lay(tmp_path / "set", qrels), ("test",))
+    assert found.qrels == {"test": JUDGED} and found.remarks == ()
+
+
+@pytest.mark.parametrize(("row", "what", "name"), [("q1\tgone\t1", "document", "gone"), ("q9\ta\t1", "query", "q9")])
+def test_judgements_of_what_is_absent_are_left_out_and_counted(tmp_path, row, what, name):
+    found = read_retrieval_set(lay(tmp_path / "set", f"{PLAIN}{row}\n"))
+    assert found.qrels == {"test": JUDGED}
+    assert found.remarks == (f"judgements in 'test' left out because there is no such {what}: 1, {name}",)
+    only = read_retrieval_set(lay(tmp_path / "only", f"{HEADER}{row}\n"))
+    with pytest.raises(InputError, match=f"no judgements .*no such {what}: 1, {name}"):
+        only.judgements("test")
+
+
+def test_only_the_splits_asked_for_are_read(tmp_path):
+    folder = lay(tmp_path / "set", PLAIN)
+    (folder / "qrels" / "train.tsv").write_text("broken\n")
+    (folder / "qrels" / "._test.tsv").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X\xff\xfe")
+    assert read_retrieval_set(folder, ("test",)).qrels == {"test": JUDGED}
+    with pytest.raises(InputError, match=r"train\.tsv, line 1: three cells"):
+        read_retrieval_set(folder)
+    with pytest.raises(InputError, match=r"no judgements dev;.*there are: test, train"):
+        read_retrieval_set(folder, ("dev",))
+
+
+def test_packed_files_other_keys_and_byte_order_marks(tmp_path):
+    folder = lay(tmp_path / "set", PLAIN)
+    expected = read_retrieval_set(folder)
+    rows = [{"id": row["_id"], "title": row.get("title"), "contents": row["text"]} for row in CORPUS]
+    text = "\ufeff" + "\r\n".join(json.dumps(row) for row in [*rows, {"id": "none", "abstract": "other key"}])
+    for name, content in (("corpus.jsonl", text), ("queries.jsonl", ""), ("qrels/test.tsv", "")):
+        path = folder / name
+        content = content or f"\ufeff{path.read_text(encoding='utf-8')}"
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(content.encode()))
+        path.unlink()
+    found = read_retrieval_set(folder)
+    assert found == expected
+    assert (
+        len(found.remarks) == 1 and "records left out" in found.remarks[0] and "corpus.jsonl.gz 4" in found.remarks[0]
+    )
 
 
 def test_missing_files_and_splits_are_named(tmp_path):
