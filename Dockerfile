@@ -24,13 +24,9 @@ WORKDIR /source
 COPY requirements requirements
 RUN requirements/install /opt/pocketrank device
 COPY . .
-# The quantization tools and data sets of the onnxruntime wheel, and the tests of numpy, never run on a device.
 RUN requirements/install /opt/pocketrank package \
  && site=$(/opt/pocketrank/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])') \
- && rm -rf "$site"/onnxruntime/transformers "$site"/onnxruntime/quantization "$site"/onnxruntime/tools \
-           "$site"/onnxruntime/datasets "$site"/onnxruntime/capi/libonnxruntime.so* \
- && find "$site" -depth -type d \( -name tests -o -name __pycache__ \) -exec rm -rf {} + \
- && rm -rf "$site"/pip "$site"/pip-*
+ && rm -rf "$site"/pip "$site"/pip-* "$site"/setuptools "$site"/setuptools-*
 
 # ---- device: the slim image ------------------------------------------------------------------------------------
 FROM ${PYTHON_IMAGE} AS device
