@@ -6,32 +6,27 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 # ---- factory: torch (CPU build), transformers, export, training -----------------------------------------------
 FROM ${PYTHON_IMAGE} AS factory
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-ENV ORT_DISABLE_TELEMETRY=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
+ARG TORCH=cpu
+ARG TORCH_INDEX
+ENV ORT_DISABLE_TELEMETRY=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/pocketrank/bin:$PATH
 WORKDIR /pocketrank
-COPY requirements/factory.lock requirements/
-RUN pip install --require-hashes -r requirements/factory.lock \
- || pip install --require-hashes --extra-index-url ${TORCH_INDEX} -r requirements/factory.lock
+COPY requirements requirements
+RUN requirements/install /opt/pocketrank torch-${TORCH} factory
 COPY . .
-RUN pip install --no-deps --no-build-isolation --editable .
+RUN requirements/install /opt/pocketrank editable
 ENTRYPOINT ["pocketrank"]
 CMD ["run", "recipes/pydocs.toml"]
 
 # ---- device, built: an environment with numpy, tokenizers, onnxruntime, and what they do not need taken out ---
 FROM ${PYTHON_IMAGE} AS device-build
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PIP_NO_CACHE_DIR=1
 WORKDIR /source
-COPY requirements/device.lock requirements/
-RUN python -m venv /opt/pocketrank \
- && /opt/pocketrank/bin/pip install --require-hashes -r requirements/device.lock
+COPY requirements requirements
+RUN requirements/install /opt/pocketrank device
 COPY . .
-# The quantization tools and data sets of the onnxruntime wheel, and the tests of numpy, never run on a device.
-RUN /opt/pocketrank/bin/pip install --no-deps . \
+RUN requirements/install /opt/pocketrank package \
  && site=$(/opt/pocketrank/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])') \
- && rm -rf "$site"/onnxruntime/transformers "$site"/onnxruntime/quantization "$site"/onnxruntime/tools \
-           "$site"/onnxruntime/datasets "$site"/onnxruntime/capi/libonnxruntime.so* \
- && find "$site" -depth -type d \( -name tests -o -name __pycache__ \) -exec rm -rf {} + \
- && /opt/pocketrank/bin/pip uninstall --yes pip
+ && rm -rf "$site"/pip "$site"/pip-* "$site"/setuptools "$site"/setuptools-*
 
 # ---- device: the slim image ------------------------------------------------------------------------------------
 FROM ${PYTHON_IMAGE} AS device

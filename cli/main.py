@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ..runtime.errors import InputError, PocketrankError
+from ..runtime.extras import brought_by_extra, missing_packages
 from ..runtime.schema import did_you_mean
 from .streams import (
     CLOSED_PIPE,
@@ -136,7 +137,12 @@ def _run(words: list[str]) -> int:
         parsed = build_parser(command).parse_args(words)
     finally:
         sys.stdout.flush()  # --help ends the process here, and its reader may be gone
-    return parsed.execute(parsed)
+    try:
+        return parsed.execute(parsed)
+    except ModuleNotFoundError as error:
+        if brought_by_extra(error.name):
+            raise missing_packages(f"pocketrank {command}", error.name) from error
+        raise
 
 
 def entry() -> NoReturn:

@@ -8,16 +8,15 @@ example:
 """
 
 import argparse
-import importlib.util
 from pathlib import Path
 from typing import Any
 
-from ..runtime.errors import UnavailableError
+from ..runtime.extras import require
 from ..runtime.schema import to_mapping
 from .output import make_progress, print_json, print_line, print_table
 
 # What the factory needs beyond a device's packages; the extra `build` brings them.
-_FACTORY = ("torch", "transformers", "sentence_transformers", "onnx", "safetensors", "tomli_w", "matplotlib", "jinja2")
+_FACTORY = ("torch", "transformers", "sentence_transformers", "onnx", "safetensors", "tomli_w", "matplotlib")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,12 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the recipe; the exit code is the gate's."""
-    missing = [name for name in _FACTORY if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UnavailableError(
-            f"a recipe needs the factory, and {', '.join(missing)} is not installed here; "
-            "run: pip install 'pocketrank[build]'"
-        )
+    require("a recipe", *_FACTORY)
     from ..benchmarks.gate.judge import read_verdict
     from ..benchmarks.records.report import read_report
     from ..benchmarks.render.tables import comparison_table, verdict_table

@@ -37,6 +37,7 @@ SCHEMA_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 TOKENIZER_NAME = "tokenizer.json"
 GOLDEN_NAME = "golden.json"
+REFERENCE, DEFAULT = "model", "model_quantized"  # variants: what the student is, and what is shipped
 SIGNATURE_NAME = "model.sig"  # over all other files; it cannot list itself, so no manifest lists it
 
 _DIGEST_LINE = b'  "manifest_sha256": "'

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,34 @@ def tiny_run(tiny_recipe: Path, pocketrank: Command, tmp_path_factory: pytest.Te
 def tiny_bundle(tiny_run: Path) -> Path:
     """Return the bundle of the tiny run; copy it before changing it."""
     return tiny_run / "bundle"
+
+
+@pytest.fixture(scope="session")
+def tracked_files() -> list[str]:
+    """Return the names of the repository's files that git does not ignore."""
+    command = ["git", "ls-files", "-co", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("the repository's files are listed by git, which is not at hand")
+    return [name for name in listed.stdout.splitlines() if (REPOSITORY / name).is_file()]
+
+
+@pytest.fixture(scope="session")
+def wheel_file(tracked_files: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the wheel of the repository as it is, built without a network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    with tarfile.open(folder / "source.tar", "w") as archive:
+        for name in tracked_files:
+            archive.add(REPOSITORY / name, name)
+    with tarfile.open(folder / "source.tar") as archive:
+        archive.extractall(folder / "source", filter="data")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
+    done = subprocess.run(
+        [*command, "--wheel-dir", folder, folder / "source"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = folder.glob("*.whl")
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,10 @@
 """The report as one HTML file that needs nothing else: to read on a screen, in the dark, and on paper."""
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...runtime.errors import UnavailableError
+from ...runtime.extras import require
 from ..gate.judge import Verdict
 from ..records.report import Report
 from . import sections
@@ -53,8 +52,7 @@ def fill_template(name: str, **values: Any) -> bytes:
 
 def require_jinja2() -> None:
     """Raise `UnavailableError` when the package that fills the page's template is not installed."""
-    if importlib.util.find_spec("jinja2") is None:
-        raise UnavailableError("the HTML page needs the package jinja2; run: pip install 'pocketrank[report]'")
+    require("the HTML page", "jinja2")
 
 
 def _visible(value: object) -> object:

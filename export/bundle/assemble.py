@@ -12,7 +12,9 @@ from ...runtime.errors import InputError
 from ...runtime.files import json_bytes, read_bytes, read_json, read_text, write_bytes
 from ...runtime.graph_reader import read_graph
 from ...runtime.manifest import (
+    DEFAULT,
     MANIFEST_NAME,
+    REFERENCE,
     TOKENIZER_NAME,
     Manifest,
     Pairing,
@@ -32,8 +34,6 @@ from .model_card import model_card
 from .sbom import SBOM_NAME, sbom_bytes
 from .tokenizer import compact_tokenizer, parse_tokenizer, special_tokens
 
-REFERENCE = "model"
-DEFAULT = "model_quantized"
 MOBILE = "model_mobile"  # the default file in ORT format, with the list of operators that it needs
 PROJECTION_NAME = "projection.safetensors"
 ONNXRUNTIME_MIN = "1.23.0"  # the oldest version that the tests of the openers run on

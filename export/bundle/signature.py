@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ...runtime.errors import InputError, PocketrankError, UnavailableError, VerificationError
+from ...runtime.errors import InputError, PocketrankError, VerificationError
+from ...runtime.extras import require
 from ...runtime.files import read_bytes, sha256_bytes, sha256_file, write_bytes
 from ...runtime.manifest import MANIFEST_NAME, SIGNATURE_NAME, list_files
 from ...runtime.verify import Check, verify_bundle
@@ -68,7 +69,7 @@ def write_key(path: Path) -> Path:
     The public half has the suffix `.pub`. Raises `InputError` where either file exists already,
     `UnavailableError` without the package `cryptography`.
     """
-    _need_cryptography()
+    require("a signature", "cryptography")
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -200,7 +201,7 @@ def _compare(signed: Mapping[str, str], present: Mapping[str, str]) -> None:
 
 
 def _private_key(path: Path) -> "EllipticCurvePrivateKey":
-    _need_cryptography()
+    require("a signature", "cryptography")
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -222,7 +223,7 @@ def _private_key(path: Path) -> "EllipticCurvePrivateKey":
 
 
 def _public_key(path: Path) -> "EllipticCurvePublicKey":
-    _need_cryptography()
+    require("a signature", "cryptography")
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -239,15 +240,6 @@ def _public_key(path: Path) -> "EllipticCurvePublicKey":
 
 _NEW_KEY = "make one: pocketrank sign BUNDLE --key KEY.pem --new-key"
 _PUBLIC_KEY = "write it from the private one: openssl ec -in KEY.pem -pubout -out PUBLIC.pem"
-
-
-def _need_cryptography() -> None:
-    try:
-        import cryptography  # noqa: F401
-    except ModuleNotFoundError:
-        raise UnavailableError(
-            "signatures need the package cryptography; run: pip install 'pocketrank[sign]'"
-        ) from None
 
 
 def _ecdsa(key: "EllipticCurvePublicKey", path: Path) -> Any:

@@ -9,7 +9,6 @@ import numpy as np
 from ...runtime.errors import InputError
 from ..graph.schemes import STATIC, Plan
 from ..graph.weights import TransformerWeights
-from ..graph.writer import write_observed_graph
 
 
 def calibrate(plan: Plan, weights: TransformerWeights, ids: Sequence[Sequence[int]]) -> Plan:
@@ -30,6 +29,8 @@ def activation_ranges(
 
     `outside` leaves that share of the values of each text out at either end.
     """
+    from ..graph.writer import write_observed_graph  # needs onnx
+
     if not ids:
         raise InputError("no training texts to measure the ranges of activations on; run the stage queries again")
     graph, names = write_observed_graph(weights)

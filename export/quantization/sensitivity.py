@@ -11,7 +11,6 @@ from ...runtime.progress import Progress
 from ...runtime.schema import from_mapping, to_mapping
 from ..graph.schemes import FP32, STATIC, Plan, Scheme
 from ..graph.weights import TABLE, TransformerWeights
-from ..graph.writer import write_graph
 from .calibrate import activation_ranges, encode_ids
 from .rounding import graph_names
 
@@ -88,6 +87,8 @@ def measure_sensitivity(
     ranges of activations are measured on, `ranking` returns nDCG@10 of a graph. `extra` adds schemes of linear
     layers. An odd table width has no 4-bit row.
     """
+    from ..graph.writer import write_graph  # needs onnx; what was measured is read without it
+
     reference = write_graph(weights, FP32)
     expected = encode_ids(reference, ids)
     base = dict(ranking(reference)) if ranking else {}

@@ -2,10 +2,13 @@
 
 import json
 import math
+from typing import TYPE_CHECKING
 
 from ..graph.schemes import BLOCK, Scheme
-from ..quantization.sensitivity import Sensitivity, TensorLoss
 from .records import GraphBytes, SizeReduction, TensorBytes
+
+if TYPE_CHECKING:
+    from ..quantization.sensitivity import Sensitivity, TensorLoss
 
 # Relative loss of nDCG@10 of a 3-layer student of 3 million parameters on SciFact whose weights were rounded without
 # fine-tuning (0.581 in fp32): what one student lost is an estimate for another.
@@ -24,7 +27,7 @@ _TINY = 64  # values; smaller tensors are not worth a node
 
 
 def find_size_reductions(
-    graph: GraphBytes, tokenizer: bytes | None, sensitivity: Sensitivity | None = None
+    graph: GraphBytes, tokenizer: bytes | None, sensitivity: "Sensitivity | None" = None
 ) -> tuple[SizeReduction, ...]:
     """Return the possible reductions, the best first: most bytes for each part of quality that is lost.
 
@@ -61,7 +64,7 @@ def _ordered(reductions: list[SizeReduction]) -> tuple[SizeReduction, ...]:
     )
 
 
-def _measured_reductions(graph: GraphBytes, sensitivity: Sensitivity) -> list[SizeReduction]:
+def _measured_reductions(graph: GraphBytes, sensitivity: "Sensitivity") -> list[SizeReduction]:
     stored = {tensor.name: tensor for tensor in graph.tensors}
     reductions = []
     for row in sensitivity.tensors:
@@ -75,7 +78,7 @@ def _measured_reductions(graph: GraphBytes, sensitivity: Sensitivity) -> list[Si
     return reductions
 
 
-def _measured(row: TensorLoss, now: TensorLoss | None, saved: int, scheme: Scheme) -> SizeReduction:
+def _measured(row: "TensorLoss", now: "TensorLoss | None", saved: int, scheme: Scheme) -> SizeReduction:
     loss = max(0.0, row.cosine_loss - (now.cosine_loss if now else 0.0))
     cost = f"{loss:.6f} of the cosine"
     for mode, value in row.ndcg10_loss.items():

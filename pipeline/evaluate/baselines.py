@@ -26,7 +26,6 @@ from ..code_version import library_version
 from ..retrieval.metrics import QualityFigures
 from ..settings import Model2vecSettings, TeacherSettings
 from ..teacher.load import load_teacher
-from ..teacher.onnx_graph import write_quantized_teacher, write_teacher
 from ..teacher.source import TeacherFiles, resolve_teacher
 from .model2vec import Variant, distil, encode, shipped_model, variants
 from .systems import JudgedSplit, Vectors, vector_search
@@ -120,6 +119,8 @@ def _cached(
 
 
 def _teacher_int8(task: BaselineTask) -> BaselineFigures:
+    from ..teacher.onnx_graph import write_quantized_teacher, write_teacher
+
     teacher = load_teacher(task.teacher).first
     prompts = Prompts(query=teacher.prompts["query"], document=teacher.prompts["document"])
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as name:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...export.bundle.assemble import REFERENCE
 from ...runtime.encoder import Encoder
+from ...runtime.manifest import REFERENCE
 from ...runtime.progress import Progress
 from ...runtime.search.hybrid import BM25_WEIGHT, find_candidates
 from ...runtime.search.index import DocumentIndex

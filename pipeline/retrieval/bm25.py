@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.errors import UnavailableError
-from ...runtime.search.bm25 import Bm25Index, Bm25Settings, write_bm25
+from ...runtime.search.bm25 import Bm25Index, Bm25Settings, load_library, write_bm25
 from .dataset import RetrievalSet
 from .metrics import scored_queries
 
@@ -28,10 +27,7 @@ def bm25_scores(retrieval_set: RetrievalSet, split: str) -> np.ndarray:
 
 def bm25_rows(documents: Sequence[str], queries: Sequence[str]) -> Iterator[np.ndarray]:
     """Yield the scores of all documents, float32 [documents], for one query after another; see `bm25_scores`."""
-    try:
-        import bm25s
-    except ImportError:
-        raise UnavailableError("BM25 needs the package bm25s; pip install 'pocketrank[build]'") from None
+    bm25s = load_library()
     corpus = bm25s.tokenize(list(documents), stopwords="en", show_progress=False, return_ids=False)
     model = bm25s.BM25()
     if has_words := any(corpus):

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, UnavailableError
+from ..errors import InputError
+from ..extras import require
 from ..files import is_object, read_json
 from ..schema import from_mapping
 from .arrays import open_array
@@ -66,10 +67,8 @@ class _Parameters:
 
 def load_library() -> Any:
     """Return the module bm25s; raise `UnavailableError` with the command that installs it."""
-    try:
-        return importlib.import_module("bm25s")
-    except ImportError:
-        raise UnavailableError("BM25 needs the package bm25s; pip install 'pocketrank[hybrid]'") from None
+    require("BM25", "bm25s")
+    return importlib.import_module("bm25s")
 
 
 def write_bm25(folder: Path, texts: Iterable[str], settings: Bm25Settings) -> None:
