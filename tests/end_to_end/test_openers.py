@@ -77,6 +77,19 @@ def test_onnxruntime_and_tokenizers_alone(tiny_bundle, golden, variant):
     agree(golden, variant, found["mean_of_tokens"])
 
 
+@pytest.mark.parametrize("bundle", ["tiny", "general-english"])
+@pytest.mark.parametrize("end", ["oldest", "newest"])
+def test_the_oldest_and_newest_versions_that_are_declared(tiny_bundle, tmp_path, end, bundle):
+    (tmp_path / "pocketrank").symlink_to(REPOSITORY)
+    command = [environment(end), "-m", "pocketrank", "verify", tiny_bundle if bundle == "tiny" else bundle, "--json"]
+    quiet = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=quiet, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert all(check["passed"] for check in checks.values())
+    print(end, checks["golden vectors model_quantized"]["detail"])
+
+
 def test_sentence_transformers_with_pytorch(tiny_run, golden):
     pytest.importorskip("sentence_transformers")
     command = [sys.executable, OPENERS / "sentence_transformers_opener.py", tiny_run / "student", "torch"]
