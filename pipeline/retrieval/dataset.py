@@ -163,7 +163,8 @@ def _split_files(folder: Path, wanted: Collection[str]) -> dict[str, Path]:
     chosen = {split: found[split] for split in sorted(found) if not wanted or split in wanted}
     if wanted and not chosen:
         known = ", ".join(sorted(found)) or "none"
-        raise InputError(f"{folder} has no judgements {' or '.join(wanted)}; choose another split (there are: {known})")
+        names = " or ".join(map(repr, wanted))
+        raise InputError(f"{folder}: the split {names} has no judgements; choose another split (there are: {known})")
     return chosen
 
 

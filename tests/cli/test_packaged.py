@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from builders import miniature
 from builders.tiny_recipe import REPOSITORY, Command
-from pocketrank.cli.main import main
+from pocketrank.cli.main import build_parser, main
 from pocketrank.runtime import packaged
 from pocketrank.runtime.errors import UnavailableError
 
@@ -143,3 +143,7 @@ def test_students_start_from_the_shipped_bundle(general: Path) -> None:
     start = read_general(general_folder(StudentSettings()))
     config = json.loads((general / "bundle" / "config.json").read_text(encoding="utf-8"))
     assert config["vocab_size"] == len(start.table) and config["num_hidden_layers"] == start.encoder.shape.layers
+
+
+def test_demo_takes_its_name(shipped: Path) -> None:
+    assert build_parser("demo").parse_args(["demo", "general-english", "notes.txt"]).bundle == shipped

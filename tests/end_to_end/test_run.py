@@ -172,7 +172,7 @@ def beir_folder(folder: Path, corpus: bytes, qrels: str = "q1\td1\t1\n") -> Path
 GOOD_DOCUMENT = b'{"_id": "d1", "title": "One", "text": "the first document"}\n'
 BAD_DATA = {
     "an empty corpus": (b"", "q1\td1\t1\n", ["corpus.jsonl"]),
-    "judgements of unknown documents": (GOOD_DOCUMENT, "q1\td9\t1\n", ["test.tsv", "line 2", "d9"]),
+    "judgements of unknown documents": (GOOD_DOCUMENT, "q1\td9\t1\n", ["'test' has no judgements", "d9"]),
     "bytes that are no UTF-8": (b'{"_id": "d1", "text": "\xff"}\n', "q1\td1\t1\n", ["corpus.jsonl", "UTF-8"]),
     "a line that is no JSON": (GOOD_DOCUMENT + b"{", "q1\td1\t1\n", ["corpus.jsonl", "line 2"]),
 }

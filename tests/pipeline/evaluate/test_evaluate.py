@@ -106,12 +106,12 @@ def test_bad_input_ends_in_one_line(tiny_run, pocketrank, tmp_path):
     other = tmp_path / "corpus"
     write_retrieval_set(other, read_retrieval_set(corpus))
     with (other / "qrels" / "test.tsv").open("a") as stream:
-        stream.write("nobody\tnothing\t1\n")
+        stream.write("nobody\tnothing\tmuch\n")
     cases = [
         (("evaluate", bundle, tmp_path / "missing"), "not a folder"),
         (("evaluate", tmp_path, corpus), "manifest"),
         (("evaluate", bundle, corpus, "--split", "dev"), "'dev' has no judgements"),
-        (("evaluate", bundle, other), "there is no query 'nobody'"),
+        (("evaluate", bundle, other), "the score 'much' is no whole number"),
     ]
     bare = tmp_path / "bare"
     shutil.copytree(bundle, bare)

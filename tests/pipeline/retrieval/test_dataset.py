@@ -149,7 +149,7 @@ def test_only_the_splits_asked_for_are_read(tmp_path):
     assert read_retrieval_set(folder, ("test",)).qrels == {"test": JUDGED}
     with pytest.raises(InputError, match=r"train\.tsv, line 1: three cells"):
         read_retrieval_set(folder)
-    with pytest.raises(InputError, match=r"no judgements dev;.*there are: test, train"):
+    with pytest.raises(InputError, match=r"'dev' has no judgements;.*there are: test, train"):
         read_retrieval_set(folder, ("dev",))
 
 
