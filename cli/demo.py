@@ -12,13 +12,15 @@ examples:
 import argparse
 from pathlib import Path
 
+from ..runtime.packaged import bundle_path
+
 EXAMPLES = 4
 EXAMPLE_CHARACTERS = 60
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `demo`."""
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle")
+    parser.add_argument("bundle", type=bundle_path, metavar="BUNDLE", help="folder of the bundle, or general-english")
     parser.add_argument("corpus", type=Path, metavar="CORPUS", help="the documents: a file or a folder")
     parser.add_argument("--out", type=Path, default=Path("page.html"), metavar="FILE", help="default: page.html")
     parser.add_argument(

@@ -25,6 +25,7 @@ from ..runtime.files import (
 from ..runtime.progress import NoProgress, Progress
 from ..runtime.schema import did_you_mean, from_mapping, to_mapping
 from .code_version import code_version, library_versions
+from .preflight import costly_checks, quick_checks
 from .recipe import ResolvedRecipe, read_recipe
 from .stage import StageContext
 from .stages import STAGES, Stage
@@ -106,26 +107,41 @@ def run_recipe(
     ['corpus.jsonl', 'manifest.json', 'queries.jsonl', 'stage.json']
     """
     resolved = recipe if isinstance(recipe, ResolvedRecipe) else read_recipe(Path(recipe), overrides)
-    forced = _forced_stages(overwrite)
-    last = _stage_named(until, "--until").name if until else STAGES[-1].name
+    forced, stages = _forced_stages(overwrite), _stages_until(until)
     run = _Run(resolved, Path(out or Path("runs") / resolved.recipe.name), progress or NoProgress(), forced, {})
+    for _ in quick_checks(resolved.recipe, [stage.name for stage in stages]):
+        pass
     with _only_run_in(run.out):
         for folder in (run.out, run.out / "stages"):
             remove_leftovers(folder)
-        for stage in STAGES:
+        for _ in costly_checks(resolved.recipe, run.out, run.unfinished(stages)):
+            pass
+        for stage in stages:
             run.bring_up_to_date(stage, keep_old=overwrite == "never")
-            if stage.name == last:
-                break
         _publish(run.out, run.results)
     return run.results
 
 
-def stage_key(stage: Stage, resolved: ResolvedRecipe, results: Mapping[str, StageResult]) -> str:
-    """Return the key of a stage: recipe sections, keys of its inputs, outside data, versions and code."""
+def check_recipe(resolved: ResolvedRecipe, out: Path, until: str = "") -> Iterator[tuple[str, str]]:
+    """Yield what `run_recipe` checks before the first stage, with what was found; raise what it raises then.
+
+    Nothing is written.
+    """
+    stages = [stage.name for stage in _stages_until(until)]
+    there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"{out} cannot be written, because {there} cannot; choose another folder with --out")
+    yield "folder", str(out)
+    yield from quick_checks(resolved.recipe, stages)
+    yield from costly_checks(resolved.recipe, out, stages)
+
+
+def stage_key(stage: Stage, resolved: ResolvedRecipe, keys: Mapping[str, str]) -> str:
+    """Return the key of a stage: recipe sections, the keys `keys` of its inputs, outside data, versions and code."""
     parts: dict[str, Any] = {
         "stage": stage.name,
         "recipe": {section: resolved.resolved_toml.get(section) for section in stage.sections},
-        "inputs": {name: results[name].key for name in stage.inputs},
+        "inputs": {name: keys[name] for name in stage.inputs},
         "external_inputs": stage.external_inputs(resolved.recipe) if stage.external_inputs else None,
         "versions": library_versions(),
         "code": code_version(stage.module),
@@ -143,13 +159,24 @@ class _Run:
     forced: set[str]  # names of stages that are made again even when the finished one is current
     results: dict[str, StageResult]
 
+    def unfinished(self, stages: Sequence[Stage]) -> set[str]:
+        """Return the names of the stages that have no finished output of this recipe, or are made again anyway."""
+        keys: dict[str, str] = {}
+        missing = set(self.forced)
+        for stage in stages:
+            keys[stage.name] = stage_key(stage, self.resolved, keys)
+            record = read_record(self.out / "stages" / stage.name)
+            if record is None or record.key != keys[stage.name]:
+                missing.add(stage.name)
+        return missing
+
     def bring_up_to_date(self, stage: Stage, keep_old: bool) -> None:
         """Keep the finished output of `stage`, or make it; with `keep_old`, refuse to replace one that is out of date.
 
         One whose files are not what was written is made again, and what follows from it too when it turns out
         differently.
         """
-        key = stage_key(stage, self.resolved, self.results)
+        key = stage_key(stage, self.resolved, {name: self.results[name].key for name in stage.inputs})
         title = f"[{STAGES.index(stage) + 1}/{len(STAGES)}] {stage.name}: {stage.purpose}"
         folder = self.out / "stages" / stage.name
         record = read_record(folder)
@@ -261,6 +288,10 @@ def _following(names: set[str]) -> set[str]:
         if (names | found).intersection(stage.inputs):
             found.add(stage.name)
     return found
+
+
+def _stages_until(name: str) -> tuple[Stage, ...]:
+    return STAGES[: STAGES.index(_stage_named(name, "--until")) + 1] if name else STAGES
 
 
 def _stage_named(name: str, option: str) -> Stage:

@@ -187,10 +187,10 @@ def atomic_folder(path: Path, last: str = "") -> Generator[Path, None, None]:
 def require_space(path: Path, size: int, what: str) -> None:
     """Raise `InputError` when the disk that `path` is, or will be, on has less than `size` bytes free."""
     there = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(there).free
-    if free < size:
+    disk = shutil.disk_usage(there)
+    if disk.total and disk.free < size:  # some file systems do not tell
         raise InputError(
-            f"{what} needs about {size:,} bytes (estimated), and the disk of {path} has {free:,} free; "
+            f"{what} needs about {size:,} bytes (estimated), and the disk of {path} has {disk.free:,} free; "
             f"free some space or choose another folder"
         )
 

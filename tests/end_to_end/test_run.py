@@ -256,12 +256,15 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tiny_run: Path, tiny_recipe: 
     disk = tiny_run.parent / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(disk)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=140k", "none", str(disk)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("this machine does not let a test mount a small disk")
     try:
-        done = pocketrank("run", tiny_recipe, "--out", disk / "run")
+        refused = pocketrank("run", tiny_recipe, "--out", disk / "run")
+        assert refused.returncode == 2, refused.stderr
+        assert "free some space" in refused.stderr and not (disk / "run" / "stages").exists()
+        done = pocketrank("run", tiny_recipe, "--out", disk / "run", "--until", "queries")
         assert done.returncode == 2, done.stderr
         assert "no space left" in done.stderr.strip().splitlines()[-1]
         assert "Traceback" not in done.stderr
