@@ -6,15 +6,17 @@ examples:
 """
 
 import argparse
-from pathlib import Path
 
+from ..runtime.packaged import bundle_path
 from .output import print_json, print_table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("old", type=Path, metavar="A", help="a report, or a bundle: what there was")
-    parser.add_argument("new", type=Path, metavar="B", help="a report, or a bundle: what there is now")
+    parser.add_argument(
+        "old", type=bundle_path, metavar="A", help="what there was: a report, a bundle, or general-english"
+    )
+    parser.add_argument("new", type=bundle_path, metavar="B", help="what there is now, the same")
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON, and nothing else")
 
 

@@ -1,19 +1,24 @@
 """Run a recipe: from a teacher and a corpus to a verified, benchmarked and gated bundle.
 
-Finished stages are kept and interrupted ones resumed: run the same command again at any time.
+Finished stages are kept and interrupted ones resumed: run the same command again at any time. What can be known before
+the first stage is checked before it; --check does this alone.
 
 example:
   pocketrank run recipes/pydocs.toml
   pocketrank run recipes/pydocs.toml --out runs/try --set distill.steps=500 --overwrite stage:distill
+  pocketrank run recipes/pydocs.toml --check
 """
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..runtime.extras import require
 from ..runtime.schema import to_mapping
 from .output import make_progress, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from ..pipeline.recipe import ResolvedRecipe
 
 # What the factory needs beyond a device's packages; the extra `build` brings them.
 _FACTORY = ("torch", "transformers", "sentence_transformers", "onnx", "safetensors", "tomli_w", "matplotlib")
@@ -39,6 +44,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "always: run everything again; stage:NAME: run that stage and what follows again",
     )
     parser.add_argument("--until", default="", metavar="STAGE", help="stop after this stage")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="only check what can be known before the first stage: names, files, budgets, devices, disk, the teacher",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON and nothing else")
 
 
@@ -53,6 +63,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
     resolved = read_recipe(arguments.recipe, arguments.overrides)
     out = arguments.out or Path("runs") / resolved.recipe.name
+    if arguments.check:
+        return _check(resolved, out, arguments)
     progress = make_progress(quiet=arguments.json)
     results = run_recipe(resolved, out, progress=progress, overwrite=arguments.overwrite, until=arguments.until)
     outcome: dict[str, Any] = {
@@ -83,3 +95,19 @@ def execute(arguments: argparse.Namespace) -> int:
     print_line(f"bundle: {out / 'bundle'}")
     print_line(f'try it: pocketrank search {out / "bundle"} "merge two sorted lists"')
     return verdict.exit_code
+
+
+def _check(resolved: "ResolvedRecipe", out: Path, arguments: argparse.Namespace) -> int:
+    """Print each thing that was checked as soon as it has passed."""
+    from ..pipeline.runner import check_recipe
+
+    found = {}
+    for name, what in check_recipe(resolved, out, arguments.until):
+        found[name] = what
+        if not arguments.json:
+            print_line(f"{name}: {what}")
+    if arguments.json:
+        print_json({"recipe": resolved.recipe.name, "checked": found})
+    else:
+        print_line(f"{arguments.recipe} can be run")
+    return 0

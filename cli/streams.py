@@ -53,7 +53,14 @@ def end(code: int) -> NoReturn:
 
 
 def prepare_streams() -> None:
-    """Make output possible where a stream is closed or knows few characters: lost, or with `?` for what it lacks."""
+    """Make output possible where a stream is closed or knows few characters: lost, or with `?` for what it lacks.
+
+    The numbers of closed streams are taken, or the next file that is opened would get one, and with it what libraries
+    and other processes write to the stream.
+    """
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

@@ -1,8 +1,12 @@
 """Stages `benchmark` (what bundle and teacher cost) and `gate` (the verdict)."""
 
+import importlib.util
+from pathlib import Path
+
+from ..benchmarks.gate.budget import read_budget
 from ..benchmarks.gate.judge import not_judged, write_verdict
 from ..benchmarks.gate.junit import write_junit
-from ..benchmarks.gate.release import judge_report
+from ..benchmarks.gate.release import judge_report, read_baseline
 from ..benchmarks.measure.model_files import find_model, quality_measurements
 from ..benchmarks.measure.query_texts import QueryTexts
 from ..benchmarks.measure.run import measure
@@ -10,11 +14,15 @@ from ..benchmarks.measure.session import MeasureSettings, ModelFiles
 from ..benchmarks.records.report import Report, read_report, write_report
 from ..benchmarks.render.page import html_page
 from ..benchmarks.render.tables import markdown
+from ..devices.targets.open import check_devices, open_target
 from ..export.size.explain import size_breakdown
+from ..runtime.errors import InputError, UnavailableError
 from ..runtime.files import write_bytes
 from ..runtime.manifest import TOKENIZER_NAME
 from .corpus.output import CorpusOutput
 from .packaging.output import BundleOutput, EvaluateOutput, ExportOutput
+from .quantize.plan_choice import target_bytes
+from .settings import Recipe
 from .stage import StageContext
 from .teacher.output import TeacherOutput
 
@@ -24,6 +32,48 @@ def run_benchmark(context: StageContext) -> None:
     report = _measure(context)
     write_report(context.output / "report.json", report)
     write_bytes(context.output / "report.md", markdown(report).encode("utf-8"))
+
+
+def check_benchmark(recipe: Recipe) -> str:
+    """Check before a run that every device has a profile, and that what emulates it is ready here."""
+    settings = recipe.benchmark
+    check_devices(settings.devices)
+    for device in settings.devices:
+        open_target(device)
+    if settings.energy == "codecarbon" and importlib.util.find_spec("codecarbon") is None:
+        raise UnavailableError(
+            'benchmark.energy = "codecarbon" needs codecarbon, which is not installed here; '
+            "run: pip install 'pocketrank[energy]', or set it to \"auto\""
+        )
+    return ", ".join(settings.devices)
+
+
+def check_gate(recipe: Recipe) -> str:
+    """Check before a run that budget and baseline can be read, and that what the budget limits is measured."""
+    settings = recipe.gate
+    if settings.baseline:
+        read_baseline(Path(settings.baseline))
+    if not settings.budget:
+        return "no budget"
+    limits = read_budget(Path(settings.budget)).limits
+    for limit in limits:
+        if limit.device and limit.device not in recipe.benchmark.devices:
+            raise InputError(
+                f"{limit.place} is a limit on {limit.device}, which benchmark.devices does not name, so that it would "
+                "fail; add the device or take the limit out"
+            )
+    return f"{len(limits)} limits of {settings.budget}"
+
+
+def largest_bytes(recipe: Recipe) -> tuple[float, str]:
+    """Return how many bytes the shipped ONNX file may have, by the budget and `quantize.target_bytes`, and who says."""
+    allowed = [(float("inf"), "")]
+    if recipe.quantize.target_bytes:
+        allowed.append((target_bytes(recipe.quantize), "quantize.target_bytes"))
+    for limit in read_budget(Path(recipe.gate.budget)).limits if recipe.gate.budget else ():
+        if limit.section == "bundle" and limit.metric in ("shipped_bytes", "model_bytes"):
+            allowed.append((limit.limit, limit.place))
+    return min(allowed)
 
 
 def run_gate(context: StageContext) -> None:

@@ -1,6 +1,7 @@
 """Read a recipe: fill in defaults, apply overrides, validate, resolve paths, and save what was resolved."""
 
 import dataclasses
+import datetime
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -77,6 +78,10 @@ def _apply_override(mapping: dict[str, Any], override: str) -> tuple[str, str]:
     if valid_name(override) != override:
         raise InputError(f"--set {override}: a recipe holds UTF-8 only; name the path from inside its folder")
     value = _parse_value(text.strip())
+    if isinstance(value, datetime.date | datetime.time):  # no key takes one
+        raise InputError(
+            f"--set {override}: that is a date in TOML; quote it: --set '{name.strip()}=\"{text.strip()}\"'"
+        )
     if not dot:
         mapping[section] = value
         return "", section
@@ -124,4 +129,7 @@ def _is_folder_name(model: str) -> bool:
 
 
 def _absolute(base: Path, path: str) -> str:
-    return str((base / Path(path).expanduser()).resolve())
+    try:
+        return str((base / Path(path).expanduser()).resolve())
+    except RuntimeError:
+        raise InputError(f"{path}: there is no such user, or no home folder; write the whole path") from None

@@ -1,6 +1,7 @@
 """Run the stages of a recipe: keep what is finished, resume what was interrupted, run what is missing."""
 
 import fcntl
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,33 +14,50 @@ from ..runtime.errors import InputError
 from ..runtime.files import (
     atomic_folder,
     disk_errors,
-    folder_sizes,
+    folder_hashes,
     json_bytes,
     read_json,
-    replace_folder,
+    remove_leftovers,
     sha256_bytes,
     write_bytes,
     write_json,
 )
 from ..runtime.progress import NoProgress, Progress
-from ..runtime.schema import did_you_mean
+from ..runtime.schema import did_you_mean, from_mapping, to_mapping
 from .code_version import code_version, library_versions
+from .preflight import costly_checks, quick_checks
 from .recipe import ResolvedRecipe, read_recipe
 from .stage import StageContext
 from .stages import STAGES, Stage
 
-# What a user looks for at the top of the run's folder: name there -> stage that makes it.
+# What a user looks for at the top of the run's folder: name there -> stage that makes it, and the file that is written
+# last, without which a folder is not whole.
 PUBLISHED = {
-    "bundle": "bundle",
-    "student": "export",  # for PyTorch
-    "dual-teacher": "cross_encoder",  # where there is one
-    "index": "index",
-    "report.json": "benchmark",
-    "report.html": "gate",  # with the verdict in it
-    "verdict.json": "gate",
+    "bundle": ("bundle", "manifest.json"),
+    "student": ("export", "config.json"),  # for PyTorch
+    "dual-teacher": ("cross_encoder", "config.json"),  # where there is one
+    "index": ("index", "index.json"),
+    "report.json": ("benchmark", ""),
+    "report.html": ("gate", ""),  # with the verdict in it
+    "verdict.json": ("gate", ""),
 }
+RECORD = "stage.json"
+TIMINGS = "speed.json"  # differs whenever a stage is made again, and no stage reads it
 
 OVERWRITE_CHOICES = ("only-missing", "never", "always")
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What `stage.json` says of a finished stage."""
+
+    key: str
+    seconds: float  # of the run that made it
+    files: dict[str, str]  # SHA-256 of each, but of this record
+
+    def content(self) -> dict[str, str]:
+        """Return the hashes of what other stages may read."""
+        return {name: sha256 for name, sha256 in self.files.items() if name != TIMINGS}
 
 
 @dataclass(frozen=True)
@@ -48,9 +66,18 @@ class StageResult:
 
     name: str
     folder: Path
-    key: str
-    seconds: float  # of the run that made it
+    record: StageRecord
     fresh: bool  # made by this run rather than kept from an earlier one
+
+    @property
+    def key(self) -> str:
+        """Key of the stage: the hash of all that it was made from."""
+        return self.record.key
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that it took the run that made it."""
+        return self.record.seconds
 
 
 def run_recipe(
@@ -80,24 +107,41 @@ def run_recipe(
     ['corpus.jsonl', 'manifest.json', 'queries.jsonl', 'stage.json']
     """
     resolved = recipe if isinstance(recipe, ResolvedRecipe) else read_recipe(Path(recipe), overrides)
-    forced = _forced_stages(overwrite)
-    last = _stage_named(until, "--until").name if until else STAGES[-1].name
-    run = _Run(resolved, Path(out or Path("runs") / resolved.recipe.name), progress or NoProgress(), {})
+    forced, stages = _forced_stages(overwrite), _stages_until(until)
+    run = _Run(resolved, Path(out or Path("runs") / resolved.recipe.name), progress or NoProgress(), forced, {})
+    for _ in quick_checks(resolved.recipe, [stage.name for stage in stages]):
+        pass
     with _only_run_in(run.out):
-        for stage in STAGES:
-            run.bring_up_to_date(stage, forced=stage.name in forced, keep_old=overwrite == "never")
-            if stage.name == last:
-                break
+        for folder in (run.out, run.out / "stages"):
+            remove_leftovers(folder)
+        for _ in costly_checks(resolved.recipe, run.out, run.unfinished(stages)):
+            pass
+        for stage in stages:
+            run.bring_up_to_date(stage, keep_old=overwrite == "never")
         _publish(run.out, run.results)
     return run.results
 
 
-def stage_key(stage: Stage, resolved: ResolvedRecipe, results: Mapping[str, StageResult]) -> str:
-    """Return the key of a stage: recipe sections, keys of its inputs, outside data, versions and code."""
+def check_recipe(resolved: ResolvedRecipe, out: Path, until: str = "") -> Iterator[tuple[str, str]]:
+    """Yield what `run_recipe` checks before the first stage, with what was found; raise what it raises then.
+
+    Nothing is written.
+    """
+    stages = [stage.name for stage in _stages_until(until)]
+    there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"{out} cannot be written, because {there} cannot; choose another folder with --out")
+    yield "folder", str(out)
+    yield from quick_checks(resolved.recipe, stages)
+    yield from costly_checks(resolved.recipe, out, stages)
+
+
+def stage_key(stage: Stage, resolved: ResolvedRecipe, keys: Mapping[str, str]) -> str:
+    """Return the key of a stage: recipe sections, the keys `keys` of its inputs, outside data, versions and code."""
     parts: dict[str, Any] = {
         "stage": stage.name,
         "recipe": {section: resolved.resolved_toml.get(section) for section in stage.sections},
-        "inputs": {name: results[name].key for name in stage.inputs},
+        "inputs": {name: keys[name] for name in stage.inputs},
         "external_inputs": stage.external_inputs(resolved.recipe) if stage.external_inputs else None,
         "versions": library_versions(),
         "code": code_version(stage.module),
@@ -112,74 +156,106 @@ class _Run:
     resolved: ResolvedRecipe
     out: Path
     progress: Progress
+    forced: set[str]  # names of stages that are made again even when the finished one is current
     results: dict[str, StageResult]
 
-    def bring_up_to_date(self, stage: Stage, forced: bool, keep_old: bool) -> None:
+    def unfinished(self, stages: Sequence[Stage]) -> set[str]:
+        """Return the names of the stages that have no finished output of this recipe, or are made again anyway."""
+        keys: dict[str, str] = {}
+        missing = set(self.forced)
+        for stage in stages:
+            keys[stage.name] = stage_key(stage, self.resolved, keys)
+            record = read_record(self.out / "stages" / stage.name)
+            if record is None or record.key != keys[stage.name]:
+                missing.add(stage.name)
+        return missing
+
+    def bring_up_to_date(self, stage: Stage, keep_old: bool) -> None:
         """Keep the finished output of `stage`, or make it; with `keep_old`, refuse to replace one that is out of date.
 
-        `forced` makes it even when the finished one is current.
+        One whose files are not what was written is made again, and what follows from it too when it turns out
+        differently.
         """
-        key = stage_key(stage, self.resolved, self.results)
+        key = stage_key(stage, self.resolved, {name: self.results[name].key for name in stage.inputs})
         title = f"[{STAGES.index(stage) + 1}/{len(STAGES)}] {stage.name}: {stage.purpose}"
         folder = self.out / "stages" / stage.name
         record = read_record(folder)
-        if record is not None and record["key"] == key and not forced:
-            self.progress.note(f"{title} (kept, made in {record['seconds']:.0f} s)")
-            self.results[stage.name] = StageResult(stage.name, folder, key, record["seconds"], fresh=False)
-            return
-        if record is not None and keep_old:
+        damaged = ""
+        if record is not None and record.key == key and stage.name not in self.forced:
+            damaged = _damaged_file(folder, record)
+            if not damaged:
+                self.progress.note(f"{title} (kept, made in {record.seconds:.0f} s)")
+                self.results[stage.name] = StageResult(stage.name, folder, record, fresh=False)
+                return
+        elif record is not None and record.key != key and keep_old:
             raise InputError(
                 f"{folder} was made by another recipe, input or version and --overwrite never forbids to replace it; "
                 f"use --out for another folder, or --overwrite only-missing"
             )
-        self.progress.note(title)
-        seconds = self._make(stage, folder, key, _scratch_folder(self.out, stage, key, fresh=forced))
-        self.results[stage.name] = StageResult(stage.name, folder, key, seconds, fresh=True)
+        self.progress.note(title + (f" (made again: {folder / damaged} is damaged)" if damaged else ""))
+        scratch = _scratch_folder(self.out, stage, key, fresh=stage.name in self.forced)
+        made = self._make(stage, folder, key, scratch)
+        if damaged and record is not None and made.content() != record.content():
+            self.forced.update(_following({stage.name}))
+        self.results[stage.name] = StageResult(stage.name, folder, made, fresh=True)
 
-    def _make(self, stage: Stage, folder: Path, key: str, scratch: Path) -> float:
-        """Run a stage, and put its output at `folder` when it is done; return the seconds that it took."""
+    def _make(self, stage: Stage, folder: Path, key: str, scratch: Path) -> StageRecord:
+        """Run a stage, and put its output at `folder` when it is done; return its record."""
         started = time.monotonic()
-        output = scratch.with_name(f".{stage.name}.partial")
-        with disk_errors(folder):
-            shutil.rmtree(output, ignore_errors=True)
-            output.mkdir(parents=True)
+        with atomic_folder(folder, RECORD) as output:
             inputs = {name: self.results[name].folder for name in stage.inputs}
             recipe, resolved_toml = self.resolved.recipe, self.resolved.resolved_toml
             stage.run(StageContext(recipe, resolved_toml, inputs, output, scratch, self.progress))
-            seconds = time.monotonic() - started
-            record = {"key": key, "seconds": round(seconds, 3), "files": folder_sizes(output)}
-            write_json(output / "stage.json", record)
-            replace_folder(output, folder)
-            shutil.rmtree(scratch, ignore_errors=True)
-        return seconds
+            record = StageRecord(key, round(time.monotonic() - started, 3), folder_hashes(output))
+            write_json(output / RECORD, to_mapping(record))
+        shutil.rmtree(scratch, ignore_errors=True)
+        return record
 
 
 def _publish(out: Path, results: Mapping[str, StageResult]) -> None:
-    """Copy the parts that users look for from the stages to the top of the run's folder."""
-    for name, stage in PUBLISHED.items():
+    """Copy the parts that users look for from the stages to the top of the run's folder, where they are not yet there.
+
+    What is copied is held to the hashes of when the stage was finished.
+    """
+    for name, (stage, last) in PUBLISHED.items():
         source = results[stage].folder / name if stage in results else None
         if source is None or not source.exists():
             continue
+        files = results[stage].record.files
         if source.is_file():
-            write_bytes(out / name, source.read_bytes())
+            data = source.read_bytes()
+            _check_copy(source, sha256_bytes(data) == files.get(name))
+            write_bytes(out / name, data)
             continue
-        with atomic_folder(out / name) as folder:
+        wanted = {file.removeprefix(f"{name}/"): sha for file, sha in files.items() if file.startswith(f"{name}/")}
+        remove_leftovers(out / name)
+        if folder_hashes(out / name) == wanted:
+            continue
+        with atomic_folder(out / name, last) as folder:
             shutil.copytree(source, folder, dirs_exist_ok=True)
+            _check_copy(source, folder_hashes(folder) == wanted)
 
 
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """Return the record of a finished stage, or `None` when there is none or a file of it is gone or cut short."""
-    path = folder / "stage.json"
-    if not path.is_file():
-        return None
+def _check_copy(source: Path, intact: bool) -> None:
+    if not intact:
+        raise InputError(f"{source} has changed since it was made; run the same command again, which makes it again")
+
+
+def read_record(folder: Path) -> StageRecord | None:
+    """Return the record of a finished stage, or `None` when there is none that can be read."""
+    path = folder / RECORD
     try:
-        record = read_json(path)
-        complete = record["files"] == {
-            name: size for name, size in folder_sizes(folder).items() if name != "stage.json"
-        }
-        return record if complete and isinstance(record["key"], str) else None
-    except (InputError, KeyError, TypeError):
+        return from_mapping(StageRecord, read_json(path), str(path)) if path.is_file() else None
+    except InputError:
         return None
+
+
+def _damaged_file(folder: Path, record: StageRecord) -> str:
+    """Return the name of a file that is not what the stage wrote, is missing or strange; nothing when all is well."""
+    found = folder_hashes(folder)
+    found.pop(RECORD, None)
+    names = sorted(found.keys() | record.files.keys())
+    return next((name for name in names if found.get(name) != record.files.get(name)), "")
 
 
 def _scratch_folder(out: Path, stage: Stage, key: str, fresh: bool) -> Path:
@@ -201,11 +277,21 @@ def _forced_stages(overwrite: str) -> set[str]:
         if overwrite not in OVERWRITE_CHOICES:
             raise InputError(f"--overwrite {overwrite}: {did_you_mean(overwrite, (*OVERWRITE_CHOICES, 'stage:NAME'))}")
         return set()
-    forced = {_stage_named(overwrite.removeprefix("stage:"), "--overwrite stage").name}
+    named = {_stage_named(overwrite.removeprefix("stage:"), "--overwrite stage").name}
+    return named | _following(named)
+
+
+def _following(names: set[str]) -> set[str]:
+    """Return the names of the stages that read one of `names`, or one that does."""
+    found: set[str] = set()
     for stage in STAGES:
-        if forced.intersection(stage.inputs):
-            forced.add(stage.name)
-    return forced
+        if (names | found).intersection(stage.inputs):
+            found.add(stage.name)
+    return found
+
+
+def _stages_until(name: str) -> tuple[Stage, ...]:
+    return STAGES[: STAGES.index(_stage_named(name, "--until")) + 1] if name else STAGES
 
 
 def _stage_named(name: str, option: str) -> Stage:
@@ -226,4 +312,6 @@ def _only_run_in(out: Path) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"another run is working in {out}; wait for it, or use --out") from None
+        # Worker processes may outlive a killed run for a moment; the lock must not.
+        os.register_at_fork(after_in_child=stream.close)
         yield

@@ -15,6 +15,16 @@ from typing import Any, TypeGuard
 
 from .errors import InputError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_LEFTOVERS = (".partial", ".old")  # ends of the names of temporary files and folders, those of 0.1 included
+_FILE_SYSTEMS_OWN = "lost+found"
+# The last two: a mount point or a layer of an image is not to be renamed.
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
+
 
 def read_bytes(path: Path) -> bytes:
     """Return the bytes of `path`; raise `InputError` that names the path when it cannot be read."""
@@ -109,18 +119,18 @@ def disk_errors(path: Path) -> Generator[None, None, None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InputError(f"no space left on the disk of {path}; free some space and run again") from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno in _UNWRITABLE:
             raise InputError(f"{path} cannot be written ({error.strerror}); choose another folder") from error
         raise
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` whole or not at all (temporary name beside it, then rename)."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.partial")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("wb") as stream:
+            with temporary.open("wb") as stream, _lock(temporary):
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -140,31 +150,102 @@ def folder_sizes(folder: Path) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
+def folder_hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below `folder` by its relative POSIX path, without hidden ones at its top."""
+    return {name: sha256_file(folder / name) for name in folder_sizes(folder) if not name.startswith(".")}
+
+
 @contextmanager
-def atomic_folder(path: Path) -> Generator[Path, None, None]:
-    """Yield an empty temporary folder that becomes `path` when the block ends without an error.
+def atomic_folder(path: Path, last: str = "") -> Generator[Path, None, None]:
+    """Yield an empty temporary folder whose content becomes that of `path` when the block ends without an error.
 
-    What stood at `path` before is replaced only at that moment. On an error the temporary folder is removed.
+    A new folder takes its name by one rename. One that is there already stays, because a mount point and a layer of an
+    image cannot be renamed: the temporary folder lies inside it, and in the end the entries change places, the file
+    `last` taken away first and put there last, so that a folder that has it is whole. Hidden entries are left alone.
+    That all this can be done is tried before the block runs. What killed processes left behind is removed.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with disk_errors(path):
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        try:
-            yield temporary
-            replace_folder(temporary, path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path} is a file, and a folder is to be written there; choose another name")
+        home = path if path.is_dir() else path.parent
+        home.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(home, path.name)
+        temporary = home / f".{path.name[:40]}.{os.getpid()}.partial"
+        attempt = temporary.with_suffix(".attempt.partial")
+        attempt.mkdir()
+        attempt.rename(temporary)
+        with _lock(temporary):
+            try:
+                yield temporary
+            except BaseException:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
+            # From here on what is left by an error or a kill tells that `path` is ours, and half replaced.
+            _put(temporary, path, last)
 
 
-def replace_folder(source: Path, target: Path) -> None:
-    """Move the folder `source` to `target`; an older `target` is moved aside first, then removed."""
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        target.rename(old)
-    source.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+def require_space(path: Path, size: int, what: str) -> None:
+    """Raise `InputError` when the disk that `path` is, or will be, on has less than `size` bytes free."""
+    there = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    disk = shutil.disk_usage(there)
+    if disk.total and disk.free < size:  # some file systems do not tell
+        raise InputError(
+            f"{what} needs about {size:,} bytes (estimated), and the disk of {path} has {disk.free:,} free; "
+            f"free some space or choose another folder"
+        )
+
+
+def _put(source: Path, target: Path, last: str) -> None:
+    if not target.exists():
+        source.rename(target)
+        return
+    if last:
+        (target / last).unlink(missing_ok=True)
+    for old in target.iterdir():
+        if not old.name.startswith(".") and old.name != _FILE_SYSTEMS_OWN:
+            _remove(old)
+    for entry in sorted(source.iterdir(), key=lambda entry: (entry.name == last, entry.name)):
+        entry.rename(target / entry.name)
+    source.rmdir()
+
+
+def is_half_replaced(folder: Path) -> bool:
+    """Tell whether a killed process left `folder` in the middle of `atomic_folder`."""
+    return any(path.name.endswith(_LEFTOVERS) and path.name.startswith(".") for path in folder.iterdir())
+
+
+def remove_leftovers(folder: Path, name: str = "") -> None:
+    """Remove what killed processes left in `folder` of temporary files and folders, all or those of `name`."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name.startswith(f".{name[:40]}") and path.name.endswith(_LEFTOVERS):
+            with _lock(path) as locked:
+                if locked:
+                    _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _lock(path: Path) -> Generator[bool, None, None]:
+    """Yield whether this process has the lock of `path`, which ends with the process however that ends."""
+    if fcntl is None:
+        yield False
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locked = True
+    except OSError:  # another process has it, or the file system knows no locks
+        locked = False
+    try:
+        yield locked
+    finally:
+        os.close(handle)
 
 
 def safe_join(folder: Path, name: str) -> Path:

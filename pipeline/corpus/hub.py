@@ -4,6 +4,7 @@ The data set needs the layout that MTEB uses: configurations `corpus` (_id, titl
 and judgements in `default` (query-id, corpus-id, score) with one split each.
 """
 
+import importlib.util
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,6 +17,16 @@ from ..settings import CorpusSettings
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
+def check_hub(settings: CorpusSettings) -> None:
+    """Raise what `read_hub_set` does for a revision that is no commit, or without the package `datasets`."""
+    if not settings.path:
+        raise InputError("corpus.path is empty; name a data set of the hub, such as mteb/scifact")
+    if not _COMMIT.fullmatch(settings.revision):
+        raise InputError(f"corpus.revision = {settings.revision!r} is no commit; give the 40 hexadecimal digits of one")
+    if importlib.util.find_spec("datasets") is None:
+        raise UnavailableError("the corpus source 'hub' needs the package datasets; pip install datasets")
+
+
 def read_hub_set(settings: CorpusSettings) -> tuple[RetrievalSet, dict[str, Any]]:
     """Return the set `settings.path` at the commit `settings.revision`, and what its manifest says about it.
 
@@ -23,12 +34,8 @@ def read_hub_set(settings: CorpusSettings) -> tuple[RetrievalSet, dict[str, Any]
     set has the layout above, `UnavailableError` when the package `datasets` is not installed or the hub cannot be
     reached. No code of the data set is run.
     """
-    if not _COMMIT.fullmatch(settings.revision):
-        raise InputError(f"corpus.revision = {settings.revision!r} is no commit; give the 40 hexadecimal digits of one")
-    try:
-        import datasets  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise UnavailableError("the corpus source 'hub' needs the package datasets; pip install datasets") from None
+    check_hub(settings)
+    import datasets  # pyright: ignore[reportMissingImports]
 
     def load(configuration: str) -> Mapping[str, Iterable[Mapping[str, Any]]]:
         try:

@@ -80,6 +80,12 @@ def _read_all(packages: Sequence[str], progress: Progress) -> list[Passage]:
     return sorted(passages.values(), key=lambda passage: passage.identifier)
 
 
+def check_packages(packages: Sequence[str]) -> None:
+    """Raise `UnavailableError` for a package that is not installed."""
+    for name in packages:
+        _package_folder(name)
+
+
 def _package_folder(name: str) -> Path:
     # Looking for a top-level name imports nothing.
     specification = importlib.util.find_spec(name) if name.isidentifier() else None

@@ -5,13 +5,13 @@ from typing import Any
 
 from ...runtime.errors import InputError
 from ...runtime.files import write_json
-from ..retrieval.dataset import RetrievalSet, read_retrieval_set, write_retrieval_set
-from ..settings import CorpusSettings
+from ..retrieval.dataset import RetrievalSet, check_folder, read_retrieval_set, write_retrieval_set
+from ..settings import CorpusSettings, Recipe
 from ..stage import StageContext
-from .hub import read_hub_set
-from .python_docs import read_pydocs
+from .hub import check_hub, read_hub_set
+from .python_docs import check_packages, read_pydocs
 from .sampling import hash_order
-from .text_files import read_texts
+from .text_files import check_texts, read_texts
 
 SCHEMA_VERSION = 1
 
@@ -52,11 +52,25 @@ def run_corpus(context: StageContext) -> None:
     )
 
 
+def check_corpus(recipe: Recipe) -> str:
+    """Check before a run that the corpus can be read: packages, files of a known kind, a pinned revision."""
+    settings = recipe.corpus
+    if settings.source == "pydocs":
+        check_packages(settings.packages)
+        return f"documentation of Python and {len(set(settings.packages))} packages"
+    if settings.source == "texts":
+        return check_texts(settings)
+    if settings.source == "hub":
+        check_hub(settings)
+        return f"{settings.path} at {settings.revision[:12]}, not fetched yet"
+    if not settings.path or not Path(settings.path).exists():
+        raise InputError(f"corpus.path = {settings.path!r} does not exist; name a folder in BEIR layout")
+    return check_folder(Path(settings.path), settings.test_split)
+
+
 def _read_judged(settings: CorpusSettings) -> tuple[RetrievalSet, dict[str, Any]]:
     if settings.source == "hub":
         return read_hub_set(settings)
-    if not settings.path:
-        raise InputError("corpus.path is empty; name a folder in BEIR layout")
     return read_retrieval_set(Path(settings.path), ("train", settings.test_split)), {}
 
 

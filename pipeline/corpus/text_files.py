@@ -126,3 +126,15 @@ def _query_and_rest(passage: _Passage) -> tuple[str, str] | None:
 
 def _line(text: str) -> str:
     return " ".join(text.encode("utf-8", "ignore").decode("utf-8").split())
+
+
+def check_texts(settings: CorpusSettings) -> str:
+    """Check before a run that there are files to read, and say how many; raises `InputError` as `read_texts` does."""
+    if not settings.path:
+        raise InputError("corpus.path is empty; name a file or a folder of texts")
+    remarks = Remarks()
+    sources = find_sources(Path(settings.path), remarks)
+    if not any(source.path.stat().st_size for source in sources):
+        why = f" ({remarks})" if str(remarks) else ""
+        raise InputError(f"{settings.path} holds no text{why}; put text into {', '.join(KINDS)} files")
+    return f"{len(sources):,} files of text in {settings.path}"

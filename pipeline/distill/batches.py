@@ -78,7 +78,9 @@ class BatchPlan:
         self._lists = lists.without(excluded) if lists is not None else None
         size = settings.batch_texts
         if self._lists is not None:
-            size = _beside_lists(self._lists, settings)
+            size = texts_beside_lists(settings, self._lists.width)
+            if not len(self._lists):
+                raise InputError("no score list is left beside the texts that are held back; add texts to the corpus")
             lengths = np.ones(len(self._lists), np.int64)
             self._list_pool = _Pool(np.arange(len(self._lists)), lengths, settings.batch_lists, (seed, 3))
         usable = np.setdiff1d(np.arange(len(texts)), excluded)
@@ -129,14 +131,13 @@ class BatchPlan:
         return [rows[first:last] for first, last in balanced_cuts(self._texts.lengths[rows], count)]
 
 
-def _beside_lists(lists: ScoreLists, settings: DistillSettings) -> int:
-    """Return how many texts of a batch are not of its score lists."""
-    others = settings.batch_texts - settings.batch_lists * lists.width
-    if settings.batch_lists < 1 or others < 1 or not len(lists):
+def texts_beside_lists(settings: DistillSettings, width: int) -> int:
+    """Return how many texts of a batch are not of its score lists, which have `width` texts each."""
+    others = settings.batch_texts - settings.batch_lists * width
+    if others < 1:
         raise InputError(
-            f"distill.batch_lists = {settings.batch_lists} lists of {lists.width} texts each do not fit into "
-            f"distill.batch_texts = {settings.batch_texts} beside other texts, or no list is left "
-            f"({len(lists)}); change these or cross_encoder.candidates"
+            f"distill.batch_lists = {settings.batch_lists} lists of {width} texts each do not fit into "
+            f"distill.batch_texts = {settings.batch_texts} beside other texts; change these or cross_encoder.candidates"
         )
     return others
 

@@ -47,7 +47,7 @@ class Trainer:
         """
         import torch
 
-        _check(settings)
+        check_settings(settings)
         losses = WeightedLosses(settings.losses)
         if losses.read_lists and data.lists is None:
             raise InputError(
@@ -165,20 +165,10 @@ class Trainer:
         }
 
 
-def _check(settings: DistillSettings) -> None:
-    if min(settings.steps, settings.batch_texts, settings.shards) < 1:
-        raise InputError("[distill]: steps, batch_texts and shards must be at least 1; fix the recipe")
-    if not 0 <= settings.document_share <= 1:
-        raise InputError(f"distill.document_share = {settings.document_share} must be between 0 and 1; fix the recipe")
-    if not 0 <= settings.judged_share <= 1 - settings.document_share + 1e-9:
+def check_settings(settings: DistillSettings) -> None:
+    """Raise `InputError` for shares of a batch that are more than the whole."""
+    if not settings.judged_share <= 1 - settings.document_share + 1e-9:
         raise InputError(
-            f"distill.judged_share = {settings.judged_share} must be from 0, and with document_share at most 1; "
-            "fix the recipe"
+            f"distill.judged_share = {settings.judged_share} and document_share = {settings.document_share} are more "
+            "than 1 together; lower one"
         )
-    if settings.quantize_aware_steps < 0 or not settings.quantize_aware_learning_rate > 0:
-        raise InputError(
-            f"distill.quantize_aware_steps = {settings.quantize_aware_steps} and quantize_aware_learning_rate = "
-            f"{settings.quantize_aware_learning_rate} must be at least 0 and above 0; fix the recipe"
-        )
-    if not settings.learning_rate > 0:
-        raise InputError(f"distill.learning_rate = {settings.learning_rate} must be above 0; fix the recipe")

@@ -4,10 +4,12 @@ Queries are always encoded by the bundle. Documents are encoded by the bundle to
 brought into the bundle's space by its projection (asymmetric).
 """
 
+import importlib.util
 from dataclasses import replace
 
 from ...export.bundle.assemble import DEFAULT, REFERENCE
 from ...runtime.encoder import Encoder
+from ...runtime.errors import UnavailableError
 from ...runtime.files import write_json
 from ...runtime.schema import to_mapping
 from ..corpus.output import CorpusOutput
@@ -15,6 +17,7 @@ from ..distill.output import DistillOutput
 from ..packaging.output import EvaluateOutput, ExportOutput, IndexOutput
 from ..retrieval.metrics import scored_rows
 from ..retrieval.system import ASYMMETRIC, SYMMETRIC, TEACHER, System
+from ..settings import Recipe
 from ..stage import StageContext
 from ..teacher.output import TeacherOutput
 from ..teacher.selection import selected_teacher
@@ -32,6 +35,28 @@ from .systems import (
 )
 
 SPLIT = "test"
+
+
+_PACKAGES = {
+    "bm25": ("bm25s",),
+    "fusion": ("bm25s",),
+    "hybrid": ("bm25s",),
+    "model2vec": ("model2vec", "skeletoken"),
+    "teacher-int8": (),
+}
+
+
+def check_evaluate(recipe: Recipe) -> str:
+    """Check before a run that the packages of the baselines are installed."""
+    baselines = recipe.evaluate.baselines
+    for baseline in baselines:
+        missing = [name for name in _PACKAGES[baseline] if importlib.util.find_spec(name) is None]
+        if missing:
+            raise UnavailableError(
+                f"evaluate.baselines: {baseline} needs {' and '.join(missing)}, not installed here; "
+                f"run: pip install 'pocketrank[build]', or take {baseline} out"
+            )
+    return f"beside {', '.join(baselines)}" if baselines else "no baselines"
 
 
 def run_evaluate(context: StageContext) -> None:

@@ -26,18 +26,9 @@ def optimum_graphs(weights: TransformerWeights, tokenizer: bytes, max_length: in
     """Return the ONNX files of the student by variant, with the inputs and outputs that every bundle has.
 
     `plan` may be int8 (unsigned) or int7 (signed, half range, per channel) in its linear layers and int8 or fp32 in
-    its table. Raises `UnavailableError` where optimum is not installed, `InputError` for another plan.
+    its table. Raises what `check_optimum` does.
     """
-    if weights.static:
-        raise InputError(
-            "export.engine = 'optimum' writes transformers; use export.engine = 'pocketrank' for a static student"
-        )
-    if importlib.util.find_spec("optimum") is None or importlib.util.find_spec("optimum.onnxruntime") is None:
-        raise UnavailableError(
-            "export.engine = 'optimum' needs optimum-onnx, which is not installed; run `make optimum` and use "
-            ".venv-optimum/bin/pocketrank, or set export.engine = 'pocketrank'"
-        )
-    _check_plan(plan)
+    check_optimum(weights.static, plan)
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as name, _quiet():
         folder = Path(name)
         files = opener_files(weights, compact_tokenizer(tokenizer), max_length)
@@ -51,7 +42,17 @@ def optimum_graphs(weights: TransformerWeights, tokenizer: bytes, max_length: in
         }
 
 
-def _check_plan(plan: Plan) -> None:
+def check_optimum(static: bool, plan: Plan) -> None:
+    """Raise `UnavailableError` where optimum is not installed, `InputError` for what it cannot write."""
+    if static:
+        raise InputError(
+            "export.engine = 'optimum' writes transformers; use export.engine = 'pocketrank' for a static student"
+        )
+    if importlib.util.find_spec("optimum") is None or importlib.util.find_spec("optimum.onnxruntime") is None:
+        raise UnavailableError(
+            "export.engine = 'optimum' needs optimum-onnx, which is not installed; run `make optimum` and use "
+            ".venv-optimum/bin/pocketrank, or set export.engine = 'pocketrank'"
+        )
     if plan.tensors or plan.linear not in ("int8", "int7") or plan.table not in ("int8", "fp32"):
         raise InputError(
             f"export.engine = 'optimum' quantizes linear layers to int8 or int7 and the table to int8 or not at all, "

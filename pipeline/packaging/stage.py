@@ -14,12 +14,15 @@ from ...export.graph.static import fold_token_weights
 from ...export.graph.weights import TransformerWeights, read_weights
 from ...export.quantization.sensitivity import SENSITIVITY_NAME, write_sensitivity
 from ...runtime.encoder import Encoder
+from ...runtime.errors import InputError
 from ...runtime.files import read_bytes, write_json
 from ...runtime.manifest import Prompts
 from ..corpus.output import CorpusOutput
 from ..distill.output import DistillOutput
 from ..quantize.plan_choice import choose_plan
+from ..quantize.recipe_plan import recipe_plan
 from ..retrieval.dataset import RetrievalSet
+from ..settings import Recipe
 from ..stage import StageContext
 from ..teacher.load import load_teacher
 from ..teacher.onnx_graph import write_teacher
@@ -69,6 +72,21 @@ def run_export(context: StageContext) -> None:
     context.progress.note("  writing the teacher's graph")
     comparisons.append(export_teacher(context, corpus))
     write_json(output.parity_file, [dataclasses.asdict(parity) for parity in comparisons])
+
+
+def check_export(recipe: Recipe) -> str:
+    """Check before a run that the engine is here and writes what the recipe asks for."""
+    engine = recipe.export.engine
+    if engine == "optimum":
+        from .optimum_engine import check_optimum
+
+        if recipe.quantize.target_bytes:
+            raise InputError(
+                "quantize.target_bytes gives every tensor a scheme, which export.engine = 'optimum' cannot write; "
+                "take it out or use export.engine = 'pocketrank'"
+            )
+        check_optimum(recipe.student.kind == "static", recipe_plan(recipe.quantize))
+    return f"engine {engine}"
 
 
 def engine_graphs(

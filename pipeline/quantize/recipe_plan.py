@@ -2,8 +2,10 @@
 
 from ...export.graph.schemes import Plan, Scheme, make_plan
 from ...export.quantization.presets import PRESETS
+from ...export.quantization.rounding import graph_names
 from ...runtime.errors import InputError
-from ..settings import QuantizeSettings
+from ...runtime.schema import did_you_mean
+from ..settings import QuantizeSettings, Recipe
 
 
 def linear_scheme(settings: QuantizeSettings) -> Scheme:
@@ -14,6 +16,19 @@ def linear_scheme(settings: QuantizeSettings) -> Scheme:
 def recipe_plan(settings: QuantizeSettings) -> Plan:
     """Return the plan of a recipe that names its schemes; ranges of static layers are not known yet."""
     return make_plan(settings.table, linear_scheme(settings), settings.tensors)
+
+
+def check_quantize(recipe: Recipe) -> str:
+    """Check before a run that the tensors that the recipe names are those of the student."""
+    settings = recipe.quantize
+    known = sorted({name for name, _ in graph_names(recipe.student.layers).values()})
+    for name in settings.tensors:
+        if name not in known:
+            raise InputError(f"quantize.tensors: the graph has no tensor {name!r}; {did_you_mean(name, known)}")
+    if settings.target_bytes:
+        return f"schemes are chosen for {settings.target_bytes}"
+    plan = recipe_plan(settings)
+    return f"table {plan.table}, layers {plan.linear}"
 
 
 def trained_plan(settings: QuantizeSettings) -> Plan:

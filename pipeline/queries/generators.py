@@ -86,7 +86,7 @@ def _best_words(bags: Mapping[str, Counter[str]]) -> dict[str, list[str]]:
 
 def templated(retrieval_set: RetrievalSet, settings: QueriesSettings, rng: random.Random) -> Iterator[str]:
     """Put parts of every document into the recipe's templates, each template with its own kind of part."""
-    templates = [(template, _placeholder(template)) for template in settings.templates]
+    templates = [(template, placeholder(template)) for template in settings.templates]
     bags = _bags(retrieval_set)
     frequency = Counter(word for bag in bags.values() for word in bag)
     common = {word for word, times in frequency.items() if times > COMMON_SHARE * len(bags)}
@@ -122,7 +122,8 @@ def _spoken_names(body: str) -> list[str]:
     return several[:1] + several
 
 
-def _placeholder(template: str) -> str:
+def placeholder(template: str) -> str:
+    """Return the part of a document that a template asks for; raise `InputError` unless there is exactly one."""
     names = re.findall(r"{(\w*)}", template)
     if len(names) != 1 or names[0] not in TEMPLATE_PARTS:
         raise InputError(

@@ -10,14 +10,16 @@ enter.
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+from ...runtime.errors import InputError
 from ...runtime.files import write_bytes, write_json
 from ..corpus.output import CorpusOutput
 from ..retrieval.dataset import RetrievalSet, json_lines
-from ..settings import QueriesSettings
+from ..settings import QueriesSettings, Recipe
 from ..stage import StageContext
-from .generators import crops, keywords, lines, sample, sentences, templated
+from .generators import crops, keywords, lines, placeholder, sample, sentences, templated
 from .held_out import HeldOut
 from .output import QueriesOutput
 from .training_texts import TrainingText
@@ -105,6 +107,17 @@ def _generated(
 
 def _seed_word(kind: str) -> str:
     return "framed" if kind == "templated" else kind  # the same recipe gives the same texts as ever
+
+
+def check_queries(recipe: Recipe) -> str:
+    """Check before a run what training texts are made from: files and templates."""
+    settings = recipe.queries
+    for name in settings.files:
+        if not Path(name).is_file():
+            raise InputError(f"queries.files: {name!r} is not a file; name a text file with one text a line")
+    for template in settings.templates:
+        placeholder(template)
+    return f"at most {settings.max_texts:,} training texts"
 
 
 def fair_shares(available: dict[str, int], room: int) -> dict[str, int]:

@@ -100,6 +100,15 @@ def read_retrieval_set(folder: Path, splits: Collection[str] = ()) -> RetrievalS
     return RetrievalSet(documents, titles, queries, judgements.splits, tuple(remarks))
 
 
+def check_folder(folder: Path, split: str) -> str:
+    """Check, without reading them, that the files of a set are there with judgements of `split`, and name them."""
+    for path in (_find(folder, "corpus.jsonl"), _find(folder, "queries.jsonl")):
+        if not path.is_file():
+            raise InputError(f"{path} does not exist, and a retrieval set needs it; check corpus.path")
+    _split_files(folder / "qrels", (split,))
+    return f"{folder} in BEIR layout, split {split}"
+
+
 def write_retrieval_set(folder: Path, retrieval_set: RetrievalSet) -> str:
     """Write `retrieval_set` in BEIR layout and return the SHA-256 of its content.
 

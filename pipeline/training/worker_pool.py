@@ -5,12 +5,14 @@ seconds and a hundred megabytes. A worker leaves Ctrl-C to its parent.
 """
 
 import ctypes
+import math
 import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from ...runtime.errors import PocketrankError
@@ -19,12 +21,43 @@ _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 5.0
 
 
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
+def available_cores(groups: Path = Path("/proc/self/cgroup"), mounts: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the number of cores that this process may use: those it may run on, or its quota, as a container has."""
     try:
-        return len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
-        return os.cpu_count() or 1
+        cores = os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _cpu_quota(groups, mounts))))
+
+
+def _cpu_quota(groups: Path, mounts: Path) -> float:
+    """Return the processor time per second that the control groups of this process allow; infinity without a limit."""
+    quota = math.inf
+    for line in _words_of(groups, "\n"):
+        _, _, rest = line.partition(":")
+        controllers, _, name = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mount = mounts / controllers if controllers else mounts
+        group = mount / name.lstrip("/")
+        # Each group above limits what is below it. In a container the own group may be mounted as the root.
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(mount):
+                break
+            words = _words_of(folder / "cpu.max") or [
+                *_words_of(folder / "cpu.cfs_quota_us"),
+                *_words_of(folder / "cpu.cfs_period_us"),
+            ]
+            if len(words) == 2 and words[0].isdecimal() and words[1].isdecimal():  # others: "max", or -1
+                quota = min(quota, int(words[0]) / max(int(words[1]), 1))
+    return quota
+
+
+def _words_of(path: Path, separator: str | None = None) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip().split(separator)
+    except OSError:
+        return []
 
 
 class WorkerError(PocketrankError):

@@ -16,12 +16,13 @@ from ...runtime.schema import to_mapping
 from ..corpus.output import CorpusOutput
 from ..queries.output import QueriesOutput
 from ..queries.training_texts import TrainingText
-from ..settings import VocabularySettings
+from ..settings import Recipe, VocabularySettings
 from ..stage import StageContext
 from ..teacher.source import resolve_teacher
 from .output import VocabularyOutput
 from .plot import vocabulary_plot
 from .size_choice import (
+    BYTES_PER_WEIGHT,
     SPLIT_WEIGHT,
     TABLE_WEIGHT,
     UNKNOWN_WEIGHT,
@@ -46,11 +47,6 @@ def run_vocabulary(context: StageContext) -> None:
     width = context.recipe.student.table_rank or context.recipe.student.hidden
     tokens: Collection[str] = ()
     if settings.kind == "teacher":
-        if "embeddings" in context.recipe.cross_encoder.use and context.recipe.cross_encoder.model:
-            raise InputError(
-                'vocabulary.kind = "teacher" takes the tokens of teacher.model, and cross_encoder.use = ["embeddings"] '
-                'puts another in its place; choose vocabulary.kind = "wordpiece"'
-            )
         tokens = teacher_tokens(resolve_teacher(context.recipe.teacher).folder / "tokenizer.json", settings)
     tokenizer, report = make_vocabulary(documents, training, settings, width, tokens)
     write_bytes(VocabularyOutput(context.output).tokenizer_file, tokenizer)
@@ -61,6 +57,37 @@ def run_vocabulary(context: StageContext) -> None:
         f"  {chosen['size']:,} tokens, {chosen['tokens_per_word']:.3f} a word, "
         f"{chosen['unknown_rate']:.4%} of words unknown"
     )
+
+
+def check_vocabulary(recipe: Recipe) -> str:
+    """Check before a run that the tokens can be had, and that the smallest size fits its limit of bytes."""
+    settings = recipe.vocabulary
+    if settings.kind == "teacher" and "embeddings" in recipe.cross_encoder.use and recipe.cross_encoder.model:
+        raise InputError(
+            'vocabulary.kind = "teacher" takes the tokens of teacher.model, and cross_encoder.use = ["embeddings"] '
+            'puts another in its place; choose vocabulary.kind = "wordpiece"'
+        )
+    size, width = least_size(settings), recipe.student.table_rank or recipe.student.hidden
+    table = size * width * BYTES_PER_WEIGHT
+    if table > settings.max_table_bytes:
+        raise InputError(
+            f"vocabulary: {size:,} tokens x {width} are a table of {table:,} bytes (estimated, at 8 bits), more than "
+            f"max_table_bytes = {settings.max_table_bytes:,}; lower vocabulary.size or candidates, or raise the limit"
+        )
+    return f"{settings.kind}, {size:,} tokens or more: a table of {table:,} bytes (estimated, at 8 bits)"
+
+
+def check_teacher_tokens(recipe: Recipe) -> str:
+    """Check before a run that the teacher's tokens can be taken over where the recipe asks for them."""
+    if recipe.vocabulary.kind != "teacher":
+        return "made from the corpus"
+    tokens = teacher_tokens(resolve_teacher(recipe.teacher).folder / "tokenizer.json", recipe.vocabulary)
+    return f"{len(tokens):,} of the teacher to choose from"
+
+
+def least_size(settings: VocabularySettings) -> int:
+    """Return the smallest size that may be chosen; a small corpus may not fill it."""
+    return settings.size or min(settings.candidates)
 
 
 def make_vocabulary(

@@ -22,7 +22,7 @@ import numpy as np
 from ..corpus import Documents
 from ..encoder import Encoder
 from ..errors import InputError
-from ..files import atomic_folder, folder_sizes, read_json, write_json
+from ..files import atomic_folder, folder_sizes, is_half_replaced, read_json, require_space, write_json
 from ..progress import NoProgress, Progress
 from ..projection import Projection
 from ..schema import from_mapping, to_mapping
@@ -124,12 +124,12 @@ def build_index(
     count = len(documents)
     if not count:
         raise InputError("there is no document to index; name a corpus with text in it")
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / INDEX_NAME).is_file())):
-        raise InputError(f"{folder} is not empty and no index, it would be lost; choose another folder")
+    _check_target(folder)
     if teacher is not None:
         teacher.check(count, encoder.dimension)
     bm25 = Bm25Settings() if hybrid else None
-    with atomic_folder(folder) as partial:
+    require_space(folder, count * encoder.dimension * (4 if vectors == "float32" else 1), "the index")
+    with atomic_folder(folder, INDEX_NAME) as partial:
         if bm25 is not None:  # first: what it lacks shows before anything is encoded
             write_bm25(partial / BM25_FOLDER, (document.full_text for document in documents), bm25)
         _write_documents(partial, documents)
@@ -155,6 +155,13 @@ def build_index(
         )
         write_json(partial / INDEX_NAME, to_mapping(manifest))
     return folder
+
+
+def _check_target(folder: Path) -> None:
+    """Refuse a folder whose files would be lost: neither an index nor what a killed one left of it."""
+    there = [path for path in folder.iterdir() if path.name != "lost+found"] if folder.is_dir() else []
+    if there and not (folder / INDEX_NAME).is_file() and not is_half_replaced(folder):
+        raise InputError(f"{folder} is not empty and no index, it would be lost; choose another folder")
 
 
 class DocumentIndex:

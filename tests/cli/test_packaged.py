@@ -67,14 +67,19 @@ def test_other_commands_take_the_name(shipped: Path, command: str, capsys: pytes
     assert capsys.readouterr().out == by_name
 
 
-@pytest.mark.parametrize("command", ["evaluate", "benchmark"])
+def test_compare_takes_the_name_on_both_sides(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "general-english", str(shipped), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "benchmark", "demo"])
 def test_the_name_is_resolved_before_the_command_runs(shipped: Path, command: str) -> None:
     from pocketrank.cli.main import build_parser
 
     parsed = build_parser(command).parse_args(
-        [command, "general-english", *(["data"] if command == "evaluate" else [])]
+        [command, "general-english", *([] if command == "benchmark" else ["data"])]
     )
-    assert (parsed.bundle if command == "evaluate" else parsed.model) == shipped
+    assert (parsed.model if command == "benchmark" else parsed.bundle) == shipped
 
 
 def test_an_existing_path_of_that_name_wins(shipped: Path, tmp_path: Path) -> None:

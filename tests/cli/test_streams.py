@@ -30,6 +30,12 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
         ('unset HOME; "$0" "$@" verify "~/x"', 2, "no folder"),
         ('"$0" "$@" devices <&- >&-', 0, ""),
         ('"$0" "$@" verify nowhere <&- >&- 2>&-', 2, ""),
+        (
+            'cd $(mktemp -d) && rmdir $PWD && "$0" "$@" run $OLDPWD/recipes/pydocs.toml',
+            2,
+            "working folder no longer exists",
+        ),
+        ('cd $(mktemp -d) && rmdir $PWD && "$0" "$@" devices', 0, ""),
     ],
 )
 def test_streams_and_names_that_fail(line: str, code: int, words: str) -> None:
@@ -39,6 +45,14 @@ def test_streams_and_names_that_fail(line: str, code: int, words: str) -> None:
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == (1 if words else 0)
     assert words in done.stderr
+
+
+def test_no_file_gets_the_number_of_a_closed_stream() -> None:
+    code = (
+        "import os, sys; from pocketrank.cli.streams import prepare_streams\n"
+        "prepare_streams(); file = open(os.devnull); sys.exit(0 if file.fileno() > 2 else 9)"
+    )
+    assert shell(f"{sys.executable} -c '{code}' <&- >&- 2>&-").returncode == 0
 
 
 def test_a_terminal_that_knows_ascii_alone_gets_tables_and_json() -> None:

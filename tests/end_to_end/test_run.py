@@ -115,6 +115,31 @@ def test_a_run_killed_in_every_stage_ends_in_the_same_bundle(
     assert contents(out / "bundle") == contents(tiny_run / "bundle")
 
 
+def test_one_flipped_bit_in_every_kept_file_changes_nothing(
+    tiny_run: Path, tiny_recipe: Path, pocketrank: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "damaged"
+    shutil.copytree(tiny_run, out)
+    flipped = 0
+    for path in sorted(out.rglob("*")):
+        if path.is_file() and path.stat().st_size and path.name not in ("stage.json", ".lock"):
+            with path.open("r+b") as stream:
+                stream.seek(path.stat().st_size // 2)
+                byte = stream.read(1)[0]
+                stream.seek(-1, os.SEEK_CUR)
+                stream.write(bytes([byte ^ 1]))
+            flipped += 1
+    assert flipped > 90
+    done = pocketrank("run", tiny_recipe, "--out", out)
+    assert done.returncode == 0, done.stderr
+    stages = [line for line in done.stderr.splitlines() if line.startswith("[")]
+    assert len(stages) == len(STAGES) and not [line for line in stages if "(kept" in line]
+    assert all(line.endswith("is damaged)") for line in stages[:7]), "what follows export is made again for its timings"
+    for name in ("bundle", "student", "index"):
+        assert contents(out / name) == contents(tiny_run / name)
+    assert contents(out / "stages" / "gate")["verdict.json"] == (out / "verdict.json").read_bytes()
+
+
 BAD_RECIPES = {
     "a key that is misspelt": ("steps = 60", "step = 60", ["unknown key 'step'", "did you mean 'steps'"]),
     "a path that is not there": (
@@ -231,12 +256,15 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tiny_run: Path, tiny_recipe: 
     disk = tiny_run.parent / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(disk)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=140k", "none", str(disk)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("this machine does not let a test mount a small disk")
     try:
-        done = pocketrank("run", tiny_recipe, "--out", disk / "run")
+        refused = pocketrank("run", tiny_recipe, "--out", disk / "run")
+        assert refused.returncode == 2, refused.stderr
+        assert "free some space" in refused.stderr and not (disk / "run" / "stages").exists()
+        done = pocketrank("run", tiny_recipe, "--out", disk / "run", "--until", "queries")
         assert done.returncode == 2, done.stderr
         assert "no space left" in done.stderr.strip().splitlines()[-1]
         assert "Traceback" not in done.stderr

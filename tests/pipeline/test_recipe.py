@@ -82,6 +82,23 @@ def test_overrides_are_typed_and_checked(tmp_path: Path) -> None:
         read_recipe(path, ["student.layers=2", "student.layers.first=3"])
 
 
+@pytest.mark.parametrize("value", ["2024-01-01", "07:32:00", "1979-05-27T07:32:00Z"])
+def test_a_date_where_a_text_is_meant_is_to_be_quoted(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text("", encoding="utf-8")
+    with pytest.raises(InputError) as refused:
+        read_recipe(path, [f"corpus.path={value}"])
+    assert str(refused.value).endswith(f"""quote it: --set 'corpus.path="{value}"'""")
+    assert read_recipe(path, [f'corpus.path="{value}"']).recipe.corpus.path == value
+
+
+def test_a_home_folder_of_nobody_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text('[teacher]\nmodel = "~no-such-user/model"\n', encoding="utf-8")
+    with pytest.raises(InputError, match="no such user"):
+        read_recipe(path)
+
+
 def test_the_last_override_wins_and_is_recorded(tmp_path: Path) -> None:
     path = write(tmp_path, "[student]\nlayers = 2\n[distill.losses]\ncosine = 1.0\n")
     overrides = [

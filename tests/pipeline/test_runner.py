@@ -14,6 +14,7 @@ from pocketrank.pipeline.recipe import ResolvedRecipe, read_recipe
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.stages import STAGES, Stage
 from pocketrank.runtime.errors import InputError
+from pocketrank.runtime.progress import NoProgress
 
 CALLS: list[str] = []
 
@@ -32,6 +33,9 @@ def second(context: StageContext) -> None:
             raise KeyboardInterrupt
     value = (context.inputs["first"] / "value").read_text(encoding="ascii")
     (context.output / "doubled").write_text(value * 2, encoding="ascii")
+    (context.output / "folder").mkdir()
+    for name in ("first", "last"):
+        (context.output / "folder" / name).write_text(value, encoding="ascii")
 
 
 @pytest.fixture
@@ -41,8 +45,18 @@ def two_stages(monkeypatch: pytest.MonkeyPatch) -> None:
         Stage("second", second, ("first",), ("student",), "the second"),
     )
     monkeypatch.setattr(runner, "STAGES", table)
-    monkeypatch.setattr(runner, "PUBLISHED", {"doubled": "second"})
+    monkeypatch.setattr(runner, "PUBLISHED", {"doubled": ("second", ""), "folder": ("second", "last")})
     CALLS.clear()
+
+
+class Notes(NoProgress):
+    """Progress that keeps its notes."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.lines.append(message)
 
 
 def recipe(folder: Path, *overrides: str) -> ResolvedRecipe:
@@ -82,10 +96,75 @@ class TestCache:
         with pytest.raises(InputError, match="did you mean 'second'"):
             self.run(tmp_path, overwrite="stage:secnd")
 
-    def test_a_truncated_output_is_made_again(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("damage", ["emptied", "one bit", "gone", "a strange file"])
+    def test_a_damaged_output_is_made_again_and_said(self, damage: str, tmp_path: Path) -> None:
+        self.run(tmp_path)
+        path = tmp_path / "out" / "stages" / "first" / "value"
+        if damage == "gone":
+            path.unlink()
+        elif damage == "a strange file":
+            path.with_name("value.txt").write_bytes(b"1")
+        else:
+            path.write_bytes(b"" if damage == "emptied" else b"0")
+        CALLS.clear()
+        notes = Notes()
+        runner.run_recipe(recipe(tmp_path), tmp_path / "out", progress=notes)
+        assert CALLS == ["first"]
+        assert [line for line in notes.lines if "damaged" in line] == [notes.lines[0]]
+        assert notes.lines[0].startswith("[1/2] first: the first (made again: ")
+        assert self.run(tmp_path) == []
+
+    def test_what_follows_a_damaged_stage_is_made_again_when_the_new_output_is_another(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self.run(tmp_path)
         (tmp_path / "out" / "stages" / "first" / "value").write_bytes(b"")
-        assert self.run(tmp_path) == ["first"]
+
+        def another(context: StageContext) -> None:
+            CALLS.append("first")
+            (context.output / "value").write_text("7", encoding="ascii")
+
+        table = (Stage("first", another, (), ("seed",), "the first"), runner.STAGES[1])
+        monkeypatch.setattr(runner, "STAGES", table)
+        assert self.run(tmp_path) == ["first", "second"]
+        assert (tmp_path / "out" / "doubled").read_text(encoding="ascii") == "77"
+
+    def test_hidden_files_of_others_are_no_damage(self, tmp_path: Path) -> None:
+        self.run(tmp_path)
+        (tmp_path / "out" / "stages" / "first" / ".DS_Store").write_bytes(b"")
+        assert self.run(tmp_path) == []
+
+    def test_what_is_published_is_the_stages_output_or_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        out = tmp_path / "out"
+        self.run(tmp_path)
+        for name in ("doubled", "folder/first", "folder/strange"):
+            (out / name).write_text("damaged", encoding="ascii")
+        assert self.run(tmp_path) == []
+        assert (out / "doubled").read_text(encoding="ascii") == "11"
+        assert {path.name: path.read_text(encoding="ascii") for path in (out / "folder").iterdir()} == {
+            "first": "1",
+            "last": "1",
+        }
+        # Damage that comes after the check of the kept stages is seen when they are copied.
+        (out / "folder" / "first").write_text("9", encoding="ascii")
+        (out / "stages" / "second" / "folder" / "first").write_text("9", encoding="ascii")
+        monkeypatch.setattr(runner, "_damaged_file", lambda folder, record: "")
+        with pytest.raises(InputError, match="has changed since it was made"):
+            self.run(tmp_path)
+
+    def test_leftovers_of_killed_runs_are_removed(self, tmp_path: Path) -> None:
+        self.run(tmp_path)
+        out = tmp_path / "out"
+        leftovers = [out / ".folder.1.partial", out / ".folder.1.old", out / "stages" / ".second.1.partial"]
+        leftovers.append(out / "folder" / ".folder.1.partial")
+        for folder in leftovers:
+            folder.mkdir()
+            (folder / "file").write_bytes(b"x")
+        (out / ".doubled.1.partial").write_bytes(b"x")
+        assert self.run(tmp_path) == []
+        assert not [path for path in out.rglob("*") if path.name.endswith((".partial", ".old"))]
 
     def test_an_interrupted_stage_leaves_no_output_and_resumes_from_its_work(self, tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
@@ -119,6 +198,29 @@ def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
             runner.run_recipe(recipe(tmp_path), tmp_path)
     finally:
         os.kill(holder.pid, signal.SIGKILL)
+        holder.communicate()
+
+
+def test_a_lock_ends_with_its_process_though_its_workers_live_on(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, time; from pathlib import Path; from pocketrank.pipeline import runner\n"
+        "with runner._only_run_in(Path(sys.argv[1])):\n"
+        "    if os.fork():\n        print('held', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, process_group=0)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match="another run is working"), runner._only_run_in(tmp_path):
+            pass
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.wait()
+        os.killpg(holder.pid, 0)  # the worker lives
+        with runner._only_run_in(tmp_path):
+            pass
+    finally:
+        os.killpg(holder.pid, signal.SIGKILL)
         holder.communicate()
 
 

@@ -15,8 +15,9 @@ from ...queries.output import QueriesOutput
 from ...queries.training_texts import TrainingText
 from ...retrieval.bm25 import bm25_rows
 from ...retrieval.metrics import top_documents
-from ...settings import CrossEncoderSettings
+from ...settings import CrossEncoderSettings, Recipe
 from ...stage import StageContext
+from ..load import check_dimension
 from ..output import CrossEncoderOutput
 from ..score_lists import ABSENT, ScoreLists, write_lists
 from ..vector_shards import Encoded, Shard, cut_shards, encode_shards
@@ -32,7 +33,6 @@ def run_cross_encoder(context: StageContext) -> None:
     if not settings.model:
         write_json(output.record_file, {"use": []})
         return
-    _check(settings)
     context.progress.note("  loading the cross-encoder")
     model = load_cross_encoder(settings)
     texts = QueriesOutput.of(context).training_texts()
@@ -60,6 +60,23 @@ def run_cross_encoder(context: StageContext) -> None:
         pooled.save(output.dual_teacher, _card(model))
     write_json(output.record_file, record)
     write_json(context.output / "speed.json", encoded.speed("pairs"))
+
+
+def check_cross_encoder(recipe: Recipe) -> str:
+    """Load the cross-encoder before a run, let it score one pair, and say what it is."""
+    settings = recipe.cross_encoder
+    if not settings.model:
+        return "none"
+    if settings.drawn_candidates > settings.candidates:
+        raise InputError(
+            f"cross_encoder.drawn_candidates = {settings.drawn_candidates} must be at most cross_encoder.candidates = "
+            f"{settings.candidates}; fix the recipe"
+        )
+    model = load_cross_encoder(settings)
+    model.encode([f"a query{SEPARATOR}a document"])
+    if "embeddings" in settings.use:
+        check_dimension(recipe.teacher, model.model.config.hidden_size)
+    return f"{model.files.name} scores a pair"
 
 
 def candidate_lists(texts: list[TrainingText], settings: CrossEncoderSettings, seed: int) -> np.ndarray:
@@ -121,15 +138,3 @@ def _card(model: CrossEncoder) -> str:
         f"---\nlicense: {licence}\n---\n\nA dual-pooled form of the cross-encoder {model.files.name} (weights "
         f"{model.files.sha256}): it reads texts one by one and gives unit vectors.\n"
     )
-
-
-def _check(settings: CrossEncoderSettings) -> None:
-    if not settings.use:
-        raise InputError('cross_encoder.use is empty; write ["scores"], ["embeddings"] or both')
-    if settings.candidates < 2 or not 0 <= settings.drawn_candidates <= settings.candidates or settings.queries < 1:
-        raise InputError(
-            f"[cross_encoder]: queries = {settings.queries} must be at least 1, candidates = {settings.candidates} "
-            f"at least 2, and drawn_candidates = {settings.drawn_candidates} at most as many; fix the recipe"
-        )
-    if not settings.temperature > 0:
-        raise InputError(f"cross_encoder.temperature = {settings.temperature} must be above 0; fix the recipe")

@@ -242,7 +242,7 @@ def test_a_hub_set_is_read_in_the_layout_of_mteb(monkeypatch):
         asked.append((path, configuration, revision))
         return rows[configuration]
 
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset, __spec__=object()))
     settings = CorpusSettings(source="hub", path="a/b", revision="0123456789" * 4)
     found, source = read_hub_set(settings)
     assert found.documents == {"1": "red", "2": "B blue"} and found.qrels == {"test": {"q": {"1": 1}}}

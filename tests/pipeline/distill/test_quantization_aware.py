@@ -156,8 +156,6 @@ def test_a_changed_plan_trains_again_only_when_training_rounds() -> None:
 def test_what_cannot_be_done_is_refused(inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="target_bytes"):
         run_distill(context(inputs, tmp_path, QuantizeSettings(target_bytes="1 MB")))
-    with pytest.raises(InputError, match="quantize_aware_steps"):
-        run_distill(context(inputs, tmp_path, quantize_aware_steps=-1))
 
 
 def test_the_rate_starts_again_and_falls() -> None:

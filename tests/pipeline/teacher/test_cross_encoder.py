@@ -12,8 +12,8 @@ import torch
 from builders import small_models
 from builders.small_cross_encoder import make_cross_encoder
 from pocketrank.pipeline.distill.batches import BatchPlan
+from pocketrank.pipeline.distill.checks import check_distill
 from pocketrank.pipeline.distill.stage import run_distill
-from pocketrank.pipeline.fingerprint import cross_encoder_fingerprint
 from pocketrank.pipeline.losses.batch import LIST_LOSSES, ListBatch
 from pocketrank.pipeline.losses.weighted import WeightedLosses
 from pocketrank.pipeline.queries.tokenized_texts import tokenize
@@ -22,7 +22,7 @@ from pocketrank.pipeline.settings import CrossEncoderSettings, DistillSettings, 
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.teacher.cross_encoder.dual_pooling import DualPooled, DualPoolingTrainer
 from pocketrank.pipeline.teacher.cross_encoder.model import SEPARATOR, load_cross_encoder, resolve_cross_encoder
-from pocketrank.pipeline.teacher.cross_encoder.stage import candidate_lists, run_cross_encoder
+from pocketrank.pipeline.teacher.cross_encoder.stage import candidate_lists, check_cross_encoder, run_cross_encoder
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.output import DUAL_TEACHER
 from pocketrank.pipeline.teacher.score_lists import ABSENT, ScoreLists, read_lists
@@ -207,7 +207,7 @@ def test_scores_without_a_list_loss_change_nothing_and_a_list_loss_without_score
     with pytest.raises(InputError, match=r"set cross_encoder\.model"):
         distilled(inputs, tmp_path / "nothing", tmp_path / "refused")
     with pytest.raises(InputError, match="names no list loss"):
-        cross_encoder_fingerprint(Recipe("test", cross_encoder=settings(cross_encoder)))
+        check_distill(Recipe("test", cross_encoder=settings(cross_encoder)))
     with pytest.raises(InputError, match="list_scores_queries"):
         WeightedLosses({"list_scores_queries": 1.0})
 
@@ -316,17 +316,16 @@ def test_what_is_no_safe_cross_encoder_is_refused(cross_encoder: Path, tmp_path:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"use": ()}, "use is empty"),
-        ({"candidates": 1}, "at least 2"),
-        ({"temperature": 0.0}, "temperature"),
-        ({"use": ("embeddings",), "dual_pooling_steps": 0}, "dual_pooling_steps"),
+        ({"drawn_candidates": 9}, "drawn_candidates = 9 must be at most"),
+        ({"model": "a/b"}, "must be pinned"),
+        ({"use": ("embeddings",)}, "teacher.dimension = 192 is more than"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(
-    cross_encoder: Path, inputs: Path, tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
+def test_what_cannot_be_is_refused_before_a_run(cross_encoder: Path, changes: dict[str, Any], message: str) -> None:
+    assert check_cross_encoder(Recipe("test")) == "none"
+    assert check_cross_encoder(Recipe("test", cross_encoder=settings(cross_encoder))).endswith("scores a pair")
     with pytest.raises(InputError, match=message):
-        run_cross_encoder(context(inputs, tmp_path, Recipe("test", cross_encoder=settings(cross_encoder, **changes))))
+        check_cross_encoder(Recipe("test", cross_encoder=settings(cross_encoder, **changes)))
 
 
 def test_lists_of_other_texts_are_refused(scored: Path) -> None:

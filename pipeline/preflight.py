@@ -1,0 +1,151 @@
+"""What can be known before the first stage of a run, checked before it: so that no hour of work ends in a wrong name.
+
+Each wing checks its own section of the recipe; here is their table, and what concerns several of them. A check returns
+what it found, in words, or raises the error that the stage would end with.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..export.quantization.rounding import graph_names
+from ..runtime.documents.kinds import find_sources
+from ..runtime.documents.remarks import Remarks
+from ..runtime.errors import InputError
+from ..runtime.files import require_space
+from .benchmark_stage import check_benchmark, check_gate, largest_bytes
+from .corpus.stage import check_corpus
+from .distill.checks import check_distill, check_start, check_student
+from .evaluate.stage import check_evaluate
+from .packaging.stage import check_export
+from .quantize.recipe_plan import check_quantize, recipe_plan
+from .queries.stage import check_queries
+from .settings import Recipe
+from .student.model import shape_of
+from .teacher.cross_encoder.stage import check_cross_encoder
+from .teacher.load import check_dimension, load_teacher
+from .teacher.onnx_graph import writable_pooling
+from .vocabulary.stage import check_teacher_tokens, check_vocabulary, least_size
+
+_BITS = {"fp32": 32, "fp16": 16, "int4": 4}  # of a weight; 8 for all others. Scales come on top.
+_DOCUMENTS = 10_000  # where their number is not known before they are read
+_DOCUMENT_BYTES = 500  # of a passage in text files, on average
+_COPIES = 3  # of a vector while the stage runs: in a shard, joined, and among the training texts
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that is checked before the first stage."""
+
+    name: str
+    stage: str  # the first one that would fail
+    run: Callable[[Recipe], str]
+    costly: bool = False  # loads a model: left out when its stage is finished
+
+
+def check_sizes(recipe: Recipe) -> str:
+    """Check that the smallest student that the recipe allows fits the limits on its bytes (estimated)."""
+    shape = shape_of(recipe.student, least_size(recipe.vocabulary), recipe.teacher.dimension or recipe.student.hidden)
+    chosen_later = bool(recipe.quantize.target_bytes)
+    plan, names = recipe_plan(recipe.quantize), graph_names(shape.layers)
+    total = 0
+    for weight, (rows, columns) in ((name, size) for name, size in shape.sizes().items() if len(size) == 2):
+        scheme = plan.scheme(*names[weight]) if weight in names else "fp16"
+        bits = _BITS["int4"] if chosen_later else _BITS.get(scheme, 8)
+        total += rows * columns * bits // 8
+    allowed, by = largest_bytes(recipe)
+    if total > allowed:
+        raise InputError(
+            f"{by} allows {allowed:,.0f} bytes, and the weights of the student with {shape.vocabulary:,} tokens alone "
+            f"have {total:,} (estimated); lower vocabulary.size or candidates, student.hidden or the bits in [quantize]"
+        )
+    return f"{total:,} bytes of weights or more (estimated)" + (f", at most {allowed:,.0f}" if by else "")
+
+
+def check_teacher(recipe: Recipe, out: Path) -> str:
+    """Load the teacher, let it encode one text, and hold its dimension to the texts, the student and the disk."""
+    settings, texts = recipe.teacher, expected_texts(recipe)
+    if settings.dimension > texts.most:
+        raise InputError(
+            f"teacher.dimension = {settings.dimension} needs as many training texts, and there are {texts.most:,} at "
+            "most; lower it, raise queries.max_texts or add texts"
+        )
+    if recipe.cross_encoder.model and "embeddings" in recipe.cross_encoder.use:
+        return "the cross-encoder takes its place"
+    teacher = load_teacher(settings)
+    teacher.encode(["one text"], "query")
+    check_dimension(settings, teacher.dimension)
+    shape_of(recipe.student, 1, settings.dimension or teacher.dimension)
+    if "teacher-int8" in recipe.evaluate.baselines and writable_pooling(teacher.first) is None:
+        raise InputError(
+            f"{teacher.files.name}: only BERT-family teachers can be quantized; take teacher-int8 out of "
+            "evaluate.baselines"
+        )
+    weights = sum(path.stat().st_size for path in teacher.files.folder.rglob("*.safetensors"))
+    vectors = _COPIES * 4 * teacher.dimension * texts.likely
+    require_space(out, vectors + weights, f"the run, with vectors of {texts.likely:,} texts and the teacher's graph,")
+    return f"{teacher.files.name} encodes a text in {teacher.dimension} dimensions"
+
+
+@dataclass(frozen=True)
+class ExpectedTexts:
+    """How many texts the teacher encodes."""
+
+    most: int  # training texts, at most
+    likely: int  # all of them, roughly
+
+
+def expected_texts(recipe: Recipe) -> ExpectedTexts:
+    """Return how many texts there will be, as far as that can be known without reading the corpus."""
+    corpus, queries = recipe.corpus, recipe.queries
+    path, documents = Path(corpus.path), corpus.max_documents or _DOCUMENTS
+    exact = corpus.source == "beir" and (path / "corpus.jsonl").is_file()
+    if exact:
+        documents = _lines(path / "corpus.jsonl")
+    elif corpus.source == "texts":
+        documents = sum(file.path.stat().st_size for file in find_sources(path, Remarks())) // _DOCUMENT_BYTES + 1
+    documents = min(documents, corpus.max_documents or documents)
+    kinds = len(queries.kinds) + len(queries.templates)
+    real = sum(_lines(Path(name)) for name in (str(path / "queries.jsonl"), *queries.files) if Path(name).is_file())
+    training = documents * (1 + kinds * max(queries.per_document, 1)) + real
+    likely = min(queries.max_texts, training)
+    return ExpectedTexts(likely if exact else queries.max_texts, documents + likely)
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as stream:
+        return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b"")) + 1
+
+
+CHECKS = (
+    Check("corpus", "corpus", check_corpus),
+    Check("queries", "queries", check_queries),
+    Check("vocabulary", "vocabulary", check_vocabulary),
+    Check("training", "distill", check_distill),
+    Check("student", "distill", check_student),
+    Check("quantization", "export", check_quantize),
+    Check("export", "export", check_export),
+    Check("baselines", "evaluate", check_evaluate),
+    Check("devices", "benchmark", check_benchmark),
+    Check("budget", "gate", check_gate),
+    Check("size", "gate", check_sizes),
+    Check("tokens", "vocabulary", check_teacher_tokens, costly=True),
+    Check("first weights", "distill", check_start, costly=True),
+    Check("cross-encoder", "cross_encoder", check_cross_encoder, costly=True),
+)
+
+
+def quick_checks(recipe: Recipe, stages: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield name and finding of what needs no model, for a run of `stages`."""
+    for check in CHECKS:
+        if not check.costly and check.stage in stages:
+            yield check.name, check.run(recipe)
+
+
+def costly_checks(recipe: Recipe, out: Path, stages: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield name and finding of what loads a model, for a run in `out` that has `stages` still to make."""
+    for check in CHECKS:
+        if check.costly and check.stage in stages:
+            yield check.name, check.run(recipe)
+    if "teacher" in stages:
+        yield "teacher", check_teacher(recipe, out)
