@@ -70,8 +70,8 @@ def execute(arguments: argparse.Namespace) -> int:
         hybrid=arguments.hybrid,
     )
     manifest = DocumentIndex.open(folder).manifest
-    size = sum(manifest.files.values())
-    words = sum(size for name, size in manifest.files.items() if name.startswith("bm25/"))
+    size = manifest.size
+    words = sum(entry.bytes for name, entry in manifest.files.items() if name.startswith("bm25/"))
     if arguments.json:
         keys = ("count", "dimension", "vectors", "documents_by")
         sizes = {"bytes": size, "bm25_bytes": words}

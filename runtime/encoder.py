@@ -26,7 +26,7 @@ import numpy as np
 from .documents.document import valid_name
 from .errors import InputError, PocketrankError, VerificationError
 from .files import read_json, read_text, safe_join, sha256_file
-from .manifest import MANIFEST_NAME, TOKENIZER_NAME, Manifest, Prompts, read_manifest
+from .manifest import MANIFEST_NAME, TOKENIZER_NAME, Manifest, Prompts, listed_file, read_manifest
 from .progress import NoProgress, Progress
 
 CHARACTERS_PER_TOKEN = 128  # beyond max_length times this, a text is not read
@@ -68,14 +68,16 @@ class Encoder:
 
         `variant` names an ONNX file of the bundle; the default is the manifest's, else `model_quantized`. A folder
         without manifest works too when it has `onnx/<variant>.onnx` (or `.ort`), `tokenizer.json` and `config.json`.
-        Hashes are not checked here (`verify_bundle` does that). Raises `InputError` for a folder that is no bundle and
-        `VerificationError` for files that do not open.
+        With a manifest, model and tokenizer are hashed before anything opens them: 2 ms for a bundle of 2.5 MB (the
+        other files are for `verify_bundle`). Raises `InputError` for a folder that is no bundle and `VerificationError`
+        for files that are not what the manifest says or do not open.
         """
         bundle = Path(bundle)
         if (bundle / MANIFEST_NAME).exists():
             manifest = read_manifest(bundle)
             name = variant or manifest.default_variant
-            model_path = safe_join(bundle, _variant_file(manifest, name, bundle))
+            listed_file(bundle, manifest, TOKENIZER_NAME)
+            model_path = listed_file(bundle, manifest, _variant_file(manifest, name, bundle))
             return cls(bundle, name, model_path, manifest.max_length, manifest.prompts, threads)
         name = variant or "model_quantized"
         model_path = safe_join(bundle, f"onnx/{name}.onnx")

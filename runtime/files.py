@@ -24,6 +24,7 @@ _LEFTOVERS = (".partial", ".old")  # ends of the names of temporary files and fo
 _FILE_SYSTEMS_OWN = "lost+found"
 # The last two: a mount point or a layer of an image is not to be renamed.
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
+LONGEST_NAME = 255  # bytes that file systems take
 
 
 def read_bytes(path: Path) -> bytes:
@@ -101,6 +102,8 @@ def sha256_file(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; check the path") from None
+    except PermissionError:
+        raise InputError(f"{path} cannot be read: permission denied; change its mode or owner") from None
 
 
 def json_bytes(value: Any) -> bytes:
@@ -251,14 +254,15 @@ def _lock(path: Path) -> Generator[bool, None, None]:
 def safe_join(folder: Path, name: str) -> Path:
     """Return `folder / name`; raise `InputError` when `name` could leave the folder.
 
-    Names in our files are relative POSIX paths; absolute paths, `..`, back slashes, drive letters and links that
-    lead outside are refused.
+    Names in our files are relative POSIX paths; absolute paths, `..`, back slashes and drive letters are refused. Links
+    are followed: whose content a file has to be is for hashes to say.
     """
     parts = PurePosixPath(name).parts
     safe = bool(parts) and not name.startswith("/") and not any(part in ("..", ".") for part in parts)
-    if not safe or "\\" in name or ":" in name or "\0" in name or "//" in name:
-        raise InputError(f"{folder}: the name {name!r} could lead out of the folder; use a plain relative path")
-    path = folder.joinpath(*parts)
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{folder}: {name!r} is a link that leads out of the folder; replace it by the file itself")
-    return path
+    short = all(len(os.fsencode(part)) <= LONGEST_NAME for part in parts)
+    if not safe or not short or not name.isprintable() or "\\" in name or ":" in name or "//" in name:
+        raise InputError(
+            f"{folder}: the name {name[:300]!r} could lead out of the folder, or is none that a file can have; "
+            "use a plain relative path"
+        )
+    return folder.joinpath(*parts)

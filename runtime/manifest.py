@@ -23,15 +23,17 @@ against accidents, not against forgery: whoever can rewrite the bundle can rewri
 """
 
 import dataclasses
-import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .errors import InputError, VerificationError
-from .files import is_object, json_bytes, read_bytes, sha256_bytes, sha256_file
+from .files import is_list, is_object, read_bytes
+from .listed_files import FileEntry, checked_file, list_entries
 from .schema import from_mapping, to_mapping
+from .sealed import parse_sealed, sealed_bytes
 
 SCHEMA_VERSION = 2
 MANIFEST_NAME = "manifest.json"
@@ -40,24 +42,8 @@ GOLDEN_NAME = "golden.json"
 REFERENCE, DEFAULT = "model", "model_quantized"  # variants: what the student is, and what is shipped
 SIGNATURE_NAME = "model.sig"  # over all other files; it cannot list itself, so no manifest lists it
 
-_DIGEST_LINE = b'  "manifest_sha256": "'
-_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_ADVICE = "fetch or build the bundle again"
 _VERSION = re.compile(r"\d+(\.\d+)*\Z")
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """One file of the bundle."""
-
-    bytes: int  # size of the file
-    sha256: str  # 64 hexadecimal digits
-
-    def __post_init__(self) -> None:
-        """Refuse what no file can have."""
-        if self.bytes < 0:
-            raise ValueError(f"bytes = {self.bytes} is negative; build the bundle again")
-        if not _SHA256.match(self.sha256):
-            raise ValueError(f"sha256 = {self.sha256!r} is not 64 hexadecimal digits; build the bundle again")
 
 
 @dataclass(frozen=True)
@@ -149,6 +135,10 @@ class Manifest:
 
     def __post_init__(self) -> None:
         """Refuse a manifest that contradicts itself."""
+        fields = {key: value for key, value in to_mapping(self).items() if key != "prompts"}  # prompts may break lines
+        for text in _strings(fields):
+            if not text.isprintable():
+                raise ValueError(f"{text[:100]!r} holds a control character; build the bundle again")
         if self.dimension < 1 or self.max_length < 3:
             raise ValueError("dimension must be at least 1 and max_length at least 3; build the bundle again")
         for name, weight in (self.bm25_weight or {}).items():
@@ -165,6 +155,18 @@ class Manifest:
             raise ValueError(f"{MANIFEST_NAME} cannot list itself; take it out of files")
 
 
+def _strings(value: Any) -> Iterator[str]:
+    """Yield every string in a value read from JSON, keys included."""
+    if is_object(value):
+        yield from value
+        yield from _strings(list(value.values()))
+    elif is_list(value):
+        for item in value:
+            yield from _strings(item)
+    elif isinstance(value, str):
+        yield value
+
+
 def shipped_bytes(manifest: Manifest) -> int:
     """Return the bytes that a device needs: the default ONNX file and the tokenizer (not ONNX Runtime itself)."""
     default = manifest.variants[manifest.default_variant].file
@@ -174,12 +176,7 @@ def shipped_bytes(manifest: Manifest) -> int:
 def manifest_bytes(manifest: Manifest) -> bytes:
     """Return the bytes of `manifest.json`: its last line holds the digest of everything above it."""
     ordered = {name: manifest.files[name] for name in sorted(manifest.files)}
-    data = json_bytes(to_mapping(dataclasses.replace(manifest, files=ordered, manifest_sha256="")))
-    return _seal(data[: data.rindex(_DIGEST_LINE)])
-
-
-def _seal(content: bytes) -> bytes:
-    return content + _DIGEST_LINE + sha256_bytes(content).encode("ascii") + b'"\n}\n'
+    return sealed_bytes(to_mapping(dataclasses.replace(manifest, files=ordered, manifest_sha256="")), "manifest_sha256")
 
 
 def read_manifest(bundle: Path) -> Manifest:
@@ -199,38 +196,17 @@ def parse_manifest(data: bytes, path: Path) -> Manifest:
     Raises `InputError` where it was written by another schema version, `VerificationError` where it is damaged: not
     JSON, or not byte for byte what was written.
     """
-    try:
-        mapping = json.loads(data.decode("utf-8"), object_pairs_hook=_unique_keys)
-    except (ValueError, RecursionError) as error:
-        raise VerificationError(f"{path} is damaged: {error}; fetch or build the bundle again") from None
-    version = mapping.get("schema_version") if is_object(mapping) else None
-    if isinstance(version, int) and version != SCHEMA_VERSION:
-        raise InputError(
-            f"{path} has schema version {version}, this pocketrank reads {SCHEMA_VERSION}; "
-            "use the pocketrank that wrote the bundle, or build it again"
-        )
-    if data != _seal(data[: max(data.rfind(_DIGEST_LINE), 0)]):
-        raise VerificationError(
-            f"{path} was changed after it was written: it does not match its own manifest_sha256; "
-            "fetch or build the bundle again"
-        )
+    mapping = parse_sealed(data, path, "manifest_sha256", SCHEMA_VERSION, _ADVICE)
     return from_mapping(Manifest, mapping, str(path))
 
 
 def list_files(bundle: Path) -> dict[str, FileEntry]:
-    """Return size and hash of every file below `bundle` but manifest and signature, by name; links are refused."""
-    entries: dict[str, FileEntry] = {}
-    for path in sorted(bundle.rglob("*"), key=lambda path: path.relative_to(bundle).as_posix()):
-        name = path.relative_to(bundle).as_posix()
-        if path.is_symlink():
-            raise InputError(f"{path} is a link; a bundle holds plain files only, replace it by the file itself")
-        if path.is_file() and name not in (MANIFEST_NAME, SIGNATURE_NAME):
-            entries[name] = FileEntry(bytes=path.stat().st_size, sha256=sha256_file(path))
-    return entries
+    """Return size and hash of every file below `bundle` but manifest and signature, by name."""
+    return list_entries(bundle, {MANIFEST_NAME, SIGNATURE_NAME})
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) != len(keys):
-        raise ValueError("a key occurs twice")
-    return dict(pairs)
+def listed_file(bundle: Path, manifest: Manifest, name: str) -> Path:
+    """Return the path of a listed file whose size and hash are right; raise `VerificationError` when they are not."""
+    if name not in manifest.files:
+        raise VerificationError(f"{bundle} does not list {name} in its {MANIFEST_NAME}; {_ADVICE}")
+    return checked_file(bundle, name, manifest.files[name], _ADVICE)

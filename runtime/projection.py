@@ -12,8 +12,8 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from .errors import InputError
-from .files import is_list, is_object, read_bytes, safe_join
-from .manifest import MANIFEST_NAME, read_manifest
+from .files import is_list, is_object, read_bytes
+from .manifest import MANIFEST_NAME, listed_file, read_manifest
 
 MAX_HEADER_BYTES = 1_000_000
 
@@ -57,12 +57,14 @@ def read_projection(path: Path) -> Projection:
 
 def bundle_projection(bundle: Path) -> Projection:
     """Return the projection of the folder `bundle`; raise `InputError` when it has none."""
-    name = "projection.safetensors"
+    path = bundle / "projection.safetensors"
     if (bundle / MANIFEST_NAME).exists():
-        name = read_manifest(bundle).pairing.projection
-    if not name or not (bundle / name).is_file():
+        manifest = read_manifest(bundle)
+        name = manifest.pairing.projection
+        path = listed_file(bundle, manifest, name) if name else None
+    if path is None or not path.is_file():
         raise InputError(f"{bundle} has no projection for teacher vectors; encode the documents with the bundle itself")
-    return read_projection(safe_join(bundle, name))
+    return read_projection(path)
 
 
 def read_float_tensors(path: Path) -> dict[str, np.ndarray]:

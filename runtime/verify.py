@@ -4,8 +4,7 @@ A file whose hash is wrong is not run: the checks that would need it fail with t
 """
 
 import importlib
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,15 @@ import numpy as np
 
 from .encoder import EMBEDDING_OUTPUT, Encoder, open_tokenizer
 from .errors import InputError, PocketrankError, VerificationError
-from .files import read_bytes, read_text, safe_join, sha256_file
+from .files import read_bytes, read_text, safe_join
 from .golden import Golden, largest_difference, read_golden
 from .graph_reader import read_graph
+from .listed_files import FileEntry, checked_file, walk_files
 from .manifest import GOLDEN_NAME, MANIFEST_NAME, SIGNATURE_NAME, TOKENIZER_NAME, Manifest, read_manifest
 from .projection import read_projection
 from .required_operators import SUFFIX, required_operators
+
+_ADVICE = "fetch or build the bundle again"
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,15 @@ def verify_bundle(bundle: str | Path) -> list[Check]:
     except PocketrankError as error:
         return [Check(MANIFEST_NAME, False, str(error))]
     checks = [Check(MANIFEST_NAME, True, f"schema {manifest.schema_version}, sha256 {manifest.manifest_sha256[:12]}…")]
-    present, strange = _walk(bundle)
-    checks += _check_names(manifest, present, strange)
-    good = {name for name in manifest.files if name in present and _intact(bundle, manifest, name)}
-    checks += [_check_file(bundle, manifest, name, good) for name in sorted(set(manifest.files) & present)]
-    checks.append(_guarded("runtime", lambda: check_runtime(manifest)))
+    present, strange = walk_files(bundle)
+    present -= {MANIFEST_NAME, SIGNATURE_NAME}
+    checks += check_names(manifest.files, present, strange)
+    looked_at = [
+        check_file(bundle, name, manifest.files[name], _ADVICE) for name in sorted(present & set(manifest.files))
+    ]
+    good = {check.name for check in looked_at if check.passed}
+    checks += looked_at
+    checks.append(guarded("runtime", lambda: check_runtime(manifest)))
     for name, variant in manifest.variants.items():
         if variant.file.endswith(".onnx"):
             checks.append(
@@ -72,54 +78,25 @@ def verify_bundle(bundle: str | Path) -> list[Check]:
     return checks
 
 
-def _walk(bundle: Path) -> tuple[set[str], list[str]]:
-    """Return the names of the plain files below `bundle`, and of everything that is neither file nor folder."""
-    plain: set[str] = set()
-    strange: list[str] = []
-    for folder, folders, files in os.walk(bundle, followlinks=False):
-        for entry in sorted(folders + files):
-            path = Path(folder) / entry
-            name = path.relative_to(bundle).as_posix()
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                strange.append(name)
-            elif path.is_file():
-                plain.add(name)
-            elif not any(path.iterdir()):
-                strange.append(f"{name}/ (empty)")
-    plain -= {MANIFEST_NAME, SIGNATURE_NAME}
-    return plain, strange
-
-
-def _check_names(manifest: Manifest, present: set[str], strange: list[str]) -> Iterator[Check]:
-    listed = set(manifest.files)
-    missing, extra = sorted(listed - present), sorted(present - listed)
+def check_names(listed: Collection[str], present: set[str], strange: Sequence[str]) -> Iterator[Check]:
+    """Compare the `listed` names of files with those that are `present`; `strange` is what is no file."""
+    missing, extra = sorted(set(listed) - present), sorted(present - set(listed))
     yield Check("missing files", not missing, ", ".join(missing) or "none")
     yield Check("extra files", not extra, ", ".join(extra) or "none")
-    yield Check("links and special files", not strange, ", ".join(strange) or "none")
+    yield Check("folders that are links, and special files", not strange, ", ".join(strange) or "none")
 
 
-def _intact(bundle: Path, manifest: Manifest, name: str) -> bool:
+def check_file(folder: Path, name: str, entry: FileEntry, advice: str) -> Check:
+    """Compare size and hash of one file with its `entry`."""
     try:
-        path = safe_join(bundle, name)
-        entry = manifest.files[name]
-        return path.stat().st_size == entry.bytes and sha256_file(path) == entry.sha256
-    except (InputError, OSError):
-        return False
-
-
-def _check_file(bundle: Path, manifest: Manifest, name: str, good: set[str]) -> Check:
-    entry = manifest.files[name]
-    if name in good:
-        return Check(name, True, f"{entry.bytes:,} bytes")
-    try:
-        size = safe_join(bundle, name).stat().st_size
-    except (InputError, OSError) as error:
+        checked_file(folder, name, entry, advice)
+    except (PocketrankError, OSError) as error:
         return Check(name, False, str(error))
-    what = "same size, other content" if size == entry.bytes else f"{size:,} bytes instead of {entry.bytes:,}"
-    return Check(name, False, f"differs from the manifest ({what}); fetch or build the bundle again")
+    return Check(name, True, f"{entry.bytes:,} bytes")
 
 
-def _guarded(name: str, check: Callable[[], str]) -> Check:
+def guarded(name: str, check: Callable[[], str]) -> Check:
+    """Run `check`, which returns what it saw; an error of pocketrank is a check that failed."""
     try:
         return Check(name, True, check())
     except PocketrankError as error:
@@ -130,7 +107,7 @@ def _needing(good: set[str], files: list[str], name: str, check: Callable[[], st
     for file in files:
         if file not in good:
             return Check(name, False, f"not looked at: {file} is missing or damaged")
-    return _guarded(name, check)
+    return guarded(name, check)
 
 
 def check_runtime(manifest: Manifest) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...runtime.errors import InputError, UnavailableError, VerificationError
-from ...runtime.files import folder_sizes, read_json, safe_join, sha256_file
-from ...runtime.manifest import MANIFEST_NAME, TOKENIZER_NAME, read_manifest
+from ...runtime.files import folder_sizes, read_json, sha256_file
+from ...runtime.manifest import MANIFEST_NAME, TOKENIZER_NAME, listed_file, read_manifest
 from ...runtime.progress import Progress
 from ...runtime.verify import check_runtime, verify_bundle
 from ..records.metrics import METRICS, Measurement
@@ -125,8 +125,8 @@ def _from_manifest(bundle: Path, name: str) -> ModelFiles:
     variant = manifest.default_variant
     return ModelFiles(
         name or manifest.name,
-        safe_join(bundle, manifest.variants[variant].file),
-        safe_join(bundle, TOKENIZER_NAME),
+        listed_file(bundle, manifest, manifest.variants[variant].file),
+        listed_file(bundle, manifest, TOKENIZER_NAME),
         manifest.max_length,
         prompt=manifest.prompts.query,
         bundle=bundle,

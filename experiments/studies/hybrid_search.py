@@ -85,7 +85,7 @@ def main() -> None:
                 evaluate_rankings(rankings, retrieval_set, arguments.split).ndcg10 for rankings, _ in modes.values()
             )
             gain = bootstrap_ratio(both, alone)
-            sizes = index.manifest.files
+            sizes = {name: entry.bytes for name, entry in index.manifest.files.items()}
             words = sum(size for name, size in sizes.items() if name.startswith("bm25/"))
             print(
                 f"| {kind} | {sum(sizes.values()):,} | {words:,} | {alone.mean():.4f} | {both.mean():.4f} | "

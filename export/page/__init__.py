@@ -14,9 +14,9 @@ import numpy as np
 from ...runtime.corpus import Documents
 from ...runtime.encoder import Encoder
 from ...runtime.errors import UnavailableError, VerificationError
-from ...runtime.files import json_bytes, read_bytes, read_text, safe_join, sha256_bytes
+from ...runtime.files import json_bytes, read_bytes, read_text, sha256_bytes
 from ...runtime.golden import read_golden
-from ...runtime.manifest import GOLDEN_NAME, TOKENIZER_NAME, Manifest, read_manifest
+from ...runtime.manifest import GOLDEN_NAME, TOKENIZER_NAME, Manifest, listed_file, read_manifest
 from ...runtime.progress import NoProgress, Progress
 
 # ONNX Runtime Web from npm, the build without graphics processors: the smallest that has every operator of a graph.
@@ -80,9 +80,9 @@ def make_page(
     codes, scales = quantize_vectors(encoder.encode_documents(texts, progress=progress or NoProgress()))
     blocks = {
         "facts": json_bytes(_facts(manifest, examples)),
-        "tokenizer": read_bytes(bundle / TOKENIZER_NAME),
-        "model": read_bytes(safe_join(bundle, manifest.variants[manifest.default_variant].file)),
-        "golden": json_bytes(_golden(bundle, manifest.default_variant)),
+        "tokenizer": read_bytes(listed_file(bundle, manifest, TOKENIZER_NAME)),
+        "model": read_bytes(listed_file(bundle, manifest, manifest.variants[manifest.default_variant].file)),
+        "golden": json_bytes(_golden(bundle, manifest)),
         "vectors": codes.tobytes(),
         "scales": scales.astype("<f4").tobytes(),
         "documents": json_bytes(rows),
@@ -118,8 +118,8 @@ def _facts(manifest: Manifest, examples: Sequence[str]) -> dict[str, Any]:
     return {"max_length": manifest.max_length, "query_prompt": prompt, "examples": list(examples)}
 
 
-def _golden(bundle: Path, variant: str) -> dict[str, Any]:
-    golden = read_golden(bundle / GOLDEN_NAME)
+def _golden(bundle: Path, manifest: Manifest) -> dict[str, Any]:
+    golden, variant = read_golden(listed_file(bundle, manifest, GOLDEN_NAME)), manifest.default_variant
     vectors, tolerance = golden.variants[variant].vectors, golden.tolerance[variant]
     return {"texts": golden.texts, "ids": golden.ids, "vectors": vectors, "tolerance": tolerance}
 

@@ -10,8 +10,8 @@ import numpy as np
 from ...runtime.encoder import Encoder
 from ...runtime.errors import InputError, UnavailableError
 from ...runtime.extras import require
-from ...runtime.files import read_toml, safe_join
-from ...runtime.manifest import Manifest, read_manifest
+from ...runtime.files import read_toml
+from ...runtime.manifest import Manifest, listed_file, read_manifest
 from ...runtime.packaged import bundle_path
 from ...runtime.progress import NoProgress, Progress
 from ...runtime.projection import bundle_projection
@@ -64,7 +64,7 @@ class BundleOnSet:
     def teacher(self) -> TeacherSettings:
         """The teacher section of the bundle's recipe, held to the weights that the manifest names."""
         require("the teacher", "torch", "transformers", "sentence_transformers")
-        path = safe_join(self.bundle, "recipe.toml")
+        path = listed_file(self.bundle, self.manifest, "recipe.toml")
         recipe = from_mapping(Recipe, read_toml(path), str(path))
         return teacher_of_bundle(recipe, self._options.teacher, self.manifest.teacher.sha256, str(self.bundle))
 

@@ -1,6 +1,6 @@
 """An index of documents: vectors, titles and the beginning of each text, in a folder that is searched from disk.
 
-    index.json        what made it, how many documents, how the vectors are kept, size of every file
+    index.json        what made it, how many documents, how the vectors are kept, size and SHA-256 of every file
     documents.jsonl   id, title and snippet of each document, a line each
     offsets.npy       int64 [n + 1], where the lines begin
     vectors.npy       float32 [n, d]                                   vectors = "float32"
@@ -9,9 +9,14 @@
     bm25/             which words are in which documents               only with `hybrid`, see `runtime/search/bm25.py`
 
 `runtime/search/stored_vectors.py` says how vectors are stored and searched.
+
+The last line of `index.json` is the SHA-256 of all lines above it. An index is checked when it is opened: the digest of
+`index.json`, the size of every file, the order of the offsets, and of an index of at most 16 MB (about 10,000
+documents) every byte, which takes some hundredths of a second. `pocketrank verify INDEX` checks every byte of any.
 """
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,19 +26,23 @@ import numpy as np
 
 from ..corpus import Documents
 from ..encoder import Encoder
-from ..errors import InputError
-from ..files import atomic_folder, folder_sizes, is_half_replaced, read_json, require_space, write_json
+from ..errors import InputError, VerificationError
+from ..files import atomic_folder, is_half_replaced, read_bytes, require_space, write_bytes
+from ..listed_files import FileEntry, checked_file, list_entries, sized_file
 from ..progress import NoProgress, Progress
 from ..projection import Projection
 from ..schema import from_mapping, to_mapping
+from ..sealed import parse_sealed, sealed_bytes
 from .arrays import open_array
 from .bm25 import FOLDER as BM25_FOLDER
 from .bm25 import NAMES as BM25_NAMES
 from .bm25 import Bm25Settings, write_bm25
 from .stored_vectors import BLOCK_ROWS, StoredVectors, VectorKind, array_layout, store_vectors
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 INDEX_NAME = "index.json"
+ADVICE = "make the index again with `pocketrank index`"
+CHECKED_WHOLE = 16_000_000  # bytes; the files of an index up to this size are hashed when it is opened
 SNIPPET_CHARACTERS = 200
 
 
@@ -48,18 +57,41 @@ class IndexManifest:
     model_sha256: str  # of the ONNX file that encoded the documents, or encodes the queries
     tokenizer_sha256: str  # of the bundle's tokenizer.json
     documents_by: Literal["bundle", "teacher"]  # whose vectors: the bundle's own, or the teacher's after projection
-    files: dict[str, int]  # name -> bytes
+    files: dict[str, FileEntry]  # every other file, by name relative to the index
     schema_version: int = SCHEMA_VERSION  # of this format
     bm25: Bm25Settings | None = None  # the part of hybrid search; absent without it
+    index_sha256: str = ""  # last line of the file: the digest of the lines above it
 
     def __post_init__(self) -> None:
         """Refuse what no index can have."""
-        if self.schema_version != SCHEMA_VERSION:
-            raise ValueError(
-                f"schema version {self.schema_version}, this pocketrank reads {SCHEMA_VERSION}; make the index again"
-            )
         if self.count < 1 or self.dimension < 1:
             raise ValueError("count and dimension must be at least 1; make the index again")
+        missing = [name for name in self.parts() if name not in self.files]
+        if missing:
+            raise ValueError(f"{missing[0]} is not among the files; make the index again")
+
+    def parts(self) -> list[str]:
+        """Return the names of the files that an index of this kind has."""
+        arrays = array_layout(self.vectors, self.count, self.dimension)
+        names = ["documents.jsonl", "offsets.npy", *(f"{array}.npy" for array in arrays)]
+        return names + [f"{BM25_FOLDER}/{name}" for name in BM25_NAMES] if self.bm25 else names
+
+    @property
+    def size(self) -> int:
+        """The bytes of all files but `index.json`."""
+        return sum(entry.bytes for entry in self.files.values())
+
+
+def read_index_manifest(folder: Path) -> IndexManifest:
+    """Read and check `index.json` of the index in `folder`; the other files are not looked at.
+
+    Raises `InputError` where there is none or another schema version, `VerificationError` where it is damaged.
+    """
+    path = folder / INDEX_NAME
+    if not path.is_file():
+        raise InputError(f"{folder} is no index: it has no {INDEX_NAME}; make one with `pocketrank index`")
+    mapping = parse_sealed(read_bytes(path), path, "index_sha256", SCHEMA_VERSION, ADVICE)
+    return from_mapping(IndexManifest, mapping, str(path))
 
 
 @dataclass(frozen=True)
@@ -150,10 +182,10 @@ def build_index(
             model_sha256=encoder.model_sha256,
             tokenizer_sha256=encoder.tokenizer_sha256,
             documents_by="bundle" if teacher is None else "teacher",
-            files=folder_sizes(partial),
+            files=list_entries(partial),
             bm25=bm25,
         )
-        write_json(partial / INDEX_NAME, to_mapping(manifest))
+        write_bytes(partial / INDEX_NAME, sealed_bytes(to_mapping(manifest), "index_sha256"))
     return folder
 
 
@@ -176,24 +208,24 @@ class DocumentIndex:
         """Map the files of `folder`; `DocumentIndex.open` is the door."""
         self.folder = folder
         self.manifest = manifest
-        self._offsets = self._load("offsets", np.dtype(np.int64), (manifest.count + 1,))
+        self._offsets = offsets = self._load("offsets", np.dtype(np.int64), (manifest.count + 1,))
+        end = manifest.files["documents.jsonl"].bytes
+        if offsets[0] != 0 or offsets[-1] != end or not (offsets[1:] > offsets[:-1]).all():
+            raise VerificationError(f"{folder / 'offsets.npy'} is damaged: it does not divide the documents; {ADVICE}")
         layout = array_layout(manifest.vectors, manifest.count, manifest.dimension)
         self.stored = StoredVectors(manifest.vectors, {name: self._load(name, *form) for name, form in layout.items()})
 
     @classmethod
     def open(cls, folder: str | Path) -> "DocumentIndex":
-        """Open the index in `folder`; raise `InputError` when it is none, or not whole."""
+        """Open the index in `folder`, and check it as the head of the module says.
+
+        Raises `InputError` when it is none or of another schema version, `VerificationError` when it is damaged.
+        """
         folder = Path(folder)
-        if not (folder / INDEX_NAME).is_file():
-            raise InputError(f"{folder} is no index: it has no {INDEX_NAME}; make one with `pocketrank index`")
-        manifest = from_mapping(IndexManifest, read_json(folder / INDEX_NAME), str(folder / INDEX_NAME))
-        arrays = array_layout(manifest.vectors, manifest.count, manifest.dimension)
-        names = ["documents.jsonl", "offsets.npy", *(f"{array}.npy" for array in arrays)]
-        names += [f"{BM25_FOLDER}/{name}" for name in BM25_NAMES] if manifest.bm25 else []
-        for name in names:
-            path = folder / name
-            if name not in manifest.files or not path.is_file() or path.stat().st_size != manifest.files[name]:
-                raise InputError(f"{path} is missing or not whole; make the index again with `pocketrank index`")
+        manifest = read_index_manifest(folder)
+        check = checked_file if manifest.size <= CHECKED_WHOLE else sized_file
+        for name in manifest.parts():
+            check(folder, name, manifest.files[name], ADVICE)
         return cls(folder, manifest)
 
     def __len__(self) -> int:
@@ -229,6 +261,8 @@ class DocumentIndex:
 
     def hit(self, rank: int, row: int, score: float) -> Hit:
         """Return the document at position `row` as a result."""
+        if not math.isfinite(score):
+            raise VerificationError(f"{self.folder} is damaged: document {row} has the score {score}; {ADVICE}")
         with (self.folder / "documents.jsonl").open("rb") as stream:
             stream.seek(int(self._offsets[row]))
             line = stream.read(int(self._offsets[row + 1] - self._offsets[row]))
@@ -236,15 +270,14 @@ class DocumentIndex:
             document = json.loads(line)
             return Hit(rank, round(score, 6), document["id"], document["title"], document["snippet"])
         except (ValueError, KeyError, TypeError):
-            raise InputError(
-                f"{self.folder / 'documents.jsonl'} is damaged at byte {self._offsets[row]}; make the index again"
-            ) from None
+            path = self.folder / "documents.jsonl"
+            raise VerificationError(f"{path} is damaged at byte {self._offsets[row]}; {ADVICE}") from None
 
     def _load(self, name: str, kind: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
         path = self.folder / f"{name}.npy"
         array = open_array(path)
         if array.dtype != kind or array.shape != shape:
-            raise InputError(f"{path} holds {array.dtype} {array.shape}, not {kind} {shape}; make the index again")
+            raise VerificationError(f"{path} holds {array.dtype} {array.shape}, not {kind} {shape}; {ADVICE}")
         return array
 
 

@@ -98,9 +98,10 @@ class StoredVectors:
         return (slice(start, min(start + BLOCK_ROWS, self.count)) for start in range(0, self.count, BLOCK_ROWS))
 
     def _dot(self, query: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
-        if self.kind == "float32":
-            return self._arrays["vectors"][rows] @ query
-        return (self._arrays["codes"][rows].astype(np.float32) @ query) * self._arrays["scales"][rows]
+        with np.errstate(all="ignore"):  # a damaged file may hold any number; one that is not finite ranks last
+            if self.kind == "float32":
+                return self._arrays["vectors"][rows] @ query
+            return (self._arrays["codes"][rows].astype(np.float32) @ query) * self._arrays["scales"][rows]
 
     def _differing_signs(self, vector: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         bits = pack_signs(vector[None])

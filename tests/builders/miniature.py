@@ -111,6 +111,7 @@ def write_bare_bundle(folder: Path, seed: int = 0) -> Path:
 
 def write_bundle(folder: Path, seed: int = 0, **changes: Any) -> Path:
     """Write a whole bundle; `changes` replace fields of its manifest."""
+    (folder / "manifest.json").unlink(missing_ok=True)  # an older one would list other files
     write_bare_bundle(folder, seed)
     encoders = {name: Encoder.open(folder, name) for name in ("model", "model_quantized")}
     texts = ["merge two sorted lists", "open a network connection", "", "Ünïcode, numbers 123!"]

@@ -72,7 +72,23 @@ def test_contradictions_are_refused_when_written(bundle, changes, message):
     write_manifest(bundle)
 
 
-def test_links_are_not_listed_but_refused(bundle, tmp_path):
-    (tmp_path / "link").symlink_to(bundle / "tokenizer.json")
-    with pytest.raises(InputError, match="is a link"):
+def test_links_to_files_are_listed_and_others_refused(bundle, tmp_path):
+    (tmp_path / "tokenizer.json").symlink_to(bundle / "tokenizer.json")
+    assert list_files(tmp_path) == {"tokenizer.json": list_files(bundle)["tokenizer.json"]}
+    (tmp_path / "folder").symlink_to(bundle)
+    with pytest.raises(InputError, match="folder is no plain file"):
         list_files(tmp_path)
+
+
+@pytest.mark.parametrize("change", ["name", "variant", "licences"])
+def test_names_with_control_characters_are_refused(bundle, tmp_path, change):
+    manifest = read_manifest(bundle)
+    bad = "x\x1b]0;title\x07\n::error::"
+    changes = {
+        "name": {"name": bad},
+        "variant": {"variants": {**manifest.variants, bad: manifest.variants["model"]}},
+        "licences": {"licences": {"weights": bad}},
+    }[change]
+    with pytest.raises(ValueError, match="control character") as caught:
+        dataclasses.replace(manifest, **changes)
+    assert str(caught.value).isprintable()

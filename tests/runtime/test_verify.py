@@ -74,22 +74,23 @@ def test_an_extra_file_is_caught(bundle, name):
 
 def test_an_empty_folder_is_caught(bundle):
     (bundle / "empty").mkdir()
-    assert failures(bundle) == {"links and special files": "empty/ (empty)"}
+    assert failures(bundle) == {"folders that are links, and special files": "empty/ (empty)"}
 
 
-def test_links_are_caught_wherever_they_lead(bundle, tmp_path):
-    shutil.copy(bundle / "config.json", tmp_path / "outside.json")
-    (bundle / "config.json").unlink()
-    (bundle / "config.json").symlink_to(tmp_path / "outside.json")  # same bytes, and still not in the bundle
+def test_links_to_files_are_followed_and_others_are_caught(bundle, tmp_path):
+    shutil.move(bundle / "config.json", tmp_path / "outside.json")
+    (bundle / "config.json").symlink_to(tmp_path / "outside.json")
+    assert not failures(bundle)
     (bundle / "loop").symlink_to(bundle)
-    found = failures(bundle)
-    assert found["links and special files"] == "config.json, loop"
-    assert found["missing files"] == "config.json"
+    (bundle / "nowhere").symlink_to(tmp_path / "absent")
+    assert failures(bundle) == {"folders that are links, and special files": "loop, nowhere"}
+    (tmp_path / "outside.json").write_text("{}")
+    assert "bytes instead of" in failures(bundle)["config.json"]
 
 
 def test_a_pipe_does_not_hang(bundle):
     os.mkfifo(bundle / "pipe")
-    assert failures(bundle) == {"links and special files": "pipe"}
+    assert failures(bundle) == {"folders that are links, and special files": "pipe"}
 
 
 @pytest.mark.parametrize("name", ["../outside.json", "/etc/hostname", "a\\..\\b", "C:/x"])

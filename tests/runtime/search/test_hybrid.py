@@ -14,10 +14,11 @@ from pocketrank.pipeline.retrieval.dataset import RetrievalSet
 from pocketrank.pipeline.retrieval.fusion import fuse
 from pocketrank.runtime.corpus import Document
 from pocketrank.runtime.encoder import Encoder
-from pocketrank.runtime.errors import InputError, UnavailableError
+from pocketrank.runtime.errors import InputError, PocketrankError, UnavailableError
 from pocketrank.runtime.files import write_bytes
 from pocketrank.runtime.manifest import manifest_bytes, read_manifest
 from pocketrank.runtime.search import hybrid as hybrid_module
+from pocketrank.runtime.search import index as index_module
 from pocketrank.runtime.search.bm25 import NAMES, Bm25Index, Bm25Settings
 from pocketrank.runtime.search.hybrid import BM25_WEIGHT, HybridIndex
 from pocketrank.runtime.search.index import DocumentIndex, build_index
@@ -164,7 +165,7 @@ def test_the_device_does_not_import_it(indexes):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("damage", ["missing", "cut", "garbage", "pickled"])
-def test_a_damaged_part_is_refused(encoder, documents, tmp_path, name, damage):
+def test_a_damaged_part_is_refused(encoder, documents, tmp_path, monkeypatch, name, damage):
     made = build_index(encoder, documents[:20], tmp_path / "i", hybrid=True)
     path = made / "bm25" / name
     size = path.stat().st_size
@@ -176,11 +177,14 @@ def test_a_damaged_part_is_refused(encoder, documents, tmp_path, name, damage):
         path.write_bytes(path.read_bytes().ljust(size, b"\0")[:size])
     else:
         path.write_bytes(path.read_bytes()[: size // 2] if damage == "cut" else b"\xff" * size)
-    with pytest.raises(InputError):
-        HybridIndex(DocumentIndex.open(made))
+    for most in (index_module.CHECKED_WHOLE, 0):
+        monkeypatch.setattr(index_module, "CHECKED_WHOLE", most)
+        with pytest.raises(PocketrankError):
+            HybridIndex(DocumentIndex.open(made))
 
 
-def test_numbers_out_of_range_are_refused(encoder, documents, tmp_path):
+def test_numbers_out_of_range_are_refused(encoder, documents, tmp_path, monkeypatch):
+    monkeypatch.setattr(index_module, "CHECKED_WHOLE", 0)  # as of an index that is too large to be hashed at opening
     made = build_index(encoder, documents[:20], tmp_path / "i", hybrid=True)
     path = made / "bm25" / "indices.csc.index.npy"
     postings = np.load(path)
@@ -191,7 +195,9 @@ def test_numbers_out_of_range_are_refused(encoder, documents, tmp_path):
     np.save(path, postings)
     vocabulary = made / "bm25" / "vocab.index.json"
     words = json.loads(vocabulary.read_text())
-    vocabulary.write_text(json.dumps({word: -1 for word in words}).ljust(vocabulary.stat().st_size))
+    vocabulary.write_text(
+        json.dumps({word: -1 for word in words}, separators=(",", ":")).ljust(vocabulary.stat().st_size)
+    )
     with pytest.raises(InputError):
         HybridIndex(DocumentIndex.open(made))
 

@@ -1,18 +1,24 @@
 import gzip
 import json
+import warnings
 
 import numpy as np
 import pytest
 from builders.miniature import TEACHER, WORDS, write_bare_bundle, write_bundle
 from pocketrank.runtime.corpus import Corpus, Document
 from pocketrank.runtime.encoder import Encoder
-from pocketrank.runtime.errors import InputError
+from pocketrank.runtime.errors import InputError, PocketrankError
 from pocketrank.runtime.projection import bundle_projection
+from pocketrank.runtime.search import index as index_module
 from pocketrank.runtime.search import stored_vectors as stored_vectors_module
 from pocketrank.runtime.search.arrays import open_array
+from pocketrank.runtime.search.hybrid import HybridIndex
 from pocketrank.runtime.search.index import DocumentIndex, TeacherVectors, build_index
 from pocketrank.runtime.search.stored_vectors import quantize_rows
 from pocketrank.runtime.search.top_k import top_k_of_blocks
+from pocketrank.runtime.search.verify import verify_index
+
+KINDS = ("float32", "int8", "binary")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +87,7 @@ def test_quantized_vectors_are_near_and_smaller(encoder, documents, indexes, mon
     assert np.abs(codes * scales[:, None] - exact).max() <= np.abs(exact).max() / 127 / 2 + 1e-7
     assert quantize_rows(np.zeros((1, 4), np.float32))[0].tolist() == [[0, 0, 0, 0]]
     sizes = {
-        kind: sum(size for name, size in index.manifest.files.items() if name.endswith(".npy"))
+        kind: sum(entry.bytes for name, entry in index.manifest.files.items() if name.endswith(".npy"))
         for kind, index in indexes.items()
     }
     assert sizes["int8"] < sizes["binary"] < sizes["float32"]
@@ -199,9 +205,94 @@ def test_a_damaged_index_is_refused(encoder, documents, tmp_path, name, damage):
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[: size // 2] if damage == "cut" else b"\xff" * size)
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(PocketrankError) as caught:
         DocumentIndex.open(made).search(encoder.encode_query("close the file"), 3)
     assert "\n" not in str(caught.value)
+    assert (name, damage) == ("index.json", "missing") or not all(check.passed for check in verify_index(made))
+
+
+@pytest.fixture(scope="module")
+def hybrid_bytes(encoder, documents, tmp_path_factory):
+    """An index of each kind with its BM25 part, and the bytes of its files."""
+    pytest.importorskip("bm25s")
+    folder = tmp_path_factory.mktemp("flips")
+    made = [build_index(encoder, documents[:40], folder / kind, vectors=kind, hybrid=True) for kind in KINDS]
+    return {index: {path: path.read_bytes() for path in sorted(index.rglob("*.*"))} for index in made}
+
+
+def _search(index, encoder, query):
+    vector = encoder.encode_query(query)
+    opened = DocumentIndex.open(index)
+    return opened.search(vector, 40), HybridIndex(opened).search(vector, query, 40)
+
+
+@pytest.mark.parametrize("checked_whole", [True, False])
+def test_any_flipped_bit_is_an_error_in_one_line_or_harmless(encoder, hybrid_bytes, monkeypatch, checked_whole):
+    """Every byte of a small index is checked at opening; of a large one `verify` finds what the opening does not."""
+    monkeypatch.setattr(index_module, "CHECKED_WHOLE", 16_000_000 if checked_whole else 0)
+    random = np.random.default_rng(4)
+    refused = flips = 0
+    for index, files in hybrid_bytes.items():
+        for path, data in files.items():
+            header = min(len(data), 128)  # of arrays, where a bit can mean anything
+            for position in {0, len(data) - 1, *random.integers(0, header, 6), *random.integers(0, len(data), 6)}:
+                damaged = bytearray(data)
+                damaged[position] ^= 1 << int(random.integers(0, 8))
+                path.write_bytes(damaged)
+                flips += 1
+                failed = [check.name for check in verify_index(index) if not check.passed]
+                assert path.relative_to(index).as_posix() in failed, (path, position)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")
+                    try:
+                        _search(index, encoder, "merge two sorted lists")
+                    except PocketrankError as error:
+                        refused += 1
+                        assert "\n" not in str(error), (path, position)
+            path.write_bytes(data)
+        assert all(check.passed for check in verify_index(index)) and _search(index, encoder, "close the file")
+    assert flips > 250 and (refused == flips if checked_whole else refused > 80)
+
+
+def test_every_bit_of_the_header_of_an_array(hybrid_bytes, tmp_path):
+    (index, *_) = hybrid_bytes
+    data = (index / "vectors.npy").read_bytes()
+    for position in range(128 * 8):
+        damaged = bytearray(data)
+        damaged[position // 8] ^= 1 << position % 8
+        (tmp_path / "a.npy").write_bytes(damaged)
+        try:
+            open_array(tmp_path / "a.npy")
+        except InputError as error:
+            assert "\n" not in str(error), (position, error)
+
+
+def test_an_index_of_an_older_schema_is_named(encoder, documents, tmp_path, pocketrank):
+    made = build_index(encoder, documents[:5], tmp_path / "i")
+    stored = json.loads((made / "index.json").read_text())
+    stored |= {"schema_version": 1, "files": {name: entry["bytes"] for name, entry in stored["files"].items()}}
+    del stored["index_sha256"]
+    (made / "index.json").write_text(json.dumps(stored))
+    with pytest.raises(InputError, match=r"schema version 1, this pocketrank reads 2.*`pocketrank index`"):
+        DocumentIndex.open(made)
+    done = pocketrank("search", made, "x", "--bundle", encoder.bundle)
+    assert done.returncode == 2 and "schema version 1" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_the_commands_name_the_damaged_part(encoder, documents, tmp_path, pocketrank):
+    made = build_index(encoder, documents[:20], tmp_path / "index")
+    done = pocketrank("verify", made)
+    assert done.returncode == 0 and "vectors.npy" in done.stdout and "checks passed" in done.stdout
+    data = bytearray((made / "vectors.npy").read_bytes())
+    data[-1] ^= 0x80
+    (made / "vectors.npy").write_bytes(data)
+    shown = json.loads((done := pocketrank("verify", made, "--json")).stdout)
+    failed = [check["name"] for check in shown["checks"] if not check["passed"]]
+    assert done.returncode == 1 and failed == ["vectors.npy", "opens"]
+    done = pocketrank("search", made, "close the file", "--bundle", encoder.bundle)
+    assert done.returncode == 1 and "vectors.npy differs" in done.stderr and done.stderr.count("\n") == 1
+    done = pocketrank("verify", made, "--key", tmp_path / "key.pub")
+    assert done.returncode == 2 and "only bundles are signed" in done.stderr
 
 
 def test_pickles_are_never_opened(tmp_path):
@@ -278,5 +369,5 @@ def test_bad_corpora_are_named_with_their_line(tmp_path, name, data, message):
 
 def test_index_json_is_plain(indexes):
     stored = json.loads((indexes["binary"].folder / "index.json").read_text())
-    assert stored["schema_version"] == 1 and stored["count"] == 500 and stored["vectors"] == "binary"
+    assert stored["schema_version"] == 2 and stored["count"] == 500 and stored["vectors"] == "binary"
     assert str(indexes["binary"].folder) not in json.dumps(stored)

@@ -1,0 +1,23 @@
+"""Is an index what its `index.json` says? Names, sizes and hashes of every file, and whether it opens."""
+
+from pathlib import Path
+
+from ..errors import PocketrankError
+from ..listed_files import walk_files
+from ..verify import Check, check_file, check_names, guarded
+from .index import ADVICE, INDEX_NAME, DocumentIndex, read_index_manifest
+
+
+def verify_index(folder: Path) -> list[Check]:
+    """Check every byte of the index in `folder` and return every check, failed ones included."""
+    try:
+        manifest = read_index_manifest(folder)
+    except PocketrankError as error:
+        return [Check(INDEX_NAME, False, str(error))]
+    checks = [Check(INDEX_NAME, True, f"schema {manifest.schema_version}, sha256 {manifest.index_sha256[:12]}…")]
+    present, strange = walk_files(folder)
+    present -= {INDEX_NAME}
+    checks += check_names(manifest.files, present, strange)
+    checks += [check_file(folder, name, manifest.files[name], ADVICE) for name in sorted(present & set(manifest.files))]
+    checks.append(guarded("opens", lambda: f"{len(DocumentIndex.open(folder)):,} documents"))
+    return checks
