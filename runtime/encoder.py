@@ -14,28 +14,30 @@ other.
 """
 
 import importlib
-import os
-import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .documents.document import valid_name
-from .errors import InputError, PocketrankError, VerificationError
-from .files import read_json, read_text, safe_join, sha256_file
-from .manifest import MANIFEST_NAME, TOKENIZER_NAME, Manifest, Prompts, listed_file, read_manifest
+from .errors import InputError, VerificationError
+from .files import is_object, read_json, safe_join, sha256_file
+from .manifest import (
+    LONGEST_TEXT,
+    MANIFEST_NAME,
+    MOST_BYTES,
+    TOKENIZER_NAME,
+    Manifest,
+    Prompts,
+    listed_file,
+    read_manifest,
+)
 from .progress import NoProgress, Progress
+from .tokenizer_file import TextTokenizer
 
-CHARACTERS_PER_TOKEN = 128  # beyond max_length times this, a text is not read
 WINDOW_TEXTS = 1024  # tokenized and sorted at a time; bounds memory whatever the number of texts
 WINDOW_CHARACTERS = 1 << 21
 EMBEDDING_OUTPUT = "sentence_embedding"
-
-_VERIFY = "run `pocketrank verify` on the bundle"
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Encoder:
@@ -56,9 +58,7 @@ class Encoder:
         self.bundle, self.variant, self.model_path = bundle, variant, model_path
         self.tokenizer_path = safe_join(bundle, TOKENIZER_NAME)
         self.max_length, self.prompts = max_length, prompts
-        self._tokenizer = open_tokenizer(self.tokenizer_path)
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_length)
+        self.tokenizer = TextTokenizer(self.tokenizer_path, max_length)
         self._session = open_session(model_path, threads)
         self.dimension = _dimension(self._session, model_path)
 
@@ -97,7 +97,7 @@ class Encoder:
 
     def tokenize(self, text: str) -> list[int]:
         """Return the token ids of `text`, at most `max_length`, [CLS] and [SEP] included."""
-        return self._tokenize([text])[0]
+        return self.tokenizer.ids([text])[0]
 
     def encode_query(self, text: str) -> np.ndarray:
         """Return the vector [d] of one query, the bundle's query prompt in front of it."""
@@ -133,19 +133,11 @@ class Encoder:
     def encode_stream(self, texts: Iterable[str], batch_tokens: int = 0) -> Iterator[np.ndarray]:
         """Yield the vectors of `texts` in order, a block [m, d] for every window of them."""
         for window in _windows(texts):
-            ids = self._tokenize(window)
+            ids = self.tokenizer.ids(window)
             vectors = np.zeros((len(window), self.dimension), dtype=np.float32)
             for rows in length_batches([len(row) for row in ids], batch_tokens):
                 vectors[rows] = self._run([ids[row] for row in rows])
             yield vectors
-
-    def _tokenize(self, texts: list[str]) -> list[list[int]]:
-        limit = self.max_length * CHARACTERS_PER_TOKEN
-        readable = [_SURROGATE.sub("\ufffd", text[:limit]) for text in texts]
-        # One thread: the caller decides how many processes run.
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        with tokenizer_errors(self.tokenizer_path):
-            return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(readable)]
 
     def _run(self, ids: list[list[int]]) -> np.ndarray:
         length = max(len(row) for row in ids)
@@ -189,33 +181,6 @@ def open_session(path: Path, threads: int = 1) -> Any:
         ) from None
 
 
-def open_tokenizer(path: Path, advice: str = _VERIFY, kind: type[PocketrankError] = VerificationError) -> Any:
-    """Open a `tokenizer.json`; raise an error of `kind` in one line, which ends in `advice`, when it does not open."""
-    from tokenizers import Tokenizer
-
-    text = read_text(path)
-    with tokenizer_errors(path, advice, kind):
-        tokenizer = Tokenizer.from_str(text)
-        tokenizer.encode("a")  # some mistakes in the file only show here
-    return tokenizer
-
-
-@contextmanager
-def tokenizer_errors(
-    name: Path | str, advice: str = _VERIFY, kind: type[PocketrankError] = VerificationError
-) -> Generator[None, None, None]:
-    """Turn what goes wrong inside `tokenizers` into an error of `kind`, in one line that starts with `name`.
-
-    The library raises `Exception` itself, and panics (a `BaseException`) on files that contradict themselves.
-    """
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
-        raise
-    except BaseException as error:
-        raise kind(f"{name} is no working tokenizer: {_first_line(error)}; {advice}") from error
-
-
 def onnxruntime_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions of onnxruntime, which have no common base of their own."""
     state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
@@ -236,10 +201,11 @@ def _bare_max_length(bundle: Path, model_path: Path) -> int:
     for path in (model_path, bundle / TOKENIZER_NAME, bundle / "config.json"):
         if not path.is_file():
             raise InputError(f"{bundle} is no bundle: {path.relative_to(bundle)} is missing; name a bundle's folder")
-    limits = [read_json(bundle / "config.json").get("max_position_embeddings")]
-    if (bundle / "tokenizer_config.json").is_file():
-        limits.append(read_json(bundle / "tokenizer_config.json").get("model_max_length"))
-    known = [int(limit) for limit in limits if isinstance(limit, (int, float)) and limit >= 3]
+    limits: list[Any] = []
+    for name, key in (("config.json", "max_position_embeddings"), ("tokenizer_config.json", "model_max_length")):
+        content = read_json(bundle / name, MOST_BYTES) if (bundle / name).is_file() else None
+        limits.append(content.get(key) if is_object(content) else None)
+    known = [int(limit) for limit in limits if isinstance(limit, (int, float)) and 3 <= limit <= LONGEST_TEXT]
     if not known:
         raise InputError(f"{bundle / 'config.json'} has no max_position_embeddings; add it")
     return min(known)

@@ -27,9 +27,15 @@ _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
 LONGEST_NAME = 255  # bytes that file systems take
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the bytes of `path`; raise `InputError` that names the path when it cannot be read."""
+def read_bytes(path: Path, most: int = 0) -> bytes:
+    """Return the bytes of `path`; raise `InputError` that names the path when it cannot be read.
+
+    So does a file of more than `most` bytes; 0: of any size.
+    """
     try:
+        size = path.stat().st_size
+        if most and size > most:
+            raise InputError(f"{path} has {size:,} bytes, at most {most:,} are read; name another file")
         return path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; check the path") from None
@@ -39,9 +45,12 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(f"{path} cannot be read: permission denied; change its mode or owner") from None
 
 
-def read_text(path: Path) -> str:
-    """Return the UTF-8 text of `path`, unpacked from `.gz`; raise `InputError` that names the first bad byte."""
-    data = read_bytes(path)
+def read_text(path: Path, most: int = 0) -> str:
+    """Return the UTF-8 text of `path`, unpacked from `.gz`; raise `InputError` that names the first bad byte.
+
+    So does a file of more than `most` bytes; 0: of any size.
+    """
+    data = read_bytes(path, most)
     if path.suffix == ".gz":
         try:
             data = gzip.decompress(data)
@@ -56,10 +65,18 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def read_json(path: Path) -> Any:
-    """Return the parsed JSON of `path`; raise `InputError` that names line and column."""
+def read_json(path: Path, most: int = 0) -> Any:
+    """Return the parsed JSON of `path`, which has at most `most` bytes (0: any); raise what `parse_json` raises."""
+    return parse_json(read_text(path, most), path)
+
+
+def parse_json(text: str, path: Path, *, unique: bool = False) -> Any:
+    """Return the parsed JSON in `text`, the content of `path`; raise `InputError` that names line and column.
+
+    With `unique` a key that occurs twice in an object is refused: readers differ in which of the two they take.
+    """
     try:
-        return json.loads(read_text(path))
+        return json.loads(text, object_pairs_hook=unique_keys if unique else None)
     except json.JSONDecodeError as error:
         raise InputError(
             f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); fix the file"
@@ -68,6 +85,14 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: not valid JSON ({error}); fix the file") from None
     except RecursionError:
         raise InputError(f"{path}: JSON nested too deeply; fix the file") from None
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of these keys and values; raise `ValueError` when a key occurs twice."""
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return mapping
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:

@@ -17,6 +17,7 @@ from .files import read_json
 from .schema import from_mapping, to_mapping
 
 DECIMALS = 7
+MOST_BYTES = 16_000_000  # of the file
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def golden_mapping(golden: Golden) -> dict[str, object]:
 
 def read_golden(path: Path) -> Golden:
     """Read `golden.json`; raise `InputError` when it is not one."""
-    return from_mapping(Golden, read_json(path), str(path))
+    return from_mapping(Golden, read_json(path, MOST_BYTES), str(path))
 
 
 def largest_difference(expected: Sequence[Sequence[float]], actual: np.ndarray, what: str) -> float:

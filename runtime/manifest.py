@@ -42,6 +42,9 @@ GOLDEN_NAME = "golden.json"
 REFERENCE, DEFAULT = "model", "model_quantized"  # variants: what the student is, and what is shipped
 SIGNATURE_NAME = "model.sig"  # over all other files; it cannot list itself, so no manifest lists it
 
+MOST_BYTES = 4_000_000  # of manifest.json
+LONGEST_TEXT = 65_536  # tokens
+
 _ADVICE = "fetch or build the bundle again"
 _VERSION = re.compile(r"\d+(\.\d+)*\Z")
 
@@ -139,8 +142,10 @@ class Manifest:
         for text in _strings(fields):
             if not text.isprintable():
                 raise ValueError(f"{text[:100]!r} holds a control character; build the bundle again")
-        if self.dimension < 1 or self.max_length < 3:
-            raise ValueError("dimension must be at least 1 and max_length at least 3; build the bundle again")
+        if self.dimension < 1 or not 3 <= self.max_length <= LONGEST_TEXT:
+            raise ValueError(
+                f"dimension is at least 1 and max_length from 3 to {LONGEST_TEXT:,}; build the bundle again"
+            )
         for name, weight in (self.bm25_weight or {}).items():
             if name not in ("bundle", "teacher") or not 0 <= weight < float("inf"):
                 raise ValueError(f"bm25_weight {name} = {weight}: bundle and teacher are weighed, from 0; fix it")
@@ -187,7 +192,7 @@ def read_manifest(bundle: Path) -> Manifest:
     path = bundle / MANIFEST_NAME
     if not path.is_file():
         raise InputError(f"{bundle} is no bundle: it has no {MANIFEST_NAME}; name a folder that `pocketrank run` made")
-    return parse_manifest(read_bytes(path), path)
+    return parse_manifest(read_bytes(path, MOST_BYTES), path)
 
 
 def parse_manifest(data: bytes, path: Path) -> Manifest:

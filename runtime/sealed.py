@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError, VerificationError
-from .files import is_object, json_bytes, sha256_bytes
+from .files import is_object, json_bytes, sha256_bytes, unique_keys
 
 
 def sealed_bytes(mapping: Any, key: str) -> bytes:
@@ -24,7 +24,7 @@ def parse_sealed(data: bytes, path: Path, key: str, version: int, advice: str) -
     not JSON, or not byte for byte what was written.
     """
     try:
-        mapping = json.loads(data.decode("utf-8"), object_pairs_hook=_unique_keys)
+        mapping = json.loads(data.decode("utf-8"), object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         raise VerificationError(f"{path} is damaged: {error}; {advice}") from None
     found = mapping.get("schema_version") if is_object(mapping) else None
@@ -44,10 +44,3 @@ def _digest_line(key: str) -> bytes:
 
 def _seal(content: bytes, key: str) -> bytes:
     return content + _digest_line(key) + sha256_bytes(content).encode("ascii") + b'"\n}\n'
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) != len(keys):
-        raise ValueError("a key occurs twice")
-    return dict(pairs)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .encoder import EMBEDDING_OUTPUT, Encoder, open_tokenizer
+from .encoder import EMBEDDING_OUTPUT, Encoder
 from .errors import InputError, PocketrankError, VerificationError
 from .files import read_bytes, read_text, safe_join
 from .golden import Golden, largest_difference, read_golden
@@ -20,6 +20,7 @@ from .listed_files import FileEntry, checked_file, walk_files
 from .manifest import GOLDEN_NAME, MANIFEST_NAME, SIGNATURE_NAME, TOKENIZER_NAME, Manifest, read_manifest
 from .projection import read_projection
 from .required_operators import SUFFIX, required_operators
+from .tokenizer_file import TextTokenizer
 
 _ADVICE = "fetch or build the bundle again"
 
@@ -204,11 +205,9 @@ def _check_golden(bundle: Path, manifest: Manifest, good: set[str]) -> Iterator[
 
 
 def _replay_ids(bundle: Path, manifest: Manifest, golden: Golden) -> str:
-    tokenizer = open_tokenizer(bundle / TOKENIZER_NAME)
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(manifest.max_length)
-    for number, (text, ids) in enumerate(zip(golden.texts, golden.ids, strict=True)):
-        if tuple(tokenizer.encode(text).ids) != ids:
+    found = TextTokenizer(bundle / TOKENIZER_NAME, manifest.max_length).ids(golden.texts)
+    for number, (text, expected, ids) in enumerate(zip(golden.texts, golden.ids, found, strict=True)):
+        if tuple(ids) != expected:
             raise VerificationError(f"text {number} ({text[:40]!r}) gives other token ids; use tokenizers as declared")
     return f"{len(golden.texts)} texts, the same ids"
 

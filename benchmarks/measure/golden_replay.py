@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 
 from ...runtime.errors import VerificationError
-from ...runtime.files import safe_join
 from ...runtime.golden import largest_difference, read_golden
-from ...runtime.manifest import GOLDEN_NAME
+from ...runtime.manifest import GOLDEN_NAME, listed_file, read_manifest
+from ...runtime.tokenizer_file import CHARACTERS_PER_TOKEN
 from ..records.metrics import METRICS, Measurement
 from ..records.report import DeviceReport, GoldenReplay
 from .session import ModelFiles, Session
@@ -34,14 +34,14 @@ def replay_golden(session: Session, report: DeviceReport) -> DeviceReport:
 
 def _replay(session: Session, model: ModelFiles) -> GoldenReplay | None:
     """Run the golden texts through one process on the device; None for a model that has none."""
-    path = safe_join(model.bundle, GOLDEN_NAME) if model.bundle is not None else None
-    if path is None or not path.is_file():
+    manifest = read_manifest(model.bundle) if model.bundle is not None else None
+    if model.bundle is None or manifest is None or GOLDEN_NAME not in manifest.files:
         return None
-    golden = read_golden(path)
+    golden = read_golden(listed_file(model.bundle, manifest, GOLDEN_NAME))
     variant = golden.variants.get(model.variant)
     if variant is None:
         return None
-    texts = list(golden.texts)
+    texts = [text[: model.max_length * CHARACTERS_PER_TOKEN] for text in golden.texts]
     tolerance = golden.tolerance[model.variant]
     run, answer = session.run_worker(model, {**_ONCE, "texts": texts, "vectors": len(texts)})
     if run.outcome != "ok":

@@ -25,7 +25,7 @@ from pocketrank.export.graph.schemes import Scheme, make_plan
 from pocketrank.export.graph.weights import read_weights
 from pocketrank.export.graph.writer import write_graph
 from pocketrank.export.quantization.calibrate import calibrate, encode_ids
-from pocketrank.pipeline.quantize.plan_choice import Tokens
+from pocketrank.runtime.tokenizer_file import TextTokenizer
 
 PLANS: tuple[tuple[Scheme, Scheme], ...] = (
     ("fp32", "fp32"),
@@ -92,7 +92,7 @@ def main() -> None:
     weights = read_weights(stages / "distill" / "student")
     lines = (stages / "queries" / "training.jsonl").read_text(encoding="utf-8").splitlines()
     texts = [json.loads(line)["text"] for line in lines]
-    tokens = Tokens(stages / "vocabulary" / "tokenizer.json", len(weights.positions()))
+    tokens = TextTokenizer(stages / "vocabulary" / "tokenizer.json", len(weights.positions()))
     calibration, ids = tokens.ids(spread_texts(texts, 256)), tokens.ids(spread_texts(texts[1:], 16))
     counted = [5 + position * 37 % (weights.config["vocab_size"] - 5) for position in range(TOKENS)]
     with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,6 @@ from pocketrank.export.quantization.calibrate import encode_ids
 from pocketrank.pipeline.distill.trainer import Trainer
 from pocketrank.pipeline.distill.training_data import TrainingData
 from pocketrank.pipeline.distill.validation import held_back
-from pocketrank.pipeline.quantize.plan_choice import Tokens
 from pocketrank.pipeline.queries.tokenized_texts import tokenize
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
 from pocketrank.pipeline.retrieval.metrics import evaluate_scores, scored_queries
@@ -30,6 +29,7 @@ from pocketrank.pipeline.teacher.output import TeacherOutput
 from pocketrank.pipeline.training.checkpoint import TrainingState
 from pocketrank.runtime.progress import NoProgress
 from pocketrank.runtime.projection import read_projection
+from pocketrank.runtime.tokenizer_file import TextTokenizer
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
     validation, _ = held_back(len(texts), np.empty(0, np.int64), arguments.seed, DistillSettings())
     held_ids = [texts.padded(np.array([row]))[0][0].tolist() for row in validation]
     corpus = read_retrieval_set(stages / "corpus")
-    queries = Tokens(tokenizer, student.shape.positions).ids(
+    queries = TextTokenizer(tokenizer, student.shape.positions).ids(
         [corpus.queries[name] for name in scored_queries(corpus, "test")]
     )
     projection = read_projection(stages / "teacher" / "projection.safetensors")

@@ -21,9 +21,9 @@ from ...export.quantization.sensitivity import (
     sensitivity_table,
     write_sensitivity,
 )
-from ...runtime.encoder import open_tokenizer
 from ...runtime.errors import InputError
 from ...runtime.files import read_bytes, write_bytes
+from ...runtime.tokenizer_file import TextTokenizer
 from ...runtime.units import parse_quantity
 from ..corpus.output import CorpusOutput
 from ..queries.output import QueriesOutput
@@ -89,7 +89,7 @@ def choose_plan(context: StageContext, weights: TransformerWeights) -> ChosenPla
     tokenizer_file = VocabularyOutput.of(context).tokenizer_file
     limit = min(context.recipe.student.max_length, weights.longest)
     texts = [text.text for text in QueriesOutput.of(context).training_texts()]
-    tokens = Tokens(tokenizer_file, limit)
+    tokens = TextTokenizer(tokenizer_file, limit)
     calibration = tokens.ids(spread_texts(texts, max(settings.calibration_texts, 1)))
     if not (settings.sensitivity or settings.target_bytes):
         return ChosenPlan(calibrate(plan, weights, calibration))
@@ -133,20 +133,7 @@ def target_bytes(settings: QuantizeSettings) -> int:
     return value
 
 
-class Tokens:
-    """Token ids of texts, cut at the student's length."""
-
-    def __init__(self, path: Path, limit: int) -> None:
-        self._tokenizer = open_tokenizer(path)
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(limit)
-
-    def ids(self, texts: list[str]) -> list[list[int]]:
-        """Return the ids of every text."""
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
-
-
-def training_ranking(context: StageContext, tokens: Tokens) -> tuple[Ranking | None, str]:
+def training_ranking(context: StageContext, tokens: TextTokenizer) -> tuple[Ranking | None, str]:
     """Return the function that measures nDCG@10 on training queries, and in words what it measures.
 
     `None` where the corpus has no judged training queries.

@@ -22,11 +22,11 @@ from ...export.graph.weights import (
     TOKEN_WEIGHTS,
     read_weights,
 )
-from ...runtime.encoder import open_tokenizer
 from ...runtime.errors import InputError
 from ...runtime.files import sha256_file
 from ...runtime.manifest import MANIFEST_NAME, read_manifest
 from ...runtime.packaged import GENERAL, packaged_folder
+from ...runtime.tokenizer_file import open_tokenizer
 from ..queries.tokenized_texts import TokenizedTexts
 from ..settings import StudentSettings
 from .initialization import transfer_weights
@@ -91,8 +91,6 @@ def read_general(folder: Path) -> GeneralStudent:
     if TABLE_FACTOR in tensors:
         table = table @ tensors.pop(TABLE_FACTOR).T
     tokenizer = open_tokenizer(tokenizer_file, "copy the one that the student was trained with", InputError)
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
     highest = max(tokenizer.get_vocab().values(), default=-1)
     if highest >= len(table):
         raise InputError(
