@@ -44,13 +44,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Write the page and say what it weighs."""
     from ..export.page import MAIL_BYTES, make_page, read_runtime
+    from ..runtime.encoder import Encoder
     from ..runtime.files import write_bytes
-    from .output import Notes, make_progress, print_json, print_line, print_table, read_corpus
+    from ..runtime.unknown_words import unknown_warning
+    from .output import Notes, make_progress, print_json, print_line, print_table, print_warning, read_corpus
 
     runtime = read_runtime(arguments.runtime)
     progress = Notes() if arguments.json else make_progress()
     corpus = read_corpus(arguments.corpus, progress)
     examples = arguments.example or _own_queries(arguments.corpus)
+    texts = (document.full_text for document in corpus)
+    print_warning(unknown_warning(Encoder.open(arguments.bundle), texts, len(corpus), f"{arguments.corpus}"))
     page = make_page(arguments.bundle, corpus, runtime, examples, arguments.title, progress)
     write_bytes(arguments.out, page.content)
     size = len(page.content)

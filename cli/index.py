@@ -49,13 +49,16 @@ def execute(arguments: argparse.Namespace) -> int:
     from ..runtime.projection import bundle_projection
     from ..runtime.search.arrays import open_array
     from ..runtime.search.index import DocumentIndex, TeacherVectors, build_index
-    from .output import make_progress, print_json, print_line, read_corpus
+    from ..runtime.unknown_words import unknown_warning
+    from .output import make_progress, print_json, print_line, print_warning, read_corpus
 
     if arguments.out is None and is_packaged(arguments.bundle):
         raise InputError("the folder beside general-english belongs to the package; name one for the index by --out")
     encoder = Encoder.open(arguments.bundle, arguments.variant)
     progress = make_progress()
     corpus = read_corpus(arguments.corpus, progress)
+    texts = (document.full_text for document in corpus)
+    print_warning(unknown_warning(encoder, texts, len(corpus), f"{arguments.corpus}"))
     folder = arguments.out or arguments.bundle.absolute().parent / "index"
     teacher = None
     if arguments.vectors_from is not None:

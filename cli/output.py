@@ -21,6 +21,12 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=ascii_only) + "\n")
 
 
+def print_warning(text: str) -> None:
+    """Print one line on the error stream, characters that would steer a terminal made visible; nothing if empty."""
+    if text:
+        sys.stderr.write(visible(text) + "\n")
+
+
 def print_line(text: str = "") -> None:
     """Print one line on standard output, characters that would steer a terminal made visible."""
     sys.stdout.write(visible(text) + "\n")

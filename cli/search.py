@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runtime.packaged import GENERAL, bundle_path
-from .output import make_progress, print_json, print_line, read_corpus
+from .output import make_progress, print_json, print_line, print_warning, read_corpus
 
 if TYPE_CHECKING:
     from ..runtime.search.index import Hit
@@ -103,23 +103,28 @@ def _bundle_of_index(arguments: argparse.Namespace) -> Path:
 def _search_corpus(arguments: argparse.Namespace, query: str) -> int:
     from ..runtime.encoder import Encoder
     from ..runtime.search.index import build_index
+    from ..runtime.unknown_words import unknown_warning
 
     encoder, progress = Encoder.open(arguments.path), make_progress()
     corpus = read_corpus(arguments.corpus, progress)
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as name:
         index = build_index(encoder, corpus, Path(name) / "index", progress=progress, hybrid=arguments.hybrid)
-        return _search(arguments, query, index, arguments.path)
+        texts = (document.full_text for document in corpus)
+        warning = unknown_warning(encoder, texts, len(corpus), f"{arguments.corpus}")
+        return _search(arguments, query, index, arguments.path, warning)
 
 
-def _search(arguments: argparse.Namespace, query: str, index_folder: Path, bundle: Path) -> int:
+def _search(arguments: argparse.Namespace, query: str, index_folder: Path, bundle: Path, warning: str = "") -> int:
     from ..runtime.encoder import Encoder
     from ..runtime.errors import InputError
     from ..runtime.search.hybrid import HybridIndex, hybrid_weight
     from ..runtime.search.index import DocumentIndex
+    from ..runtime.unknown_words import unknown_warning
 
     index = DocumentIndex.open(index_folder)
     encoder = Encoder.open(bundle, index.manifest.variant)
     index.check_encoder(encoder)
+    print_warning(warning or unknown_warning(encoder, [query], 1, "the query"))
     weight = arguments.bm25_weight
     if weight is None:
         weight = hybrid_weight(bundle, index.manifest.documents_by)

@@ -4,7 +4,7 @@ The library `tokenizers` takes files whose parts multiply a text until memory en
 parts that pocketrank itself writes are handed to it, in sizes that keep every text's time and memory within bounds:
 
     normalizer       BertNormalizer, before it at most one NFKC, and Replace of one character by up to three others
-    pre-tokenizer    BertPreTokenizer, behind it Metaspace
+    pre-tokenizer    BertPreTokenizer, behind it Split at symbols, and Metaspace
     model            WordPiece; Unigram without bytes as fallback
     post-processor   a template of up to 16 parts, a token each
     decoder          WordPiece, Metaspace
@@ -51,6 +51,17 @@ class TextTokenizer:
         """Return the token ids of each text, at most `max_length`, [CLS] and [SEP] included."""
         with tokenizer_errors(self.path):
             return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(self._readable(texts))]
+
+    def unknown_words(self, texts: Sequence[str]) -> tuple[int, int]:
+        """Return how many words of the texts are unknown to the vocabulary, and how many there are."""
+        unknown = self._tokenizer.token_to_id("[UNK]")
+        counts = [0, 0]
+        with tokenizer_errors(self.path):
+            for encoding in self._tokenizer.encode_batch(self._readable(texts)):
+                words = list(zip(encoding.sequence_ids, encoding.word_ids, encoding.ids, strict=True))
+                counts[0] += len({word for part, word, token in words if part is not None and token == unknown})
+                counts[1] += len({word for part, word, _ in words if part is not None})
+        return counts[0], counts[1]
 
     def _readable(self, texts: Sequence[str]) -> list[str]:
         return [_SURROGATE.sub("\ufffd", text[: self._limit]) for text in texts]
@@ -149,7 +160,12 @@ _NORMALIZERS: Mapping[str, _Keys] = {
     },
 }
 _METASPACE: _Keys = {"replacement": _short, "prepend_scheme": _short, "split": _flag}
-_PRE_TOKENIZERS: Mapping[str, _Keys] = {"BertPreTokenizer": {}, "Metaspace": _METASPACE}
+_AT_SYMBOLS: _Keys = {
+    "pattern": lambda value: value == {"Regex": r"\p{S}"},
+    "behavior": lambda value: value == "Isolated",
+    "invert": lambda value: value is False,
+}
+_PRE_TOKENIZERS: Mapping[str, _Keys] = {"BertPreTokenizer": {}, "Split": _AT_SYMBOLS, "Metaspace": _METASPACE}
 _DECODERS: Mapping[str, _Keys] = {"WordPiece": {"prefix": _short, "cleanup": _flag}, "Metaspace": _METASPACE}
 _MODELS: Mapping[str, _Keys] = {
     "WordPiece": {

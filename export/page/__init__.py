@@ -18,6 +18,7 @@ from ...runtime.files import json_bytes, read_bytes, read_text, sha256_bytes
 from ...runtime.golden import read_golden
 from ...runtime.manifest import GOLDEN_NAME, TOKENIZER_NAME, Manifest, listed_file, read_manifest
 from ...runtime.progress import NoProgress, Progress
+from ...runtime.unknown_words import WARNING_SHARE
 
 # ONNX Runtime Web from npm, the build without graphics processors: the smallest that has every operator of a graph.
 RUNTIME_PACKAGE = "onnxruntime-web@1.30.0"
@@ -115,7 +116,8 @@ def quantize_vectors(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _facts(manifest: Manifest, examples: Sequence[str]) -> dict[str, Any]:
     prompt = manifest.prompts.query
-    return {"max_length": manifest.max_length, "query_prompt": prompt, "examples": list(examples)}
+    facts = {"max_length": manifest.max_length, "query_prompt": prompt, "examples": list(examples)}
+    return {**facts, "warning_share": WARNING_SHARE}
 
 
 def _golden(bundle: Path, manifest: Manifest) -> dict[str, Any]:

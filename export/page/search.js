@@ -45,7 +45,7 @@ async function openRanker() {
     }
     const order = Array.from(scores.keys()).sort((one, two) => scores[two] - scores[one] || one - two);
     const hits = order.slice(0, count).map((row) => ({ score: scores[row], ...documents[row] }));
-    return { hits, encode: encoded - started, search: performance.now() - encoded };
+    return { hits, encode: encoded - started, search: performance.now() - encoded, unknown: tokenize.unknownShare(text) };
   }
 
   async function check() {
@@ -109,6 +109,10 @@ function walk(event) {
 
 function connect(ranker) {
   let latest = 0;
+  const warning = (share) =>
+    share > ranker.facts.warning_share
+      ? ` Warning: ${Math.round(100 * share)} % of the words are unknown to this ranker, which cannot tell them apart.`
+      : "";
   const ready = `Ready: ${ranker.size.toLocaleString("en")} documents.`;
   async function answer() {
     const text = query.value.trim();
@@ -123,7 +127,7 @@ function connect(ranker) {
     if (turn !== latest) return; // a later question was asked meanwhile
     show(found.hits);
     const [encode, search] = [found.encode, found.search].map((time) => time.toFixed(1));
-    status.textContent = `${found.hits.length} best of ${ranker.size.toLocaleString("en")}: question read in ${encode} ms, documents searched in ${search} ms.`;
+    status.textContent = `${found.hits.length} best of ${ranker.size.toLocaleString("en")}: question read in ${encode} ms, documents searched in ${search} ms.${warning(found.unknown)}`;
   }
   // A run of the session must end before the next one starts.
   let queue = Promise.resolve();

@@ -1,38 +1,73 @@
-// The bundle's tokenizer.json in small: BERT normalizer and pre-tokenizer, then WordPiece or Unigram. The tests hold
-// its ids to those of the `tokenizers` library on every code point of Unicode and on hostile texts.
+// The bundle's tokenizer.json in small: NFKC, folds, BERT normalizer and pre-tokenizer, symbols, then WordPiece or
+// Unigram. The tests hold its ids to those of the `tokenizers` library on every code point of Unicode and on hostile texts.
 
-import { CHINESE, DROPPED, MARK, PUNCTUATION, WHITE } from "./characters.js";
+import { CHINESE, COMPATIBLE, DROPPED, MARK, PUNCTUATION, SYMBOL, WHITE } from "./characters.js";
 
 const MARKS = new RegExp(MARK, "gu");
 
-/** Return `encode(text) -> ids` for a parsed tokenizer.json; throw when it asks for a part that is not written here. */
+const NORMALIZERS = {
+  NFKC: () => compose,
+  Replace: ({ pattern, content }) => (text) => text.replaceAll(pattern.String, () => content),
+  BertNormalizer: (settings) => (text) => normalize(text, settings),
+};
+
+/**
+ * Return `encode(text) -> ids` for a parsed tokenizer.json; throw when it asks for a part that is not written here.
+ * `encode.unknownShare(text)` is the share of the text's words that the vocabulary does not know.
+ */
 export function makeTokenizer(content, maxLength) {
   const { model, normalizer, pre_tokenizer: splitter, added_tokens: added = [] } = content;
   const special = new Map(added.map((token) => [token.content, token.id]));
-  const marked = splitter?.type === "Sequence" ? splitter.pretokenizers : [splitter];
+  const steps = normalizer?.type === "Sequence" ? normalizer.normalizers : [normalizer];
+  const [bert, ...further] = splitter?.type === "Sequence" ? splitter.pretokenizers : [splitter];
+  const [symbols, metaspace] = ["Split", "Metaspace"].map((type) => further.find((part) => part.type === type));
   const known =
-    normalizer?.type === "BertNormalizer" &&
-    marked[0]?.type === "BertPreTokenizer" &&
-    marked.slice(1).every((part) => part.type === "Metaspace") &&
+    steps.every((step) => step && Object.hasOwn(NORMALIZERS, step.type)) &&
+    bert?.type === "BertPreTokenizer" &&
+    further.every((part) => part === symbols || part === metaspace) &&
+    (!symbols || (symbols.pattern.Regex === "\\p{S}" && symbols.behavior === "Isolated")) &&
     added.every((token) => !token.lstrip && !token.rstrip && !token.single_word && !token.normalized);
   if (!known) throw new Error("tokenizer.json has parts that this page does not know");
+  const normalizers = steps.map((step) => NORMALIZERS[step.type](step));
+  const alone = (character) => PUNCTUATION.test(character) || (symbols && SYMBOL.test(character));
   const first = special.get("[CLS]");
   const last = special.get("[SEP]");
   const makers = { WordPiece: makeWordPiece, Unigram: makeUnigram };
-  const piecesOf = makers[model.type](model, marked[1]);
+  const piecesOf = makers[model.type](model, metaspace);
+  const unknown = special.get("[UNK]");
   const escaped = [...special.keys()].map((name) => name.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
   const specials = new RegExp(`(${escaped.join("|")})`, "u");
 
-  return (text) => {
+  /** Return a list of ids for every word and special token of the text. */
+  const cut = (text) => {
     const characters = Array.from(text).slice(0, maxLength * 128);
     const readable = characters.join("").replace(/\p{Cs}/gu, "\ufffd");
-    const ids = [];
-    for (const part of readable.split(specials)) {
-      if (special.has(part)) ids.push(special.get(part));
-      else for (const word of splitWords(normalize(part, normalizer))) ids.push(...piecesOf(word));
-    }
-    return [first, ...ids.slice(0, maxLength - 2), last];
+    return readable.split(specials).flatMap((part) => {
+      if (special.has(part)) return [[special.get(part)]];
+      const clean = normalizers.reduce((made, step) => step(made), part);
+      return splitWords(clean, alone).map(piecesOf);
+    });
   };
+  const encode = (text) => [first, ...cut(text).flat().slice(0, maxLength - 2), last];
+  encode.unknownShare = (text) => {
+    const words = cut(text);
+    return words.filter((ids) => ids.includes(unknown)).length / Math.max(words.length, 1);
+  };
+  return encode;
+}
+
+/** Apply NFKC; what the library's older Unicode leaves alone stays as it is. */
+function compose(text) {
+  const later = (character) => character.normalize("NFKC") !== character && !COMPATIBLE.test(character);
+  let made = "";
+  let run = "";
+  for (const character of text) {
+    if (later(character)) {
+      made += run.normalize("NFKC") + character;
+      run = "";
+    } else run += character;
+  }
+  return made + run.normalize("NFKC");
 }
 
 function normalize(text, settings) {
@@ -53,7 +88,7 @@ function normalize(text, settings) {
   return settings.lowercase ? Array.from(clean, (character) => character.toLowerCase()).join("") : clean;
 }
 
-function splitWords(text) {
+function splitWords(text, alone) {
   const words = [];
   let word = "";
   const finish = () => {
@@ -62,7 +97,7 @@ function splitWords(text) {
   };
   for (const character of text) {
     if (WHITE.test(character)) finish();
-    else if (PUNCTUATION.test(character)) {
+    else if (alone(character)) {
       finish();
       words.push(character);
     } else word += character;

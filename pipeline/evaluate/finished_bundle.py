@@ -17,6 +17,7 @@ from ...runtime.progress import NoProgress, Progress
 from ...runtime.projection import bundle_projection
 from ...runtime.schema import from_mapping
 from ...runtime.search.bm25 import load_library
+from ...runtime.unknown_words import unknown_warning
 from ..retrieval.dataset import read_retrieval_set
 from ..retrieval.system import TEACHER, DocumentEncoder, System
 from ..settings import EvaluateSettings, Recipe, TeacherSettings
@@ -115,6 +116,9 @@ def evaluate_bundle(
     options, progress = options or EvaluationOptions(), progress or NoProgress()
     on_set = BundleOnSet(bundle, data, options, progress)
     judged, settings = on_set.judged, options.settings
+    texts = [*judged.texts, *judged.documents]
+    if warning := unknown_warning(on_set.encoder, texts, len(texts), f"{data}"):
+        progress.note(f"  {warning}")
     weights = on_set.manifest.bm25_weight or {}
     systems = compared_systems(on_set.vectors(judged.texts), settings)
     if any(system.bm25 for system in systems):

@@ -1,4 +1,9 @@
-"""Vocabularies as `tokenizer.json`, and word counts over a tokenizer's own words."""
+"""Vocabularies as `tokenizer.json`, and word counts over a tokenizer's own words.
+
+One rare form of a letter makes a whole word `[UNK]`, so the file itself brings such forms to the usual ones, for
+training and for every opener alike: NFKC (ligatures, full width, superscripts, ½), the folds below, then what BERT does
+(controls dropped, lower case, accents). Words end at spaces and punctuation, and a symbol (€, °, an emoji) is a word.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,20 +16,38 @@ from .wordpiece import CONTINUATION
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_WORD_CHARACTERS = 100  # a longer run without a space is [UNK]
 
+# What NFKC leaves as it is. Letters are folded where accents are dropped too: with lower case.
+SIGNS = {"-": "‐‒–—―−", "'": "‘’‚‛ʼ′", '"': "“”„‟«»", "/": "⁄∕"}  # noqa: RUF001
+LETTERS = {"ae": "æÆ", "oe": "œŒ", "o": "øØ", "l": "łŁ", "d": "đĐðÐ", "th": "þÞ", "h": "ħĦ", "t": "ŧŦ", "ss": "ßẞ"}
+TRADE_MARKS = "™℠"  # of which NFKC would make letters of the word before
+SYMBOL = r"\p{S}"
+
 
 class WordCounter:
     """Counts words as the tokenizer will see them: normalised, and parted at spaces and punctuation."""
 
     def __init__(self, lowercase: bool) -> None:
         """Make the normalizer and the pre-tokenizer that go into `tokenizer.json`."""
-        from tokenizers import normalizers, pre_tokenizers
+        from tokenizers import Regex, normalizers, pre_tokenizers
 
-        self.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
-        self.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        folds = SIGNS | LETTERS if lowercase else SIGNS
+        self.normalizer = normalizers.Sequence(
+            [
+                *(normalizers.Replace(mark, " ") for mark in TRADE_MARKS),
+                normalizers.NFKC(),
+                *(normalizers.Replace(form, plain) for plain, forms in folds.items() for form in forms),
+                normalizers.BertNormalizer(lowercase=lowercase),
+            ]
+        )
+        self.pre_tokenizers = [
+            pre_tokenizers.BertPreTokenizer(),
+            pre_tokenizers.Split(Regex(SYMBOL), "isolated"),
+        ]
+        self._splitter = pre_tokenizers.Sequence(self.pre_tokenizers)
 
     def words(self, text: str) -> list[str]:
         """Return the words of one text."""
-        return [word for word, _ in self.pre_tokenizer.pre_tokenize_str(self.normalizer.normalize_str(text))]
+        return [word for word, _ in self._splitter.pre_tokenize_str(self.normalizer.normalize_str(text))]
 
     def count(self, texts: Iterable[str]) -> Counter[str]:
         """Return how often each word occurs."""
@@ -63,9 +86,7 @@ def _tokenizer_bytes(model: Any, counter: WordCounter, further: list[Any]) -> by
 
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = counter.normalizer
-    tokenizer.pre_tokenizer = (
-        pre_tokenizers.Sequence([counter.pre_tokenizer, *further]) if further else counter.pre_tokenizer
-    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*counter.pre_tokenizers, *further])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
