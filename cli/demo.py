@@ -46,7 +46,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from ..export.page import MAIL_BYTES, make_page, read_runtime
     from ..runtime.encoder import Encoder
     from ..runtime.files import write_bytes
-    from ..runtime.unknown_words import unknown_warning
+    from ..runtime.text.unknown_words import unknown_warning
     from .output import Notes, make_progress, print_json, print_line, print_table, print_warning, read_corpus
 
     runtime = read_runtime(arguments.runtime)

@@ -49,7 +49,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from ..runtime.projection import bundle_projection
     from ..runtime.search.arrays import open_array
     from ..runtime.search.index import DocumentIndex, TeacherVectors, build_index
-    from ..runtime.unknown_words import unknown_warning
+    from ..runtime.text.unknown_words import unknown_warning
     from .output import make_progress, print_json, print_line, print_warning, read_corpus
 
     if arguments.out is None and is_packaged(arguments.bundle):

@@ -103,7 +103,7 @@ def _bundle_of_index(arguments: argparse.Namespace) -> Path:
 def _search_corpus(arguments: argparse.Namespace, query: str) -> int:
     from ..runtime.encoder import Encoder
     from ..runtime.search.index import build_index
-    from ..runtime.unknown_words import unknown_warning
+    from ..runtime.text.unknown_words import unknown_warning
 
     encoder, progress = Encoder.open(arguments.path), make_progress()
     corpus = read_corpus(arguments.corpus, progress)
@@ -119,7 +119,7 @@ def _search(arguments: argparse.Namespace, query: str, index_folder: Path, bundl
     from ..runtime.errors import InputError
     from ..runtime.search.hybrid import HybridIndex, hybrid_weight
     from ..runtime.search.index import DocumentIndex
-    from ..runtime.unknown_words import unknown_warning
+    from ..runtime.text.unknown_words import unknown_warning
 
     index = DocumentIndex.open(index_folder)
     encoder = Encoder.open(bundle, index.manifest.variant)

@@ -33,7 +33,7 @@ from .manifest import (
     read_manifest,
 )
 from .progress import NoProgress, Progress
-from .tokenizer_file import TextTokenizer
+from .text.tokenizer_file import TextTokenizer
 
 WINDOW_TEXTS = 1024  # tokenized and sorted at a time; bounds memory whatever the number of texts
 WINDOW_CHARACTERS = 1 << 21

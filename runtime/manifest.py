@@ -31,9 +31,9 @@ from typing import Any
 
 from .errors import InputError, VerificationError
 from .files import is_list, is_object, read_bytes
-from .listed_files import FileEntry, checked_file, list_entries
+from .integrity.listed_files import FileEntry, checked_file, list_entries
+from .integrity.sealed import parse_sealed, sealed_bytes
 from .schema import from_mapping, to_mapping
-from .sealed import parse_sealed, sealed_bytes
 
 SCHEMA_VERSION = 2
 MANIFEST_NAME = "manifest.json"

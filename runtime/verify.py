@@ -16,11 +16,11 @@ from .errors import InputError, PocketrankError, VerificationError
 from .files import read_bytes, read_text, safe_join
 from .golden import Golden, largest_difference, read_golden
 from .graph_reader import read_graph
-from .listed_files import FileEntry, checked_file, walk_files
+from .integrity.listed_files import FileEntry, checked_file, walk_files
 from .manifest import GOLDEN_NAME, MANIFEST_NAME, SIGNATURE_NAME, TOKENIZER_NAME, Manifest, read_manifest
 from .projection import read_projection
 from .required_operators import SUFFIX, required_operators
-from .tokenizer_file import TextTokenizer
+from .text.tokenizer_file import TextTokenizer
 
 _ADVICE = "fetch or build the bundle again"
 

@@ -7,7 +7,7 @@ import numpy as np
 from ...runtime.errors import VerificationError
 from ...runtime.golden import largest_difference, read_golden
 from ...runtime.manifest import GOLDEN_NAME, listed_file, read_manifest
-from ...runtime.tokenizer_file import CHARACTERS_PER_TOKEN
+from ...runtime.text.tokenizer_file import CHARACTERS_PER_TOKEN
 from ..records.metrics import METRICS, Measurement
 from ..records.report import DeviceReport, GoldenReplay
 from .session import ModelFiles, Session

@@ -25,7 +25,7 @@ from pocketrank.export.graph.schemes import Scheme, make_plan
 from pocketrank.export.graph.weights import read_weights
 from pocketrank.export.graph.writer import write_graph
 from pocketrank.export.quantization.calibrate import calibrate, encode_ids
-from pocketrank.runtime.tokenizer_file import TextTokenizer
+from pocketrank.runtime.text.tokenizer_file import TextTokenizer
 
 PLANS: tuple[tuple[Scheme, Scheme], ...] = (
     ("fp32", "fp32"),

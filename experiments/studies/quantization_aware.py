@@ -29,7 +29,7 @@ from pocketrank.pipeline.teacher.output import TeacherOutput
 from pocketrank.pipeline.training.checkpoint import TrainingState
 from pocketrank.runtime.progress import NoProgress
 from pocketrank.runtime.projection import read_projection
-from pocketrank.runtime.tokenizer_file import TextTokenizer
+from pocketrank.runtime.text.tokenizer_file import TextTokenizer
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...runtime.errors import InputError
-from ...runtime.tokenizer_file import tokenizer_errors
+from ...runtime.text.tokenizer_file import tokenizer_errors
 from ..check.tokenizer_edge_cases import TOKENIZER_EDGE_CASES
 
 # Settings of a session, not of the tokenizer: the runtime cuts and pads by itself.

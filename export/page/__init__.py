@@ -18,7 +18,7 @@ from ...runtime.files import json_bytes, read_bytes, read_text, sha256_bytes
 from ...runtime.golden import read_golden
 from ...runtime.manifest import GOLDEN_NAME, TOKENIZER_NAME, Manifest, listed_file, read_manifest
 from ...runtime.progress import NoProgress, Progress
-from ...runtime.unknown_words import WARNING_SHARE
+from ...runtime.text.unknown_words import WARNING_SHARE
 
 # ONNX Runtime Web from npm, the build without graphics processors: the smallest that has every operator of a graph.
 RUNTIME_PACKAGE = "onnxruntime-web@1.30.0"

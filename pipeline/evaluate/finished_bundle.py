@@ -17,7 +17,7 @@ from ...runtime.progress import NoProgress, Progress
 from ...runtime.projection import bundle_projection
 from ...runtime.schema import from_mapping
 from ...runtime.search.bm25 import load_library
-from ...runtime.unknown_words import unknown_warning
+from ...runtime.text.unknown_words import unknown_warning
 from ..retrieval.dataset import read_retrieval_set
 from ..retrieval.system import TEACHER, DocumentEncoder, System
 from ..settings import EvaluateSettings, Recipe, TeacherSettings

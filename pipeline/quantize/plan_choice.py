@@ -23,7 +23,7 @@ from ...export.quantization.sensitivity import (
 )
 from ...runtime.errors import InputError
 from ...runtime.files import read_bytes, write_bytes
-from ...runtime.tokenizer_file import TextTokenizer
+from ...runtime.text.tokenizer_file import TextTokenizer
 from ...runtime.units import parse_quantity
 from ..corpus.output import CorpusOutput
 from ..queries.output import QueriesOutput

@@ -26,7 +26,7 @@ from ...runtime.errors import InputError
 from ...runtime.files import sha256_file
 from ...runtime.manifest import MANIFEST_NAME, read_manifest
 from ...runtime.packaged import GENERAL, packaged_folder
-from ...runtime.tokenizer_file import open_tokenizer
+from ...runtime.text.tokenizer_file import open_tokenizer
 from ..queries.tokenized_texts import TokenizedTexts
 from ..settings import StudentSettings
 from .initialization import transfer_weights

@@ -28,11 +28,11 @@ from ..corpus import Documents
 from ..encoder import Encoder
 from ..errors import InputError, VerificationError
 from ..files import atomic_folder, is_half_replaced, read_bytes, require_space, write_bytes
-from ..listed_files import FileEntry, checked_file, list_entries, sized_file
+from ..integrity.listed_files import FileEntry, checked_file, list_entries, sized_file
+from ..integrity.sealed import parse_sealed, sealed_bytes
 from ..progress import NoProgress, Progress
 from ..projection import Projection
 from ..schema import from_mapping, to_mapping
-from ..sealed import parse_sealed, sealed_bytes
 from .arrays import open_array
 from .bm25 import FOLDER as BM25_FOLDER
 from .bm25 import NAMES as BM25_NAMES

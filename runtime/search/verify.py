@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..errors import PocketrankError
-from ..listed_files import walk_files
+from ..integrity.listed_files import walk_files
 from ..verify import Check, check_file, check_names, guarded
 from .index import ADVICE, INDEX_NAME, DocumentIndex, read_index_manifest
 

@@ -10,8 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import InputError, VerificationError
-from .files import safe_join, sha256_file
+from ..errors import InputError, VerificationError
+from ..files import safe_join, sha256_file
 
 HUB_FILES = frozenset({".gitattributes"})  # what a model hub puts into every folder; part of no bundle
 

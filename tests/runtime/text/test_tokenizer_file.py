@@ -13,7 +13,7 @@ from pocketrank.runtime.errors import InputError, PocketrankError, VerificationE
 from pocketrank.runtime.files import read_text
 from pocketrank.runtime.manifest import read_manifest
 from pocketrank.runtime.packaged import MODELS
-from pocketrank.runtime.tokenizer_file import check_tokenizer, open_tokenizer
+from pocketrank.runtime.text.tokenizer_file import check_tokenizer, open_tokenizer
 from pocketrank.runtime.verify import verify_bundle
 
 DEEP = "[" * 100_000

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError, VerificationError
-from .files import is_object, json_bytes, sha256_bytes, unique_keys
+from ..errors import InputError, VerificationError
+from ..files import is_object, json_bytes, sha256_bytes, unique_keys
 
 
 def sealed_bytes(mapping: Any, key: str) -> bytes:

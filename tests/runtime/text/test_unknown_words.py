@@ -9,7 +9,7 @@ from builders.miniature import write_bundle
 from builders.tiny_recipe import REPOSITORY
 from pocketrank.cli.main import main
 from pocketrank.runtime.encoder import Encoder
-from pocketrank.runtime.unknown_words import WARNING_SHARE, unknown_share, unknown_warning
+from pocketrank.runtime.text.unknown_words import WARNING_SHARE, unknown_share, unknown_warning
 
 KNOWN, FOREIGN = "merge two sorted lists", "слияние двух списков"
 SHARES = {KNOWN: 0.0, FOREIGN: 1.0, "": 0.0, "merge двух": 0.5, "merge двух списков": 2 / 3, "close 文件 file": 0.5}

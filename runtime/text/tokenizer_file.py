@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import PocketrankError, VerificationError
-from .files import is_list, is_object, parse_json, read_text
+from ..errors import PocketrankError, VerificationError
+from ..files import is_list, is_object, parse_json, read_text
 
 CHARACTERS_PER_TOKEN = 128  # beyond max_length times this, a text is not read
 MOST_BYTES = 32_000_000  # of the file

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable
 
-from .encoder import Encoder
+from ..encoder import Encoder
 
 WARNING_SHARE = 0.5  # of the words
 SAMPLE = 200  # texts that are looked at, about, spread over all
