@@ -8,6 +8,7 @@ from ...runtime.errors import InputError, UnavailableError, VerificationError
 from ...runtime.files import folder_sizes, read_json, sha256_file
 from ...runtime.manifest import MANIFEST_NAME, TOKENIZER_NAME, listed_file, read_manifest
 from ...runtime.progress import Progress
+from ...runtime.text.tokenizer_file import read_tokenizer
 from ...runtime.verify import check_runtime, verify_bundle
 from ..records.metrics import METRICS, Measurement
 from ..records.report import ModelFacts, Report, read_report
@@ -123,10 +124,12 @@ def quality_measurements(bundle: Path | None, evaluation: Path | None = None) ->
 def _from_manifest(bundle: Path, name: str) -> ModelFiles:
     manifest = read_manifest(bundle)
     variant = manifest.default_variant
+    tokenizer = listed_file(bundle, manifest, TOKENIZER_NAME)
+    read_tokenizer(tokenizer)  # another process opens it, which knows nothing of parts that hang
     return ModelFiles(
         name or manifest.name,
         listed_file(bundle, manifest, manifest.variants[variant].file),
-        listed_file(bundle, manifest, TOKENIZER_NAME),
+        tokenizer,
         manifest.max_length,
         prompt=manifest.prompts.query,
         bundle=bundle,

@@ -74,15 +74,22 @@ def open_tokenizer(path: Path, advice: str = _VERIFY, kind: type[PocketrankError
     """
     from tokenizers import Tokenizer
 
-    text = read_text(path, MOST_BYTES)
-    content = parse_json(text, path, unique=True)
+    text = read_tokenizer(path, advice, kind)
     with tokenizer_errors(path, advice, kind):
-        check_tokenizer(content)
         tokenizer = Tokenizer.from_str(text)
         tokenizer.no_padding()
         tokenizer.no_truncation()
         tokenizer.encode("a")  # some mistakes in the file only show here
     return tokenizer
+
+
+def read_tokenizer(path: Path, advice: str = _VERIFY, kind: type[PocketrankError] = VerificationError) -> str:
+    """Return the text of a `tokenizer.json` of known parts, which may be opened; raise what `open_tokenizer` raises."""
+    text = read_text(path, MOST_BYTES)
+    content = parse_json(text, path, unique=True)
+    with tokenizer_errors(path, advice, kind):
+        check_tokenizer(content)
+    return text
 
 
 @contextmanager
