@@ -24,7 +24,7 @@ from ...export.graph.weights import (
 )
 from ...runtime.errors import InputError
 from ...runtime.files import sha256_file
-from ...runtime.manifest import MANIFEST_NAME, read_manifest
+from ...runtime.manifest import MANIFEST_NAME, listed_file, read_manifest
 from ...runtime.packaged import GENERAL, packaged_folder
 from ...runtime.text.tokenizer_file import open_tokenizer
 from ..queries.tokenized_texts import TokenizedTexts
@@ -63,11 +63,12 @@ def general_folder(settings: StudentSettings) -> Path:
 
 def _files(folder: Path) -> dict[str, Path]:
     """Return the files of configuration, weights and tokenizer."""
-    weights = "model.safetensors"
-    if (folder / MANIFEST_NAME).is_file():
-        manifest = read_manifest(folder)
-        weights = manifest.variants[manifest.default_variant].file
-    return {"config": folder / "config.json", "weights": folder / weights, "tokenizer": folder / "tokenizer.json"}
+    names = {"config": "config.json", "weights": "model.safetensors", "tokenizer": "tokenizer.json"}
+    if not (folder / MANIFEST_NAME).is_file():
+        return {part: folder / name for part, name in names.items()}
+    manifest = read_manifest(folder)
+    names["weights"] = manifest.variants[manifest.default_variant].file
+    return {part: listed_file(folder, manifest, name) for part, name in names.items()}
 
 
 def general_fingerprint(settings: StudentSettings) -> dict[str, str]:

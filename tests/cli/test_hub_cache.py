@@ -62,6 +62,6 @@ def test_a_teacher_and_a_general_student_may_lie_there(tmp_path: Path) -> None:
     linked = hub_cache(teacher, tmp_path / "hub" / "models--one--teacher")
     sources = [resolve_teacher(TeacherSettings(model=str(folder))) for folder in (teacher, linked)]
     assert sources[0].sha256 == sources[1].sha256 and sources[0].fingerprint == sources[1].fingerprint
-    student = packaged.MODELS / "general-english" / "student"
+    student = packaged.MODELS / "general-english" / "bundle"
     general = read_general(hub_cache(student, tmp_path / "hub" / "models--one--student"))
     assert (general.table == read_general(student).table).all()
