@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from .documents.document import valid_name
 from .errors import InputError, VerificationError
 from .files import is_object, read_json, safe_join, sha256_file
 from .manifest import (
