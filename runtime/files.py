@@ -21,7 +21,7 @@ except ImportError:  # Windows
     fcntl = None
 
 _LEFTOVERS = (".partial", ".old")  # ends of the names of temporary files and folders, those of 0.1 included
-_FILE_SYSTEMS_OWN = "lost+found"
+FILE_SYSTEMS_OWN = "lost+found"
 # The last two: a mount point or a layer of an image is not to be renamed.
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
 LONGEST_NAME = 255  # bytes that file systems take
@@ -230,7 +230,7 @@ def _put(source: Path, target: Path, last: str) -> None:
     if last:
         (target / last).unlink(missing_ok=True)
     for old in target.iterdir():
-        if not old.name.startswith(".") and old.name != _FILE_SYSTEMS_OWN:
+        if not old.name.startswith(".") and old.name != FILE_SYSTEMS_OWN:
             _remove(old)
     for entry in sorted(source.iterdir(), key=lambda entry: (entry.name == last, entry.name)):
         entry.rename(target / entry.name)

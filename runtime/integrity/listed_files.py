@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError, VerificationError
-from ..files import safe_join, sha256_file
+from ..files import FILE_SYSTEMS_OWN, safe_join, sha256_file
 
 HUB_FILES = frozenset({".gitattributes"})  # what a model hub puts into every folder; part of no bundle
 
@@ -41,6 +41,8 @@ def walk_files(folder: Path) -> tuple[set[str], list[str]]:
     plain: set[str] = set()
     strange: list[str] = []
     for parent, folders, files in os.walk(folder, followlinks=False):
+        if Path(parent) == folder and FILE_SYSTEMS_OWN in folders:  # the folder is a mount point
+            folders.remove(FILE_SYSTEMS_OWN)
         for entry in sorted(folders + files):
             path = Path(parent) / entry
             name = path.relative_to(folder).as_posix()

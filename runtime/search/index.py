@@ -27,7 +27,7 @@ import numpy as np
 from ..corpus import Documents
 from ..encoder import Encoder
 from ..errors import InputError, VerificationError
-from ..files import atomic_folder, is_half_replaced, read_bytes, require_space, write_bytes
+from ..files import FILE_SYSTEMS_OWN, atomic_folder, is_half_replaced, read_bytes, require_space, write_bytes
 from ..integrity.listed_files import FileEntry, checked_file, list_entries, sized_file
 from ..integrity.sealed import parse_sealed, sealed_bytes
 from ..progress import NoProgress, Progress
@@ -191,7 +191,7 @@ def build_index(
 
 def _check_target(folder: Path) -> None:
     """Refuse a folder whose files would be lost: neither an index nor what a killed one left of it."""
-    there = [path for path in folder.iterdir() if path.name != "lost+found"] if folder.is_dir() else []
+    there = [path for path in folder.iterdir() if path.name != FILE_SYSTEMS_OWN] if folder.is_dir() else []
     if there and not (folder / INDEX_NAME).is_file() and not is_half_replaced(folder):
         raise InputError(f"{folder} is not empty and no index, it would be lost; choose another folder")
 

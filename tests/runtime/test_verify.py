@@ -72,6 +72,14 @@ def test_an_extra_file_is_caught(bundle, name):
     assert failures(bundle) == {"extra files": name}
 
 
+def test_what_a_file_system_or_a_hub_adds_is_no_part_of_a_bundle(bundle):
+    (bundle / "lost+found").mkdir()
+    (bundle / ".gitattributes").write_text("*.onnx filter=lfs")
+    assert not failures(bundle)
+    (bundle / "onnx" / "lost+found").mkdir()
+    assert failures(bundle)
+
+
 def test_an_empty_folder_is_caught(bundle):
     (bundle / "empty").mkdir()
     assert failures(bundle) == {"folders that are links, and special files": "empty/ (empty)"}
