@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -20,8 +20,7 @@ from ...runtime.errors import InputError, UnavailableError
 from ...runtime.files import sha256_file
 from ..emulation.setup import WORKER_LOCK
 from ..profile import Profile, profile_names, read_profile
-from .base import Outcome, ProcessResult, TargetOptions
-from .subprocess_run import ENVIRONMENT, run_process
+from .base import ENVIRONMENT, Outcome, ProcessResult, Target, TargetOptions, run_process
 
 CONNECT_SECONDS = 10
 _INSTALL_SECONDS = 900.0
@@ -39,15 +38,10 @@ _OUTCOMES: dict[int | None, Outcome] = {
 _FACTS = "uname -m; uname -sr; tr -d '\\000' 2>/dev/null < /proc/device-tree/model || true"
 
 
-class SshTarget:
+class SshTarget(Target):
     """A board behind `ssh://user@host[:port]`."""
 
     kind = "ssh"
-    is_replay = False
-    has_wall_time = True
-    is_emulated = False
-    counts_instructions = False
-    cpu_quota = 1.0
 
     def __init__(self, address: str, options: TargetOptions) -> None:
         parts = urllib.parse.urlsplit(address)
@@ -61,8 +55,7 @@ class SshTarget:
         if not host or odd or host.startswith("-") or user.startswith("-"):
             raise InputError(f"--device {address}: write ssh://user@host or ssh://user@host:port")
         self.address = address
-        self.profile = Profile(address, address, "host")
-        self.limits: Mapping[str, str] = {}
+        super().__init__(Profile(address, address, "host"))
         self._options = options
         self._host = f"{user}@{host}" if user else host
         self._port = port
