@@ -107,14 +107,8 @@ class DualPoolingTrainer:
     def __init__(
         self, pooled: DualPooled, texts: Sequence[str], lists: ScoreLists, settings: CrossEncoderSettings, seed: int
     ) -> None:
-        """Raise `InputError` for numbers that make no training."""
         import torch
 
-        if settings.dual_pooling_steps < 1 or settings.dual_pooling_queries < 1:
-            raise InputError(
-                f"cross_encoder.dual_pooling_steps = {settings.dual_pooling_steps} and dual_pooling_queries = "
-                f"{settings.dual_pooling_queries} must be at least 1: no cross-encoder is dual-pooled as it comes"
-            )
         self._pooled, self._texts, self._lists, self._settings, self._seed = pooled, texts, lists, settings, seed
         # The pooler is not read, and gets no gradient.
         named = pooled.transformer.named_parameters()
