@@ -73,7 +73,6 @@ class Evaluation:
 
 def summarize(
     figures: Mapping[str, QualityFigures],
-    *,
     split: str,
     documents: int,
     resamples: int,
