@@ -57,7 +57,7 @@ class GraphBuilder:
     def split(self, value: str, count: int) -> list[str]:
         """Cut the last axis of a value into `count` equal parts and return their names."""
         outputs = [self._new_value() for _ in range(count)]
-        self.nodes.append(helper.make_node("Split", [value], outputs, axis=-1))
+        self.nodes.append(helper.make_node("Split", [value], outputs, domain="", axis=-1))
         return outputs
 
     def constant(self, name: str, values: np.ndarray) -> str:
