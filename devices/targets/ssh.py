@@ -84,13 +84,25 @@ class SshTarget(Target):
             self._python = self._python or self._make_environment()
             self._ask(f"{shlex.quote(self._python)} -I -c 'import numpy, onnxruntime, tokenizers'", 120.0)
         except BaseException:
-            self._leave()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Remove the private folder, unless it is to be kept, and close the connection."""
-        self._leave()
+        """Remove the private folder, unless it is to be kept, and close the connection.
+
+        Without complaint: an error that is on its way matters more.
+        """
+        if self._folder and not self._options.keep:
+            subprocess.run(
+                [*self._ssh(), f"rm -rf {shlex.quote(self._folder)}"], capture_output=True, check=False, timeout=60
+            )
+        self._folder = ""
+        self._uploaded = set()
+        if self._control.name:
+            close = ["ssh", *self._ssh_options(), "-O", "exit", self._host]
+            subprocess.run(close, capture_output=True, check=False, timeout=60)
+            shutil.rmtree(self._control, ignore_errors=True)
 
     def upload(self, path: Path) -> str:
         """Copy a file to the board, once for the same content."""
@@ -159,19 +171,6 @@ class SshTarget(Target):
             "or name an interpreter that has numpy, tokenizers and onnxruntime with --python)",
         )
         return f"{self._folder}/environment/bin/python"
-
-    def _leave(self) -> None:
-        """Tidy up without complaint: an error that is on its way matters more."""
-        if self._folder and not self._options.keep:
-            subprocess.run(
-                [*self._ssh(), f"rm -rf {shlex.quote(self._folder)}"], capture_output=True, check=False, timeout=60
-            )
-        self._folder = ""
-        self._uploaded = set()
-        if self._control.name:
-            close = ["ssh", *self._ssh_options(), "-O", "exit", self._host]
-            subprocess.run(close, capture_output=True, check=False, timeout=60)
-            shutil.rmtree(self._control, ignore_errors=True)
 
     def _ask(self, command: str, timeout: float, failure: str = "") -> str:
         """Return what a shell command on the board prints."""
