@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...runtime.documents.json_files import read_json_lines
 from ...runtime.errors import InputError
-from ...runtime.files import read_json_lines, read_text, sha256_bytes
+from ...runtime.files import read_text, sha256_bytes
 from ..records.report import TextFacts
 
 
