@@ -27,6 +27,17 @@ class StageContext:
     progress: Progress
 
 
+class OutputPath:
+    """Names a file or folder in a stage's output; the attribute of an output is its path."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, output: "StageOutput", owner: type) -> Path:
+        """Return the path."""
+        return output.folder / self._name
+
+
 @dataclass(frozen=True)
 class StageOutput:
     """The folder that a stage leaves; a subclass in its wing names the files and reads them, for both ends alike."""

@@ -23,7 +23,7 @@ _FUNCTION_NODE, _FUNCTION_OPSET = 7, 9
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
 _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
 _ATTRIBUTE_TENSOR, _ATTRIBUTE_GRAPH, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS = 5, 6, 10, 11
-_TENSOR_NAME, _TENSOR_EXTERNAL, _ENTRY_KEY, _ENTRY_VALUE = 8, 13, 1, 2
+TENSOR_NAME, _TENSOR_EXTERNAL, _ENTRY_KEY, _ENTRY_VALUE = 8, 13, 1, 2
 _VALUE_NAME, _VALUE_TYPE, _TYPE_TENSOR, _TENSOR_ELEMENT, _TENSOR_SHAPE = 1, 2, 1, 1, 2
 _SHAPE_DIMENSION, _DIMENSION_VALUE, _DIMENSION_NAME = 1, 1, 2
 
@@ -60,29 +60,14 @@ def read_graph(path: Path) -> GraphFacts:
 
 
 def _read_model(view: memoryview) -> GraphFacts:
-    walker = _Walker()
-    ir_version = 0
-    inputs: tuple[GraphValue, ...] = ()
-    outputs: tuple[GraphValue, ...] = ()
-    graphs = 0
-    for number, value in message_fields(view):
-        if number == _MODEL_IR_VERSION:
-            ir_version = _integer(value)
-        elif number == _MODEL_OPSET:
-            walker.opset(message_value(value))
-        elif number == _MODEL_GRAPH:
-            graphs += 1
-            inputs, outputs = walker.graph(message_value(value), 0)
-        elif number == _MODEL_FUNCTION:
-            for inner, item in message_fields(message_value(value)):
-                if inner == _FUNCTION_NODE:
-                    walker.node(message_value(item), 1)
-                elif inner == _FUNCTION_OPSET:
-                    walker.opset(message_value(item))
-    if graphs != 1:
-        raise ValueError(f"{graphs} graphs instead of one")
+    model, walker = Message(view), _Walker()
+    for function in model.messages(_MODEL_FUNCTION):
+        walker.nodes(function.messages(_FUNCTION_NODE), 1)
+        walker.add_opsets(function.messages(_FUNCTION_OPSET))
+    walker.add_opsets(model.messages(_MODEL_OPSET))
+    inputs, outputs = walker.graph(model.one(_MODEL_GRAPH, "graphs"), 0)
     return GraphFacts(
-        ir_version=ir_version,
+        ir_version=model.integer(_MODEL_IR_VERSION),
         opsets=dict(sorted(walker.opsets.items())),
         operators=dict(sorted(walker.operators.items())),
         inputs=inputs,
@@ -99,98 +84,119 @@ class _Walker:
         self.operators: Counter[str] = Counter()
         self.external_files: set[str] = set()
 
-    def opset(self, view: memoryview) -> None:
-        domain, version = "", 0
-        for number, value in message_fields(view):
-            if number == _OPSET_DOMAIN:
-                domain = domain_value(value)
-            elif number == _OPSET_VERSION:
-                version = _integer(value)
-        self.opsets[domain] = max(version, self.opsets.get(domain, 0))
+    def add_opsets(self, opsets: "list[Message]") -> None:
+        for opset in opsets:
+            domain, version = domain_name(opset.text(_OPSET_DOMAIN)), opset.integer(_OPSET_VERSION)
+            self.opsets[domain] = max(version, self.opsets.get(domain, 0))
 
-    def graph(self, view: memoryview, depth: int) -> tuple[tuple[GraphValue, ...], tuple[GraphValue, ...]]:
+    def graph(self, graph: "Message", depth: int) -> tuple[tuple[GraphValue, ...], tuple[GraphValue, ...]]:
         if depth > MAX_DEPTH:
             raise ValueError(f"graphs are nested more than {MAX_DEPTH} deep")
-        inputs: list[GraphValue] = []
-        outputs: list[GraphValue] = []
-        initializers: set[str] = set()
-        for number, value in message_fields(view):
-            if number == _GRAPH_NODE:
-                self.node(message_value(value), depth)
-            elif number == _GRAPH_INITIALIZER:
-                initializers.add(self.tensor(message_value(value)))
-            elif number == _GRAPH_INPUT:
-                inputs.append(_graph_value(message_value(value)))
-            elif number == _GRAPH_OUTPUT:
-                outputs.append(_graph_value(message_value(value)))
-        return tuple(value for value in inputs if value.name not in initializers), tuple(outputs)
+        self.nodes(graph.messages(_GRAPH_NODE), depth)
+        initializers = {self.tensor(tensor) for tensor in graph.messages(_GRAPH_INITIALIZER)}
+        inputs, outputs = (tuple(map(_graph_value, graph.messages(number))) for number in (_GRAPH_INPUT, _GRAPH_OUTPUT))
+        return tuple(value for value in inputs if value.name not in initializers), outputs
 
-    def node(self, view: memoryview, depth: int) -> None:
-        operator, domain = "", ""
-        for number, value in message_fields(view):
-            if number == _NODE_OPERATOR:
-                operator = text_value(value)
-            elif number == _NODE_DOMAIN:
-                domain = domain_value(value)
-            elif number == _NODE_ATTRIBUTE:
-                self.attribute(message_value(value), depth)
-        self.operators[f"{domain}:{operator}" if domain else operator] += 1
+    def nodes(self, nodes: "list[Message]", depth: int) -> None:
+        for node in nodes:
+            self.operators[operator_name(node)] += 1
+            for attribute in node.messages(_NODE_ATTRIBUTE):
+                for graph in (*attribute.messages(_ATTRIBUTE_GRAPH), *attribute.messages(_ATTRIBUTE_GRAPHS)):
+                    self.graph(graph, depth + 1)
+                for tensor in (*attribute.messages(_ATTRIBUTE_TENSOR), *attribute.messages(_ATTRIBUTE_TENSORS)):
+                    self.tensor(tensor)
 
-    def attribute(self, view: memoryview, depth: int) -> None:
-        for number, value in message_fields(view):
-            if number in (_ATTRIBUTE_GRAPH, _ATTRIBUTE_GRAPHS):
-                self.graph(message_value(value), depth + 1)
-            elif number in (_ATTRIBUTE_TENSOR, _ATTRIBUTE_TENSORS):
-                self.tensor(message_value(value))
-
-    def tensor(self, view: memoryview) -> str:
-        name = ""
-        for number, value in message_fields(view):
-            if number == _TENSOR_NAME:
-                name = text_value(value)
-            elif number == _TENSOR_EXTERNAL:
-                entry = {inner: text_value(item) for inner, item in message_fields(message_value(value))}
-                if entry.get(_ENTRY_KEY) == "location":
-                    self.external_files.add(entry.get(_ENTRY_VALUE, ""))
-        return name
+    def tensor(self, tensor: "Message") -> str:
+        entries = [(entry.text(_ENTRY_KEY), entry.text(_ENTRY_VALUE)) for entry in tensor.messages(_TENSOR_EXTERNAL)]
+        self.external_files |= {value for key, value in entries if key == "location"}
+        return tensor.text(TENSOR_NAME)
 
 
-def _graph_value(view: memoryview) -> GraphValue:
-    name, element, shape = "", "unknown", ()
-    for number, value in message_fields(view):
-        if number == _VALUE_NAME:
-            name = text_value(value)
-        elif number == _VALUE_TYPE:
-            for inner, item in message_fields(message_value(value)):
-                if inner == _TYPE_TENSOR:
-                    element, shape = _tensor_type(message_value(item))
-    return GraphValue(name, element, shape)
+def operator_name(node: "Message") -> str:
+    """Return a node's operator, such as `MatMul` or `com.microsoft:Attention`."""
+    domain = domain_name(node.text(_NODE_DOMAIN))
+    return f"{domain}:{node.text(_NODE_OPERATOR)}" if domain else node.text(_NODE_OPERATOR)
 
 
-def _tensor_type(view: memoryview) -> tuple[str, tuple[int | str | None, ...]]:
-    element: str = "unknown"
-    shape: list[int | str | None] = []
-    for number, value in message_fields(view):
-        if number == _TENSOR_ELEMENT:
-            element = ELEMENT_TYPES.get(_integer(value), f"type {_integer(value)}")
-        elif number == _TENSOR_SHAPE:
-            for inner, item in message_fields(message_value(value)):
-                if inner == _SHAPE_DIMENSION:
-                    shape.append(_dimension(message_value(item)))
-    return element, tuple(shape)
+def domain_name(name: str) -> str:
+    """Return the domain of an operator, empty for that of ONNX itself."""
+    return "" if name == "ai.onnx" else name
 
 
-def _dimension(view: memoryview) -> int | str | None:
-    extent: int | str | None = None
-    for number, value in message_fields(view):
-        if number == _DIMENSION_VALUE:
-            extent = _integer(value)
-        elif number == _DIMENSION_NAME:
-            extent = text_value(value)
-    return extent
+def _graph_value(value: "Message") -> GraphValue:
+    tensors = [tensor for kind in value.messages(_VALUE_TYPE) for tensor in kind.messages(_TYPE_TENSOR)]
+    element, shape = "unknown", ()
+    if tensors:
+        code = tensors[-1].integer(_TENSOR_ELEMENT)
+        element = ELEMENT_TYPES.get(code, f"type {code}") if code else "unknown"
+        shapes = tensors[-1].messages(_TENSOR_SHAPE)
+        shape = tuple(_dimension(part) for part in (shapes[-1].messages(_SHAPE_DIMENSION) if shapes else ()))
+    return GraphValue(value.text(_VALUE_NAME), element, shape)
 
 
-def message_fields(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def _dimension(dimension: "Message") -> int | str | None:
+    if dimension.values(_DIMENSION_VALUE):
+        return dimension.integer(_DIMENSION_VALUE)
+    return dimension.text(_DIMENSION_NAME) if dimension.values(_DIMENSION_NAME) else None
+
+
+class Message:
+    """The fields of one protobuf message. Raises `ValueError` where it is not whole or a field is of another kind."""
+
+    def __init__(self, view: memoryview) -> None:
+        self.length = len(view)
+        self._values: dict[int, list[int | memoryview]] = {}
+        for number, value in _fields(view):
+            self._values.setdefault(number, []).append(value)
+
+    def values(self, number: int) -> list[int | memoryview]:
+        """Return the values of a field as they are: integers or bytes, in order."""
+        return self._values.get(number, [])
+
+    def views(self, number: int) -> list[memoryview]:
+        """Return the bytes of a repeated field."""
+        views = [value for value in self.values(number) if not isinstance(value, int)]
+        if len(views) < len(self.values(number)):
+            raise ValueError("a number stands where a message is needed")
+        return views
+
+    def messages(self, number: int) -> "list[Message]":
+        """Return the messages of a repeated field."""
+        return [Message(view) for view in self.views(number)]
+
+    def one(self, number: int, what: str) -> "Message":
+        """Return the message of a field that there must be exactly once; `what` says what it is, in the plural."""
+        if len(self.values(number)) != 1:
+            raise ValueError(f"{len(self.values(number))} {what} instead of one")
+        return self.messages(number)[0]
+
+    def texts(self, number: int) -> list[str]:
+        """Return the texts of a repeated field."""
+        return [bytes(view).decode("utf-8") for view in self.views(number)]  # UnicodeDecodeError is a ValueError
+
+    def text(self, number: int) -> str:
+        """Return the text of a field, the last one where there are several, as protobuf has it; empty without any."""
+        return (self.texts(number) or [""])[-1]
+
+    def integers(self, number: int) -> list[int]:
+        """Return the integers of a repeated field, packed or not."""
+        integers: list[int] = []
+        for value in self.values(number):
+            position = 0
+            while not isinstance(value, int) and position < len(value):
+                integer, position = _varint(value, position)
+                integers.append(integer)
+            integers += [value] if isinstance(value, int) else []
+        return [value - (1 << 64) if value >= 1 << 63 else value for value in integers]
+
+    def integer(self, number: int) -> int:
+        """Return the integer of a field, the last one where there are several; 0 without any."""
+        if any(not isinstance(value, int) for value in self.values(number)):
+            raise ValueError("bytes stand where a number is needed")
+        return (self.integers(number) or [0])[-1]
+
+
+def _fields(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Yield (field number, integer or bytes) of one protobuf message; raise `ValueError` where it is not whole."""
     position, size = 0, len(view)
     while position < size:
@@ -225,27 +231,3 @@ def _varint(view: memoryview, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value & 0xFFFF_FFFF_FFFF_FFFF, position
     raise ValueError("a number is longer than ten bytes")
-
-
-def _integer(value: int | memoryview) -> int:
-    if isinstance(value, memoryview):
-        raise ValueError("bytes stand where a number is needed")
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
-def message_value(value: int | memoryview) -> memoryview:
-    """Return the value of a field as a message; raise `ValueError` when it is a number."""
-    if isinstance(value, int):
-        raise ValueError("a number stands where a message is needed")
-    return value
-
-
-def text_value(value: int | memoryview) -> str:
-    """Return the value of a field as text; raise `ValueError` when it is none."""
-    return bytes(message_value(value)).decode("utf-8")  # UnicodeDecodeError is a ValueError
-
-
-def domain_value(value: int | memoryview) -> str:
-    """Return the domain of an operator, empty for that of ONNX itself."""
-    name = text_value(value)
-    return "" if name == "ai.onnx" else name

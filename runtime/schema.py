@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypedDict, TypeGuard, TypeVar, Unpack
 
 from .errors import InputError
 
@@ -48,51 +48,43 @@ _LARGEST = 2**63 - 1  # what TOML can write
 _type_hints = functools.cache(typing.get_type_hints)  # slow, and the same at each call
 
 
+class Range(TypedDict, total=False):
+    """Which values a key takes; of a list or table, each item."""
+
+    minimum: float  # at least
+    above: float  # more than
+    maximum: float  # at most
+    not_empty: bool
+
+
 @dataclass(frozen=True)
 class Key:
-    """What a key of a file means and which values it takes; of a list or table, each item."""
+    """What a key of a file means and which values it takes."""
 
     meaning: str
     unit: str = ""
-    minimum: float | None = None  # at least
-    above: float | None = None  # more than
-    maximum: float | None = None  # at most
+    minimum: float | None = None
+    above: float | None = None
+    maximum: float | None = None
     not_empty: bool = False
 
 
-def key(
-    default: T,
-    meaning: str,
-    unit: str = "",
-    *,
-    minimum: float | None = None,
-    above: float | None = None,
-    maximum: float | None = None,
-    not_empty: bool = False,
-) -> T:
+def key(default: T, meaning: str, unit: str = "", **values: Unpack[Range]) -> T:
     """Declare a field of a dataclass that is read from a file: default, meaning, unit and range.
 
     `minimum` and `maximum` belong to the range, `above` does not. `from_mapping` refuses values outside of it; values
     that Python code passes to the dataclass itself are not checked.
     """
-    metadata = describe(meaning, unit, minimum=minimum, above=above, maximum=maximum, not_empty=not_empty)
+    metadata = describe(meaning, unit, **values)
     if isinstance(default, (dict, list)):
         factory = typing.cast(Callable[[], T], functools.partial(copy.copy, default))
         return dataclasses.field(default_factory=factory, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def describe(
-    meaning: str,
-    unit: str = "",
-    *,
-    minimum: float | None = None,
-    above: float | None = None,
-    maximum: float | None = None,
-    not_empty: bool = False,
-) -> Mapping[str, Key]:
+def describe(meaning: str, unit: str = "", **values: Unpack[Range]) -> Mapping[str, Key]:
     """Return the metadata of a field that `key` cannot declare: a required one, or a table of its own."""
-    return {_METADATA: Key(meaning, unit, minimum, above, maximum, not_empty)}
+    return {_METADATA: Key(meaning, unit, **values)}
 
 
 def key_of(field: "dataclasses.Field[Any]") -> Key | None:

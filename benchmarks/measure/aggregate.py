@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from ..records.metrics import METRICS, RATIOS, Measurement
+from ..records.metrics import METRICS, RATIOS, Kind, Measurement
 from ..records.report import DeviceReport, Run, unpack
 from ..statistics import intervals as statistics
 from .session import Session
@@ -47,30 +48,17 @@ def absent(metric: str, method: str, reason: str, count: int = 0) -> Measurement
 
 def from_processes(metric: str, values: Sequence[float], method: str, stability: str = "stable") -> Measurement:
     """Return the median of one value a process, with an interval between processes."""
-    interval = statistics.between_processes(values)
-    return _measured(metric, float(np.median(values)), method, len(values), interval, values, stability)
+    facts = {"count": len(values), "processes": tuple(values), "stability": stability}
+    return _measured(metric, method, float(np.median(values)), statistics.between_processes(values), **facts)
 
 
 def _measured(
-    metric: str,
-    value: float,
-    method: str,
-    count: int,
-    interval: statistics.Interval | None,
-    processes: Sequence[float],
-    stability: str,
+    metric: str, method: str, value: float, interval: statistics.Interval | None, kind: Kind = "measured", **facts: Any
 ) -> Measurement:
-    unit = METRICS[metric].unit
-    row = Measurement(
-        metric, unit, "measured", method, value=value, count=count, stability=stability, processes=tuple(processes)
-    )
-    return _with_interval(row, interval.including(value) if interval else None)
-
-
-def _with_interval(row: Measurement, interval: statistics.Interval | None) -> Measurement:
-    if interval is None:
-        return row
-    return dataclasses.replace(row, low=interval.low, high=interval.high, level=interval.level)
+    """Return a measurement with its interval, which is widened to hold the value; `facts` are its other fields."""
+    bounds = interval.including(value) if interval else None
+    ends = {"low": bounds.low, "high": bounds.high, "level": bounds.level} if bounds else {}
+    return Measurement(metric, METRICS[metric].unit, kind, method, value=value, **ends, **facts)
 
 
 def _times(runs: Sequence[Run], cpu_quota: float) -> list[Measurement]:
@@ -94,8 +82,8 @@ def _times(runs: Sequence[Run], cpu_quota: float) -> list[Measurement]:
         interval = statistics.quantile_interval(pooled, q)
         between = statistics.between_processes(values)
         interval = interval.union(between) if between else interval
-        value = statistics.quantile(pooled, q)
-        rows.append(_measured(metric, value, method, len(pooled), interval, values, stability))
+        facts = {"count": len(pooled), "processes": tuple(values), "stability": stability}
+        rows.append(_measured(metric, method, statistics.quantile(pooled, q), interval, **facts))
     tokenizing = [statistics.quantile(np.sort(unpack(run.tokenize_ns)) / 1e9, 0.5) for run in runs]
     rates = [run.count / run.wall for run in runs]
     cpu = [run.cpu / run.count for run in runs]
@@ -197,18 +185,10 @@ def _ratio(name: str, above: Measurement, below: Measurement) -> Measurement:
     value, interval = statistics.paired_ratio(above.processes[:pairs], below.processes[:pairs])
     values = [x / y for x, y in zip(above.processes, below.processes, strict=False)]
     spread = statistics.relative_spread(values)
-    ratio = Measurement(
-        name,
-        "1",
-        "estimated" if "estimated" in (above.kind, below.kind) else above.kind,
-        method,
-        value=value,
-        count=pairs,
-        stability="stable" if spread <= statistics.MAX_SPREAD else f"noisy: repetitions differ by {spread:.0%}",
-        source=above.source,
-        processes=tuple(values),
-    )
-    return _with_interval(ratio, interval)
+    kind = "estimated" if "estimated" in (above.kind, below.kind) else above.kind
+    stability = "stable" if spread <= statistics.MAX_SPREAD else f"noisy: repetitions differ by {spread:.0%}"
+    facts = {"count": pairs, "processes": tuple(values), "stability": stability, "source": above.source}
+    return _measured(name, method, value, interval, kind, **facts)
 
 
 def mark_emulated(session: Session, report: DeviceReport) -> DeviceReport:

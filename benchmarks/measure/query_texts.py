@@ -1,10 +1,11 @@
 """Real texts to measure with: from a file, from a retrieval set, or a short built-in list of questions."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ...runtime.documents.json_files import read_json_lines
 from ...runtime.errors import InputError
 from ...runtime.files import read_text, sha256_bytes
 from ..records.report import TextFacts
@@ -35,9 +36,10 @@ def read_texts(path: Path) -> QueryTexts:
     source = path.name
     if path.is_dir():
         path = path / "queries.jsonl"
-    lines = [line for line in read_text(path).split("\n") if line.strip()]
     if path.suffix == ".jsonl":
-        lines = [_text_of(path, number, line) for number, line in enumerate(lines, start=1)]
+        lines = [_text_of(path, number, value) for number, value in read_json_lines(path)]
+    else:
+        lines = [line for line in read_text(path).split("\n") if line.strip()]
     if not lines:
         raise InputError(f"{path} holds no texts; put one text on a line")
     return QueryTexts(lines, source)
@@ -49,11 +51,7 @@ def text_facts(source: str, texts: Sequence[str]) -> TextFacts:
     return TextFacts(source, len(texts), sha256_bytes(joined), round(sum(map(len, texts)) / len(texts), 2))
 
 
-def _text_of(path: Path, number: int, line: str) -> str:
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {number}: not valid JSON ({error.msg}); fix the line") from None
-    if not isinstance(value, dict) or not isinstance(value.get("text"), str):
+def _text_of(path: Path, number: int, value: dict[str, Any]) -> str:
+    if not isinstance(value.get("text"), str):
         raise InputError(f'{path}, line {number}: an object with a "text" is needed; fix the line')
     return value["text"]

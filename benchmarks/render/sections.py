@@ -6,8 +6,9 @@ from typing import Protocol
 
 from ...runtime.units import format_quantity
 from ..records.metrics import METRICS, Measurement
-from ..records.report import DeviceReport, ModelFacts, Report
+from ..records.report import DeviceReport, Report
 from .charts import Drawing, Point, Row, dot_rows, lines, scatter, stacked_bars
+from .tables import shipped_bytes
 
 _SIDE_BY_SIDE = (
     "latency_p50",
@@ -109,8 +110,8 @@ class Quality:
 def tiles(report: Report) -> Iterator[Tile]:
     """Yield bytes, retention, and what a query costs on the first device that was timed."""
     models = {model.name: model for model in report.models}
-    size, reference = _shipped(models[report.subject]), models.get(report.reference)
-    factor = _shipped(reference) / size if reference else 1.0
+    size, reference = shipped_bytes(models[report.subject]), models.get(report.reference)
+    factor = shipped_bytes(reference) / size if reference else 1.0
     smaller = f"{factor:,.0f} times smaller than {reference.name}" if reference and factor >= 2 else ""
     yield Tile("shipped bytes", format_quantity(size, "B"), smaller or "model and tokenizer")
     figures = _by_metric(report)
@@ -168,7 +169,7 @@ def quality(report: Report) -> Quality | None:
 
 def _quality_panels(report: Report, figures: dict[str, Measurement]) -> Iterator[Panel]:
     device = _timed_device(report)
-    sizes = {model.name: float(_shipped(model)) for model in report.models}
+    sizes = {model.name: float(shipped_bytes(model)) for model in report.models}
     times = {model.name: cost.value for model in report.models if (cost := device.find("latency_p50", model.name))}
     baselines = []
     for name, prefix in _baselines(report).items():
@@ -215,20 +216,8 @@ def _cost_panels(report: Report, device: DeviceReport) -> Iterator[Panel]:
             queries.append(Row(name, (tokenizing.value, max(total.value - tokenizing.value, 0.0))))
     for title, text, rows, legend, unit in (
         ("One query", "Median time from text to vector.", queries, ("tokenization", "model"), "s"),
-        (
-            "Cold start",
-            "From the start of the process to the first vector.",
-            _stacks(device, names, _PHASES),
-            tuple(_PHASES.values()),
-            "s",
-        ),
-        (
-            "Memory",
-            "Resident memory by what brought it in.",
-            _stacks(device, names, _MEMORY),
-            (*_MEMORY.values(),),
-            "B",
-        ),
+        ("Cold start", "From the start of the process to the first vector.", *_stacks(device, names, _PHASES), "s"),
+        ("Memory", "Resident memory by what brought it in.", *_stacks(device, names, _MEMORY), "B"),
     ):
         if rows:
             drawing = stacked_bars(rows, legend, lambda value, unit=unit: format_quantity(value, unit))
@@ -244,13 +233,14 @@ def _cost_panels(report: Report, device: DeviceReport) -> Iterator[Panel]:
         yield Panel(f"Every process on {device.device}", drawing, text)
 
 
-def _stacks(device: DeviceReport, models: Sequence[str], metrics: dict[str, str]) -> list[Row]:
+def _stacks(device: DeviceReport, models: Sequence[str], metrics: dict[str, str]) -> tuple[list[Row], tuple[str, ...]]:
+    """Return a stack for each model that has all parts, and the names of the parts."""
     rows = []
     for name in models:
         parts = [part for metric in metrics if (part := device.find(metric, name)) and part.value is not None]
         if len(parts) == len(metrics):
             rows.append(Row(name, tuple(max(part.value or 0.0, 0.0) for part in parts)))
-    return rows
+    return rows, tuple(metrics.values())
 
 
 def loads(report: Report) -> list[Panel]:
@@ -316,10 +306,6 @@ def _timed_device(report: Report) -> DeviceReport:
         if latency is not None and latency.value is not None:
             return device
     return report.devices[0]
-
-
-def _shipped(model: ModelFacts) -> int:
-    return model.model_bytes + model.tokenizer_bytes
 
 
 def _per_second(value: float) -> str:

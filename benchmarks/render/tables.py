@@ -7,7 +7,7 @@ from ...runtime.progress import visible
 from ...runtime.units import format_interval, format_quantity
 from ..gate.judge import Verdict
 from ..records.metrics import METRICS, Measurement
-from ..records.report import DeviceReport, Report, SweepPoint
+from ..records.report import DeviceReport, ModelFacts, Report, SweepPoint
 
 # The lines of the short table, in order.
 _SHORT = (
@@ -47,7 +47,7 @@ class Table:
 def device_table(report: Report, device: DeviceReport) -> Table:
     """Return the short table of one device: a line a metric, a column a model."""
     names = [model.name for model in report.models]
-    rows = [["shipped bytes", *(_bytes(report, name) for name in names)]]
+    rows = [["shipped bytes", *(format_quantity(shipped_bytes(model), "B") for model in report.models)]]
     for metric in _SHORT:
         cells = [device.find(metric, name) for name in names]
         if any(cell is not None and (cell.value is not None or cell.reason) for cell in cells):
@@ -85,8 +85,13 @@ def comparison_table(report: Report, title: str) -> Table:
     return Table(f"{title} on {device.device} ({_machine(device)})", columns, rows, note)
 
 
+def shipped_bytes(model: ModelFacts) -> int:
+    """Return the bytes of a model's file and its tokenizer."""
+    return model.model_bytes + model.tokenizer_bytes
+
+
 def _shipped_row(report: Report, reference: str, subject: str) -> list[str]:
-    sizes = {model.name: model.model_bytes + model.tokenizer_bytes for model in report.models}
+    sizes = {model.name: shipped_bytes(model) for model in report.models}
     ratio = f"{sizes[subject] / sizes[reference]:.1%}" if reference in sizes else "-"
     cells = [format_quantity(sizes.get(name), "B") if name in sizes else "-" for name in (reference, subject)]
     return ["shipped bytes (model + tokenizer)", *cells, ratio]
@@ -167,11 +172,6 @@ def markdown_table(table: Table) -> list[str]:
 
 def _markdown_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(visible(cell).replace("|", "\\|") for cell in cells) + " |"
-
-
-def _bytes(report: Report, name: str) -> str:
-    model = next(model for model in report.models if model.name == name)
-    return format_quantity(model.model_bytes + model.tokenizer_bytes, "B")
 
 
 def _machine(device: DeviceReport) -> str:

@@ -8,22 +8,16 @@ throughput, not the time of one query. Every value is labelled as emulated.
 import dataclasses
 import json
 import os
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from ...runtime.errors import UnavailableError
 from ..profile import Profile
-from .base import ProcessResult
-from .cgroup_v1 import VersionOne
-from .cgroup_v2 import VersionTwo, is_delegated
-from .control_group import Limits, Mechanism, read_kernel_file
-from .local import LocalTarget
-from .subprocess_run import ENVIRONMENT, run_process
-from .systemd_run import SystemdRun
+from .base import ENVIRONMENT, ProcessResult, Target, run_process
+from .control_group import Limits, read_kernel_file
+from .mechanisms import find_mechanism
 
 
-class CgroupTarget(LocalTarget):
+class CgroupTarget(Target):
     """This machine, held to a board's limits."""
 
     kind = "cgroup"
@@ -36,7 +30,7 @@ class CgroupTarget(LocalTarget):
         self.cpu_quota = self._limits.cpu_quota
         available = len(self._limits.cores)
         memory = f"{self._limits.memory} bytes" if self._limits.memory else "not limited: the profile names none"
-        self.limits: Mapping[str, str] = {
+        self.limits = {
             "mechanism": self._mechanism.name,
             "cores": f"{available} of the {profile.core_count} of the board" if profile.core_count else "not limited",
             "quota": f"{self.cpu_quota:.0%} of each core ({clock})" if self.cpu_quota < 1 else f"none ({clock})",
@@ -85,22 +79,6 @@ def host_megahertz() -> float | None:
         if line.startswith("cpu MHz"):
             return float(line.partition(":")[2])
     return None
-
-
-def find_mechanism(mounts: Path = Path("/proc/mounts"), systemd: Path = Path("/run/systemd/system")) -> Mechanism:
-    """Return how processes can be limited here; raise `UnavailableError` when nothing is allowed to."""
-    if systemd.is_dir() and shutil.which("systemd-run"):
-        return SystemdRun(user=os.geteuid() != 0)
-    hierarchies: dict[str, Path] = {}
-    for line in read_kernel_file(mounts).splitlines():
-        _, folder, kind, options, *_ = line.split()
-        if kind == "cgroup2" and is_delegated(Path(folder)):
-            return VersionTwo(Path(folder))
-        if kind == "cgroup" and os.access(folder, os.W_OK):
-            hierarchies |= dict.fromkeys(set(options.split(",")) & {"cpu", "cpuset", "memory"}, Path(folder))
-    if {"cpu", "memory"} <= set(hierarchies):
-        return VersionOne(hierarchies)
-    raise UnavailableError("this user may not limit processes here; run as root, or where systemd is the init system")
 
 
 def _threads(request: str) -> int:

@@ -1,13 +1,11 @@
 """Limits on a process, and the kernel's control groups as folders of files that hold them to it."""
 
-import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ...runtime.errors import UnavailableError
 
@@ -46,16 +44,6 @@ class Group:
     def command(self, words: Sequence[str]) -> list[str]:
         """Return the command that starts `words` inside."""
         return [*self.prefix, *words]
-
-
-class Mechanism(Protocol):
-    """A way of this kernel to limit a process."""
-
-    name: str
-
-    def group(self, limits: Limits) -> "contextlib.AbstractContextManager[Group]":
-        """Put limits in force until the block ends."""
-        ...
 
 
 def folder_group(folders: Sequence[Path], peak: str, events: str) -> Group:

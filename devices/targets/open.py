@@ -3,6 +3,7 @@
 import dataclasses
 import platform
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ...runtime.errors import InputError, UnavailableError
@@ -11,8 +12,8 @@ from ..profile import Profile, read_profile
 from .base import Target, TargetOptions
 
 
-def open_target(device: str, options: TargetOptions | None = None) -> Target:
-    """Return the target that a `--device` value names; it records itself where `options` name a file for that.
+def open_target(device: str, options: TargetOptions | None = None) -> AbstractContextManager[Target]:
+    """Return the target that a `--device` value names; it is recorded where `options` name a file for that.
 
     NAME         the best mode from here: this machine itself for `host`; for an ARM board qemu, or limits of the
                  kernel when this machine is ARM too; for an x86 board limits of the kernel
@@ -27,9 +28,9 @@ def open_target(device: str, options: TargetOptions | None = None) -> Target:
     target = _open(device, options)
     if options.record is None:
         return target
-    from .replay import Recorder
+    from .replay import recorded
 
-    return Recorder(target, options.record)
+    return recorded(target, options.record)
 
 
 def _open(device: str, options: TargetOptions) -> Target:
@@ -48,9 +49,7 @@ def _open(device: str, options: TargetOptions) -> Target:
     profile = _named_profile(mode, name)
     mode = mode or _best_mode(profile)
     if mode == "local":
-        from .local import LocalTarget
-
-        return LocalTarget(profile)
+        return Target(profile)
     if mode == "qemu":
         from .qemu import QemuTarget
 
@@ -100,7 +99,7 @@ def readiness(profile: Profile) -> tuple[bool, str]:
 
             return True, f"qemu ({read_setup().qemu_version})"
         if mode == "cgroup":
-            from .cgroup import find_mechanism
+            from .mechanisms import find_mechanism
 
             return True, f"cgroup ({find_mechanism().name})"
     except UnavailableError as error:

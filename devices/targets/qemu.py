@@ -7,19 +7,17 @@ emulation have no relation to the board's, so they are never reported.
 import dataclasses
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from ...runtime.errors import InputError
 from ..emulation.setup import cache_folder, guest_command, guest_environment, read_setup, verify_setup
 from ..profile import Core, Profile
-from .base import ProcessResult
-from .local import LocalTarget
-from .subprocess_run import ENVIRONMENT, run_process
+from .base import ENVIRONMENT, ProcessResult, Target, run_process
 
 
-class QemuTarget(LocalTarget):
+class QemuTarget(Target):
     """An emulated ARM board, whose processes see the files of this machine."""
 
     kind = "qemu"
@@ -34,7 +32,7 @@ class QemuTarget(LocalTarget):
         self._setup = read_setup()
         self._root = Path()
         self.counts_instructions = not self._setup.counter
-        self.limits: Mapping[str, str] = {
+        self.limits = {
             "processor": f"qemu-aarch64 {self._setup.qemu_version} -cpu {self._core.qemu_cpu}",
             "system": f"Debian packages for arm64, Python {self._setup.python}",
             "counter": self._setup.counter or "instructions of the process, by a plugin",

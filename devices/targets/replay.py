@@ -5,10 +5,10 @@ A recording is a JSON Lines file: a line about the device, then a line for each 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
 
 from ...runtime.documents.json_files import read_json_lines
 from ...runtime.errors import InputError
@@ -16,7 +16,6 @@ from ...runtime.files import write_bytes
 from ...runtime.schema import from_mapping, to_mapping
 from ..profile import Profile
 from .base import ProcessResult, Target
-from .local import LocalTarget
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class _Device:
     limits: dict[str, str]
 
 
-class ReplayTarget(LocalTarget):
+class ReplayTarget(Target):
     """A device that answers as it once did, whatever it is asked."""
 
     is_replay = True
@@ -45,7 +44,7 @@ class ReplayTarget(LocalTarget):
         super().__init__(device.profile)
         self.kind, self.has_wall_time, self.is_emulated = device.recorded_on, device.has_wall_time, device.is_emulated
         self.counts_instructions, self.cpu_quota = device.counts_instructions, device.cpu_quota
-        self.limits: Mapping[str, str] = {**device.limits, "recorded on": device.recorded_on}
+        self.limits = {**device.limits, "recorded on": device.recorded_on}
         self._path = path
         self._results = [from_mapping(ProcessResult, line, str(path)) for line in lines[1:]]
         self._next = 0
@@ -58,44 +57,22 @@ class ReplayTarget(LocalTarget):
         return self._results[self._next - 1]
 
 
-class Recorder:
-    """A device whose answers are written down while it is measured; the file is written when it is left."""
+@contextmanager
+def recorded(target: Target, path: Path) -> Iterator[Target]:
+    """Make a device ready and keep its answers until it is left; then they are written to `path`."""
+    results: list[ProcessResult] = []
+    answer = target.run
 
-    is_replay = False
+    def run(script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> ProcessResult:
+        results.append(answer(script, request, arguments, timeout))
+        return results[-1]
 
-    def __init__(self, target: Target, path: Path) -> None:
-        self._target, self._path = target, path
-        self.profile, self.kind, self.limits = target.profile, target.kind, target.limits
-        self.has_wall_time, self.is_emulated = target.has_wall_time, target.is_emulated
-        self.counts_instructions, self.cpu_quota = target.counts_instructions, target.cpu_quota
-        self._results: list[ProcessResult] = []
-
-    def __enter__(self) -> Self:
-        """Make the device ready."""
-        self._target.__enter__()
-        self.profile, self.limits = self._target.profile, self._target.limits  # ssh knows the board only now
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Leave the device and write what it answered."""
-        self._target.__exit__(*exception)
-        device = _Device(
-            self.kind,
-            self.profile,
-            self.has_wall_time,
-            self.is_emulated,
-            self.counts_instructions,
-            self.cpu_quota,
-            dict(self.limits),
-        )
-        lines: list[Any] = [to_mapping(device), *map(to_mapping, self._results)]
-        write_bytes(self._path, "".join(f"{json.dumps(line)}\n" for line in lines).encode("utf-8"))
-
-    def upload(self, path: Path) -> str:
-        """Bring a file to the device."""
-        return self._target.upload(path)
-
-    def run(self, script: Path, request: str, arguments: Sequence[str] = (), timeout: float = 600.0) -> ProcessResult:
-        """Run on the device and keep the answer."""
-        self._results.append(self._target.run(script, request, arguments, timeout))
-        return self._results[-1]
+    target.run = run
+    try:
+        with target:
+            yield target
+    finally:
+        flags = (target.has_wall_time, target.is_emulated, target.counts_instructions, target.cpu_quota)
+        device = _Device(target.kind, target.profile, *flags, dict(target.limits))
+        lines = [to_mapping(device), *map(to_mapping, results)]
+        write_bytes(path, "".join(f"{json.dumps(line)}\n" for line in lines).encode("utf-8"))

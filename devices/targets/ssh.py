@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -20,8 +20,7 @@ from ...runtime.errors import InputError, UnavailableError
 from ...runtime.files import sha256_file
 from ..emulation.setup import WORKER_LOCK
 from ..profile import Profile, profile_names, read_profile
-from .base import Outcome, ProcessResult, TargetOptions
-from .subprocess_run import ENVIRONMENT, run_process
+from .base import ENVIRONMENT, Outcome, ProcessResult, Target, TargetOptions, run_process
 
 CONNECT_SECONDS = 10
 _INSTALL_SECONDS = 900.0
@@ -39,15 +38,10 @@ _OUTCOMES: dict[int | None, Outcome] = {
 _FACTS = "uname -m; uname -sr; tr -d '\\000' 2>/dev/null < /proc/device-tree/model || true"
 
 
-class SshTarget:
+class SshTarget(Target):
     """A board behind `ssh://user@host[:port]`."""
 
     kind = "ssh"
-    is_replay = False
-    has_wall_time = True
-    is_emulated = False
-    counts_instructions = False
-    cpu_quota = 1.0
 
     def __init__(self, address: str, options: TargetOptions) -> None:
         parts = urllib.parse.urlsplit(address)
@@ -61,8 +55,7 @@ class SshTarget:
         if not host or odd or host.startswith("-") or user.startswith("-"):
             raise InputError(f"--device {address}: write ssh://user@host or ssh://user@host:port")
         self.address = address
-        self.profile = Profile(address, address, "host")
-        self.limits: Mapping[str, str] = {}
+        super().__init__(Profile(address, address, "host"))
         self._options = options
         self._host = f"{user}@{host}" if user else host
         self._port = port
@@ -91,13 +84,25 @@ class SshTarget:
             self._python = self._python or self._make_environment()
             self._ask(f"{shlex.quote(self._python)} -I -c 'import numpy, onnxruntime, tokenizers'", 120.0)
         except BaseException:
-            self._leave()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Remove the private folder, unless it is to be kept, and close the connection."""
-        self._leave()
+        """Remove the private folder, unless it is to be kept, and close the connection.
+
+        Without complaint: an error that is on its way matters more.
+        """
+        if self._folder and not self._options.keep:
+            subprocess.run(
+                [*self._ssh(), f"rm -rf {shlex.quote(self._folder)}"], capture_output=True, check=False, timeout=60
+            )
+        self._folder = ""
+        self._uploaded = set()
+        if self._control.name:
+            close = ["ssh", *self._ssh_options(), "-O", "exit", self._host]
+            subprocess.run(close, capture_output=True, check=False, timeout=60)
+            shutil.rmtree(self._control, ignore_errors=True)
 
     def upload(self, path: Path) -> str:
         """Copy a file to the board, once for the same content."""
@@ -166,19 +171,6 @@ class SshTarget:
             "or name an interpreter that has numpy, tokenizers and onnxruntime with --python)",
         )
         return f"{self._folder}/environment/bin/python"
-
-    def _leave(self) -> None:
-        """Tidy up without complaint: an error that is on its way matters more."""
-        if self._folder and not self._options.keep:
-            subprocess.run(
-                [*self._ssh(), f"rm -rf {shlex.quote(self._folder)}"], capture_output=True, check=False, timeout=60
-            )
-        self._folder = ""
-        self._uploaded = set()
-        if self._control.name:
-            close = ["ssh", *self._ssh_options(), "-O", "exit", self._host]
-            subprocess.run(close, capture_output=True, check=False, timeout=60)
-            shutil.rmtree(self._control, ignore_errors=True)
 
     def _ask(self, command: str, timeout: float, failure: str = "") -> str:
         """Return what a shell command on the board prints."""

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 from pocketrank.devices.profile import read_profile
+from pocketrank.devices.targets.base import ENVIRONMENT
 from pocketrank.devices.targets.qemu import QemuTarget
-from pocketrank.devices.targets.subprocess_run import ENVIRONMENT
 from pocketrank.export.check.parity import spread_texts
 from pocketrank.export.graph.schemes import Scheme, make_plan
 from pocketrank.export.graph.weights import read_weights

@@ -27,7 +27,7 @@ from pocketrank.pipeline.distill.validation import encode_rows
 from pocketrank.pipeline.queries.stage import run_queries
 from pocketrank.pipeline.queries.tokenized_texts import tokenize
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet, read_retrieval_set
-from pocketrank.pipeline.retrieval.metrics import evaluate_vectors, scored_rows
+from pocketrank.pipeline.retrieval.metrics import evaluate_scores, scored_rows
 from pocketrank.pipeline.settings import (
     CorpusSettings,
     CrossEncoderSettings,
@@ -130,7 +130,9 @@ class Stages:
         return list(scored_rows(np.array(list(corpus.queries.values()), object), corpus, "test"))
 
     def _quality(self, queries: np.ndarray, documents: np.ndarray) -> float:
-        return round(float(evaluate_vectors(queries, documents, self._corpus(), "test").ndcg10.mean()), 4)
+        corpus = self._corpus()
+        scores = scored_rows(queries, corpus, "test") @ documents.T
+        return round(float(evaluate_scores(scores, corpus, "test").ndcg10.mean()), 4)
 
 
 def recipe_of(arguments: argparse.Namespace) -> Recipe:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
-from pocketrank.pipeline.retrieval.metrics import evaluate_vectors
+from pocketrank.pipeline.retrieval.metrics import evaluate_scores, scored_rows
 from pocketrank.pipeline.teacher.pca import fit_reduction
 from pocketrank.pipeline.teacher.vector_files import VectorReader, read_vectors
 from pocketrank.runtime.bootstrap import bootstrap_interval, bootstrap_ratio
@@ -28,11 +28,13 @@ def measure(run: Path, name: str, centre: bool) -> dict[str, Any]:
     documents = read_vectors(teacher / "documents.npy", len(retrieval_set.documents))
     queries = read_vectors(teacher / "queries.npy", len(retrieval_set.queries))
     training = VectorReader(teacher / "training.npy")
-    whole = evaluate_vectors(queries, documents, retrieval_set, "test").ndcg10
+    queries = scored_rows(queries, retrieval_set, "test")
+    whole = evaluate_scores(queries @ documents.T, retrieval_set, "test").ndcg10
     rows = {}
     for dimension in DIMENSIONS:
         reduction = fit_reduction(training.blocks(), dimension, centre)
-        figures = evaluate_vectors(reduction.apply(queries), reduction.apply(documents), retrieval_set, "test").ndcg10
+        scores = reduction.apply(queries) @ reduction.apply(documents).T
+        figures = evaluate_scores(scores, retrieval_set, "test").ndcg10
         rows[str(reduction.matrix.shape[1])] = {
             "ndcg10": rounded(bootstrap_interval(figures)),
             "retention": rounded(bootstrap_ratio(figures, whole)),

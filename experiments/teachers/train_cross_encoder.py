@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pocketrank.pipeline.retrieval.bm25 import bm25_scores
+from pocketrank.pipeline.retrieval.bm25 import bm25_rows
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet, read_retrieval_set
 from pocketrank.pipeline.retrieval.fusion import fuse
 from pocketrank.pipeline.retrieval.metrics import evaluate_scores, scored_queries, scored_rows, top_documents
@@ -90,6 +90,12 @@ def teacher_scores(data: RetrievalSet, split: str, vectors: Path | None) -> np.n
     teacher = load_teacher(TeacherSettings()).first
     queries = teacher.encode([data.queries[name] for name in scored_queries(data, split)], "query")
     return queries @ teacher.encode(list(data.documents.values()), "document").T
+
+
+def bm25_scores(data: RetrievalSet, split: str) -> np.ndarray:
+    """Return the scores of BM25 [scored queries, documents]."""
+    queries = [data.queries[name] for name in scored_queries(data, split)]
+    return np.stack(list(bm25_rows(list(data.documents.values()), queries)))
 
 
 def fit(model, tokenizer, data: RetrievalSet, arguments) -> tuple[float, int]:

@@ -32,6 +32,7 @@ from .facts import BundleFacts
 from .golden import write_golden
 from .model_card import model_card
 from .sbom import SBOM_NAME, sbom_bytes
+from .sentence_transformers_folder import modules_list
 from .tokenizer import compact_tokenizer, parse_tokenizer, special_tokens
 
 MOBILE = "model_mobile"  # the default file in ORT format, with the list of operators that it needs
@@ -86,8 +87,6 @@ def assemble_candidate(folder: Path, candidate: Candidate, texts: Sequence[str])
 
 def opener_files(weights: TransformerWeights, tokenizer: bytes, max_length: int) -> dict[str, Any]:
     """Return the JSON files by which other openers recognise the folder: name -> content."""
-    modules = ("Transformer", "Pooling", "Normalize")
-    paths = ("", "1_Pooling", "2_Normalize")
     return {
         "config.json": {key: value for key, value in weights.config.items() if not key.startswith("_")},
         "tokenizer_config.json": {
@@ -97,10 +96,7 @@ def opener_files(weights: TransformerWeights, tokenizer: bytes, max_length: int)
             "clean_up_tokenization_spaces": False,
             **special_tokens(parse_tokenizer(tokenizer)),
         },
-        "modules.json": [
-            {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{name}"}
-            for index, (name, path) in enumerate(zip(modules, paths, strict=True))
-        ],
+        "modules.json": modules_list([("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]),
         "1_Pooling/config.json": {
             "word_embedding_dimension": weights.dimension,
             "pooling_mode_cls_token": False,

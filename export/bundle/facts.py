@@ -35,4 +35,3 @@ class BundleFacts:
     models: Sequence[Source] = ()  # what the student learned from; none: the teacher alone, as named above
     data: Sequence[Source] = ()
     packages: Mapping[str, str] = field(default_factory=dict)  # that made the bundle: distribution -> version
-    training_energy: Figure | None = None  # kWh

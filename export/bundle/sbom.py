@@ -1,8 +1,8 @@
 """`sbom.cdx.json`: a bundle's bill of materials, as CycloneDX 1.7 has it for models (ML-BOM).
 
-It says what the student learned from (teacher, data, with licences), which packages made it, what a device needs, how
-good it was measured to be and what its training cost. A field that nobody filled says `unknown`. There is no time and
-no random number in it, so that the same bundle always has the same bytes.
+It says what the student learned from (teacher, data, with licences), which packages made it, what a device needs and
+how good it was measured to be. What is not known, such as the energy of the training, says `unknown`. There is no time
+and no random number in it, so that the same bundle always has the same bytes.
 
 Format: https://cyclonedx.org/docs/1.7/json/
 """
@@ -14,7 +14,7 @@ from importlib import metadata
 from typing import Any
 
 from ...runtime.files import json_bytes
-from ...runtime.manifest import TOKENIZER_NAME, Figure, FileEntry
+from ...runtime.manifest import TOKENIZER_NAME, FileEntry
 from .facts import BundleFacts, Source
 
 SBOM_NAME = "sbom.cdx.json"
@@ -116,7 +116,7 @@ def _model_card(facts: BundleFacts, config: Mapping[str, Any], dimension: int, d
             "performanceTradeoffs": ["smaller and faster than the teacher, and less exact: see the metrics"],
             "ethicalConsiderations": [{"name": "not assessed", "mitigationStrategy": UNKNOWN}],
             "fairnessAssessments": [{"groupAtRisk": UNKNOWN, "mitigationStrategy": UNKNOWN}],
-            "environmentalConsiderations": _energy(facts.training_energy),
+            "environmentalConsiderations": {"properties": _properties({"training-energy": UNKNOWN})},
         },
         "properties": _properties(
             {
@@ -126,23 +126,6 @@ def _model_card(facts: BundleFacts, config: Mapping[str, Any], dimension: int, d
                 **unknown,
             }
         ),
-    }
-
-
-def _energy(training: Figure | None) -> dict[str, Any]:
-    if training is None:
-        return {"properties": _properties({"training-energy": UNKNOWN})}
-    cost = {"value": training.value, "unit": "kWh"}
-    provider = {"organization": {"name": UNKNOWN}, "energySource": UNKNOWN, "energyProvided": cost}
-    return {
-        "energyConsumptions": [
-            {
-                "activity": "training",
-                "energyProviders": [provider],
-                "activityEnergyCost": cost,
-                "properties": _properties({"method": training.method}),
-            }
-        ]
     }
 
 

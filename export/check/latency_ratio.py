@@ -5,9 +5,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ...runtime.encoder import open_session
+from ..quantization.calibrate import feeds
 
 ROUNDS = 6
 
@@ -19,14 +18,14 @@ def latency_ratios(files: Mapping[str, Path], ids: Sequence[Sequence[int]], refe
     times the lower quartile counts, since other processes only ever add. `ids` are token ids of texts.
     """
     sessions = {name: open_session(path) for name, path in files.items()}
-    inputs = [{"input_ids": np.array([row]), "attention_mask": np.ones((1, len(row)), np.int64)} for row in ids]
     totals = dict.fromkeys(files, 0.0)
-    for feed in inputs:
+    for row in ids:
+        inputs = feeds(row)
         samples: dict[str, list[float]] = {name: [] for name in files}
         for turn in range(ROUNDS + 1):
             for name, session in sessions.items():
                 started = time.perf_counter()
-                session.run(["sentence_embedding"], feed)
+                session.run(["sentence_embedding"], inputs)
                 if turn:  # the first is a warm-up
                     samples[name].append(time.perf_counter() - started)
         for name, values in samples.items():

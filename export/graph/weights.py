@@ -1,5 +1,6 @@
 """Read the weights of a BERT-family encoder, ours or a teacher's, for the graph writer."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
 PROJECTION = "projection.weight"
 PROJECTION_BIAS = "projection.bias"
 TOKEN_WEIGHTS = "token_weights"
+_LARGEST = 1024.0  # of a folded table, so that scales of the lightest row ([CLS]) stay in the range of float16
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,21 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path} holds tensors of type {error}; convert the weights to float32") from None
     floats = {name: value for name, value in sorted(tensors.items()) if np.issubdtype(value.dtype, np.floating)}
     return {name: value.astype(np.float32, copy=False) for name, value in floats.items()}
+
+
+def fold_token_weights(weights: TransformerWeights) -> TransformerWeights:
+    """Return a static student without token weights; any other is returned as it is.
+
+    Whoever pools by the plain mean must get the same vector, so the learned weight of a token is folded into its row:
+    the mean of the folded rows is the weighted mean up to its length, which the normalisation takes away.
+    """
+    if not weights.static or TOKEN_WEIGHTS not in weights.tensors:
+        return weights
+    tensors = dict(weights.tensors)
+    rows = tensors[TABLE] * tensors.pop(TOKEN_WEIGHTS)[:, None]
+    # A power of two changes no digit, and the length of all rows together changes no vector.
+    step = np.floor(np.log2(_LARGEST / max(float(np.abs(rows).max()), 1e-30)))
+    return dataclasses.replace(weights, tensors=tensors | {TABLE: rows * np.float32(2.0**step)})
 
 
 def _plain_name(name: str) -> str:

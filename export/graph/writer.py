@@ -50,20 +50,14 @@ class GraphBuilder:
 
     def node(self, operator: str, inputs: Sequence[str], domain: str = "", output: str = "", **attributes: Any) -> str:
         """Add a node with one output and return the output's name."""
-        return self.nodes_out(operator, inputs, 1, domain, [output] if output else None, **attributes)[0]
+        output = output or self._new_value()
+        self.nodes.append(helper.make_node(operator, list(inputs), [output], domain=domain, **attributes))
+        return output
 
-    def nodes_out(
-        self,
-        operator: str,
-        inputs: Sequence[str],
-        count: int,
-        domain: str = "",
-        names: list[str] | None = None,
-        **attributes: Any,
-    ) -> list[str]:
-        """Add a node with `count` outputs and return their names."""
-        outputs = names or [self._new_value() for _ in range(count)]
-        self.nodes.append(helper.make_node(operator, list(inputs), outputs, domain=domain, **attributes))
+    def split(self, value: str, count: int) -> list[str]:
+        """Cut the last axis of a value into `count` equal parts and return their names."""
+        outputs = [self._new_value() for _ in range(count)]
+        self.nodes.append(helper.make_node("Split", [value], outputs, domain="", axis=-1))
         return outputs
 
     def constant(self, name: str, values: np.ndarray) -> str:
@@ -216,59 +210,35 @@ def _embed(builder: GraphBuilder, weights: TransformerWeights) -> str:
     length = builder.node("Shape", ["input_ids"], start=1, end=2)
     zero = builder.constant("zero", np.array([0], np.int64))
     positions = builder.node("Slice", [builder.table("positions", weights.positions()), zero, length, zero])
-    return builder.node(
-        "SkipLayerNormalization",
-        [words, positions, *_norm(builder, weights, "embeddings.LayerNorm", "embedding")],
-        CONTRIB,
-        epsilon=_epsilon(weights),
-    )
+    return _sum_and_norm(builder, weights, [words, positions], "embeddings.LayerNorm", "embedding")
 
 
 def _layer(builder: GraphBuilder, weights: TransformerWeights, layer: int, hidden: str, mask: str) -> str:
     def tensor(name: str) -> np.ndarray:
         return weights.tensors[f"encoder.layer.{layer}.{name}"]
 
-    def bias(part: str, source: str) -> str:
-        return builder.vector(f"layer{layer}.{part}.bias", tensor(f"{source}.bias"))
-
-    name = f"layer{layer}"
+    name, source = f"layer{layer}", f"encoder.layer.{layer}"
     parts = [f"attention.self.{part}" for part in ("query", "key", "value")]
     stacked = np.concatenate([tensor(f"{part}.weight") for part in parts])
     stacked_bias = builder.vector(f"{name}.qkv.bias", np.concatenate([tensor(f"{part}.bias") for part in parts]))
     # The quantized product adds its bias for nothing; elsewhere the attention operator does.
     inside = builder.plan.scheme(f"{name}.qkv", "linear") in DYNAMIC
     joined = builder.linear(f"{name}.qkv", hidden, stacked, stacked_bias if inside else "")
-    split = builder.nodes_out("Split", [joined], 3, axis=-1)
+    split = builder.split(joined, 3)
     heads = int(weights.config["num_attention_heads"])
     attended = builder.node(
         "MultiHeadAttention", [*split, "" if inside else stacked_bias, mask], CONTRIB, num_heads=heads
     )
     mixed = builder.linear(f"{name}.attention", attended, tensor("attention.output.dense.weight"))
-    middle = builder.node(
-        "SkipLayerNormalization",
-        [
-            mixed,
-            hidden,
-            *_norm(builder, weights, f"encoder.layer.{layer}.attention.output.LayerNorm", f"{name}.attention"),
-            bias("attention", "attention.output.dense"),
-        ],
-        CONTRIB,
-        epsilon=_epsilon(weights),
-    )
+    bias = (f"{name}.attention.bias", tensor("attention.output.dense.bias"))
+    norm = f"{source}.attention.output.LayerNorm"
+    middle = _sum_and_norm(builder, weights, [mixed, hidden], norm, f"{name}.attention", bias)
     expanded = builder.linear(f"{name}.expand", middle, tensor("intermediate.dense.weight"))
-    active = _activate(builder, weights, expanded, bias("expand", "intermediate.dense"))
+    expand_bias = builder.vector(f"{name}.expand.bias", tensor("intermediate.dense.bias"))
+    active = _activate(builder, weights, expanded, expand_bias)
     contracted = builder.linear(f"{name}.contract", active, tensor("output.dense.weight"))
-    return builder.node(
-        "SkipLayerNormalization",
-        [
-            contracted,
-            middle,
-            *_norm(builder, weights, f"encoder.layer.{layer}.output.LayerNorm", f"{name}.output"),
-            bias("contract", "output.dense"),
-        ],
-        CONTRIB,
-        epsilon=_epsilon(weights),
-    )
+    bias = (f"{name}.contract.bias", tensor("output.dense.bias"))
+    return _sum_and_norm(builder, weights, [contracted, middle], f"{source}.output.LayerNorm", f"{name}.output", bias)
 
 
 def _activate(builder: GraphBuilder, weights: TransformerWeights, value: str, bias: str) -> str:
@@ -282,16 +252,19 @@ def _activate(builder: GraphBuilder, weights: TransformerWeights, value: str, bi
     raise InputError(f"config.json: hidden_act {kind!r} cannot be written; use gelu, gelu_new or relu")
 
 
-def _norm(builder: GraphBuilder, weights: TransformerWeights, source: str, name: str) -> list[str]:
-    tensors = weights.tensors
-    return [
-        builder.vector(f"{name}.norm.weight", tensors[f"{source}.weight"]),
-        builder.vector(f"{name}.norm.bias", tensors[f"{source}.bias"]),
-    ]
-
-
-def _epsilon(weights: TransformerWeights) -> float:
-    return float(weights.config.get("layer_norm_eps", 1e-12))
+def _sum_and_norm(
+    builder: GraphBuilder,
+    weights: TransformerWeights,
+    values: Sequence[str],
+    norm: str,
+    name: str,
+    bias: tuple[str, np.ndarray] | None = None,
+) -> str:
+    """Add two values, and a bias (its name in the graph, its vector), and normalise the sum by the weights `norm`."""
+    vectors = [(f"{name}.norm.{part}", weights.tensors[f"{norm}.{part}"]) for part in ("weight", "bias")]
+    inputs = [*values, *(builder.vector(*vector) for vector in [*vectors, *([bias] if bias else [])])]
+    epsilon = float(weights.config.get("layer_norm_eps", 1e-12))
+    return builder.node("SkipLayerNormalization", inputs, CONTRIB, epsilon=epsilon)
 
 
 def _outputs(builder: GraphBuilder, weights: TransformerWeights, hidden: str, pooling: Pooling) -> None:

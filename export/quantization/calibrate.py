@@ -22,13 +22,8 @@ def calibrate(plan: Plan, weights: TransformerWeights, ids: Sequence[Sequence[in
     return dataclasses.replace(plan, ranges=activation_ranges(weights, ids))
 
 
-def activation_ranges(
-    weights: TransformerWeights, ids: Sequence[Sequence[int]], outside: float = 0.0
-) -> dict[str, tuple[float, float]]:
-    """Return the smallest and largest input of every linear layer over all texts.
-
-    `outside` leaves that share of the values of each text out at either end.
-    """
+def activation_ranges(weights: TransformerWeights, ids: Sequence[Sequence[int]]) -> dict[str, tuple[float, float]]:
+    """Return the smallest and largest input of every linear layer over all texts."""
     from ..graph.writer import write_observed_graph  # needs onnx
 
     if not ids:
@@ -40,11 +35,15 @@ def activation_ranges(
     shown = [output.name for output in session.get_outputs()][2:]
     ranges = {name: (0.0, 0.0) for name in names}
     for row in ids:
-        inputs = {"input_ids": np.array([row], np.int64), "attention_mask": np.ones((1, len(row)), np.int64)}
-        for name, values in zip(names, session.run(shown, inputs), strict=True):
-            low, high = (values.min(), values.max()) if not outside else np.quantile(values, [outside, 1 - outside])
-            ranges[name] = (min(ranges[name][0], float(low)), max(ranges[name][1], float(high)))
+        for name, values in zip(names, session.run(shown, feeds(row)), strict=True):
+            low, high = ranges[name]
+            ranges[name] = (min(low, float(values.min())), max(high, float(values.max())))
     return ranges
+
+
+def feeds(row: Sequence[int]) -> dict[str, np.ndarray]:
+    """Return the inputs of a graph for the token ids of one text."""
+    return {"input_ids": np.array([row], np.int64), "attention_mask": np.ones((1, len(row)), np.int64)}
 
 
 def open_graph(data: bytes) -> Any:
@@ -63,8 +62,4 @@ def open_graph(data: bytes) -> Any:
 def encode_ids(data: bytes, ids: Sequence[Sequence[int]]) -> np.ndarray:
     """Return the unit vectors [n, d] that a graph gives for token ids, one text at a time as on a device."""
     session = open_graph(data)
-    rows = []
-    for row in ids:
-        inputs = {"input_ids": np.array([row], np.int64), "attention_mask": np.ones((1, len(row)), np.int64)}
-        rows.append(session.run(["sentence_embedding"], inputs)[0][0])
-    return np.stack(rows)
+    return np.stack([session.run(["sentence_embedding"], feeds(row))[0][0] for row in ids])

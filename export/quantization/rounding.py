@@ -41,14 +41,10 @@ def rounding(name: str, plan: Plan, layers: int) -> Callable[[np.ndarray], np.nd
         return _unchanged
     if scheme == "fp16":
         return _half
-    if named[1] == "linear":
-        if scheme == "int4":
-            return lambda values: quantize_blocks(values, "int4", BLOCK).restored()
-        codes: IntegerScheme = "int7" if scheme == "int7-static" else scheme
-        return lambda values: quantize_rows(values, codes).restored()
-    if scheme == "int4" and named[1] == "table":
+    if scheme == "int4" and named[1] != "positions":
         return lambda values: quantize_blocks(values, "int4", BLOCK).restored()
-    return lambda values: quantize_rows(values, "int8").restored()
+    codes: IntegerScheme = "int7" if scheme == "int7-static" else scheme
+    return lambda values: quantize_rows(values, codes if named[1] == "linear" else "int8").restored()
 
 
 def _half(values: np.ndarray) -> np.ndarray:

@@ -36,10 +36,6 @@ class TensorLoss:
     cosine_loss: float  # 1 - mean cosine to the fp32 vectors
     ndcg10_loss: dict[str, float]  # nDCG@10 of the fp32 file minus that of this one; below zero by chance
 
-    def per_byte(self) -> float:
-        """Return the cosine lost for each byte saved."""
-        return self.cosine_loss / max(self.bytes_saved, 1)
-
 
 @dataclass(frozen=True)
 class Sensitivity:
@@ -104,16 +100,9 @@ def measure_sensitivity(
             cosine = float((encode_ids(data, ids) * expected).sum(axis=1).mean())
             ndcg10 = ranking(data) if ranking else {}
             saved = len(reference) - len(data)
-            rows.append(
-                TensorLoss(
-                    tensor,
-                    scheme,
-                    sizes[tensor] - saved,
-                    saved,
-                    _rounded(max(0.0, 1 - cosine)),
-                    {name: _rounded(base[name] - value) for name, value in ndcg10.items()},
-                )
-            )
+            losses = {name: _rounded(base[name] - value) for name, value in ndcg10.items()}
+            lost = _rounded(max(0.0, 1 - cosine))
+            rows.append(TensorLoss(tensor, scheme, sizes[tensor] - saved, saved, lost, losses))
             task.advance()
     shown = {name: _rounded(value) for name, value in base.items()}
     return Sensitivity(len(ids), ranking_words if ranking else "", len(reference), shown, tuple(rows))
@@ -143,7 +132,11 @@ def sensitivity_table(sensitivity: Sensitivity) -> str:
     modes = list(sensitivity.ndcg10)
     heads = ["tensor", "scheme", "bytes", "bytes saved", "cosine lost", *(f"nDCG@10 lost, {mode}" for mode in modes)]
     lines = [f"| {' | '.join(heads)} |", f"| --- | --- |{' ---: |' * (len(heads) - 2)}"]
-    for row in sorted(sensitivity.tensors, key=lambda row: (row.per_byte(), row.tensor, row.scheme)):
+
+    def cost(row: TensorLoss) -> tuple[float, str, str]:
+        return row.cosine_loss / max(row.bytes_saved, 1), row.tensor, row.scheme
+
+    for row in sorted(sensitivity.tensors, key=cost):
         cells = [row.tensor, row.scheme, f"{row.bytes:,}", f"{row.bytes_saved:,}", f"{row.cosine_loss:.6f}"]
         cells += [f"{row.ndcg10_loss[mode]:+.4f}" for mode in modes]
         lines.append(f"| {' | '.join(cells)} |")

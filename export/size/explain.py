@@ -2,20 +2,20 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...runtime.errors import InputError
 from ...runtime.files import folder_sizes, read_bytes
-from ...runtime.graph_reader import ELEMENT_TYPES, domain_value, message_fields, message_value, text_value
+from ...runtime.graph_reader import ELEMENT_TYPES, TENSOR_NAME, Message, operator_name
 from .records import BundleBytes, GraphBytes, OperatorBytes, SizeItem, TensorBytes, TokenizerBytes
 
 # Field numbers of onnx.proto.
 _GRAPH, _NODE, _INITIALIZER = 7, 1, 5
-_NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_DOMAIN = 1, 2, 4, 7
-_TENSOR_DIMENSION, _TENSOR_TYPE, _TENSOR_NAME = 1, 2, 8
+_NODE_INPUT, _NODE_OUTPUT = 1, 2
+_TENSOR_DIMENSION, _TENSOR_TYPE = 1, 2
 _TENSOR_VALUES = (4, 5, 6, 7, 9, 10, 11)
 _TYPES = ELEMENT_TYPES | {21: "uint4", 22: "int4"}
 _PASSING = ("Cast", "DequantizeLinear", "Identity", "Sub", "Mul", "Transpose", "Reshape", "QuantizeLinear")
@@ -32,7 +32,7 @@ def explain_graph(data: bytes, name: str = "the file") -> GraphBytes:
         raise InputError(f"{name} is not a whole ONNX file: {error}; export it again") from None
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Node:
     operator: str
     inputs: list[str]
@@ -41,22 +41,14 @@ class _Node:
 
 
 def _explain(view: memoryview) -> GraphBytes:
-    graphs = [message_value(value) for number, value in message_fields(view) if number == _GRAPH]
-    if len(graphs) != 1:
-        raise ValueError(f"{len(graphs)} graphs instead of one")
-    nodes: list[_Node] = []
-    raw: list[tuple[str, str, tuple[int, ...], int, int]] = []
-    for number, value in message_fields(graphs[0]):
-        if number == _NODE:
-            nodes.append(_read_node(message_value(value)))
-        elif number == _INITIALIZER:
-            raw.append(_read_tensor(message_value(value)))
+    graph = Message(view).one(_GRAPH, "graphs")
+    nodes = [
+        _Node(operator_name(node), node.texts(_NODE_INPUT), node.texts(_NODE_OUTPUT), _framed(node.length))
+        for node in graph.messages(_NODE)
+    ]
     readers = {name: node for node in reversed(nodes) for name in node.inputs}
     per_token = _per_token(nodes)
-    tensors = [
-        TensorBytes(name, kind, shape, values, framing, _reader(name, readers), name in per_token)
-        for name, kind, shape, values, framing in raw
-    ]
+    tensors = [_tensor(tensor, readers, per_token) for tensor in graph.messages(_INITIALIZER)]
     names = sorted({node.operator for node in nodes})
     operators = [
         OperatorBytes(
@@ -78,45 +70,19 @@ def _explain(view: memoryview) -> GraphBytes:
     )
 
 
-def _read_node(view: memoryview) -> _Node:
-    node = _Node("", [], [], _framed(len(view)))
-    domain = ""
-    for number, value in message_fields(view):
-        if number == _NODE_INPUT:
-            node.inputs.append(text_value(value))
-        elif number == _NODE_OUTPUT:
-            node.outputs.append(text_value(value))
-        elif number == _NODE_OPERATOR:
-            node.operator = text_value(value)
-        elif number == _NODE_DOMAIN:
-            domain = domain_value(value)
-    node.operator = f"{domain}:{node.operator}" if domain else node.operator
-    return node
-
-
-def _read_tensor(view: memoryview) -> tuple[str, str, tuple[int, ...], int, int]:
-    name, kind, values = "", "unknown", 0
-    shape: list[int] = []
-    for number, value in message_fields(view):
-        if number == _TENSOR_NAME:
-            name = text_value(value)
-        elif number == _TENSOR_TYPE and isinstance(value, int):
-            kind = _TYPES.get(value, f"type {value}")
-        elif number == _TENSOR_DIMENSION:
-            shape.extend([value] if isinstance(value, int) else _packed(value))
-        elif number in _TENSOR_VALUES and isinstance(value, memoryview):
-            values += len(value)
-    return name, kind, tuple(shape), values, _framed(len(view)) - values
-
-
-def _packed(view: memoryview) -> Iterator[int]:
-    value = shift = 0
-    for byte in view:
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            yield value
-            value = shift = 0
+def _tensor(tensor: Message, readers: Mapping[str, _Node], per_token: set[str]) -> TensorBytes:
+    name, kind = tensor.text(TENSOR_NAME), tensor.integer(_TENSOR_TYPE)
+    stored = [value for number in _TENSOR_VALUES for value in tensor.values(number) if not isinstance(value, int)]
+    values = sum(map(len, stored))
+    return TensorBytes(
+        name,
+        _TYPES.get(kind, f"type {kind}"),
+        tuple(tensor.integers(_TENSOR_DIMENSION)),
+        values,
+        _framed(tensor.length) - values,
+        _reader(name, readers),
+        name in per_token,
+    )
 
 
 def _framed(length: int) -> int:

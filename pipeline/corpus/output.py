@@ -1,10 +1,9 @@
 """What stage `corpus` leaves: documents, queries and relevance judgements in BEIR layout."""
 
-from pathlib import Path
 from typing import ClassVar
 
 from ..retrieval.dataset import RetrievalSet, read_retrieval_set
-from ..stage import StageOutput
+from ..stage import OutputPath, StageOutput
 
 
 class CorpusOutput(StageOutput):
@@ -12,15 +11,8 @@ class CorpusOutput(StageOutput):
 
     stage: ClassVar[str] = "corpus"
 
-    @property
-    def documents_file(self) -> Path:
-        """One document a line: `_id`, `title`, `text`."""
-        return self.folder / "corpus.jsonl"
-
-    @property
-    def queries_file(self) -> Path:
-        """One query a line: `_id`, `text`."""
-        return self.folder / "queries.jsonl"
+    documents_file = OutputPath("corpus.jsonl")  # one document a line: `_id`, `title`, `text`
+    queries_file = OutputPath("queries.jsonl")  # one query a line: `_id`, `text`
 
     def retrieval_set(self) -> RetrievalSet:
         """Read all of it."""

@@ -49,5 +49,5 @@ def check_start(recipe: Recipe) -> str:
     """Open the general student where one is needed."""
     if recipe.student.kind == "static" or recipe.student.initialise != "general":
         return "no general student is needed"
-    general = read_general(general_folder(recipe.student)).encoder.shape
-    return f"general student of {general.layers} x {general.hidden} opens"
+    table = read_general(general_folder(recipe.student)).table
+    return f"general student of {table.shape[0]:,} tokens opens"

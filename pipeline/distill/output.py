@@ -1,10 +1,9 @@
 """What stage `distill` leaves: the trained student, and which queries it never saw."""
 
-from pathlib import Path
 from typing import ClassVar
 
 from ...runtime.files import read_json
-from ..stage import StageOutput
+from ..stage import OutputPath, StageOutput
 
 
 class DistillOutput(StageOutput):
@@ -12,15 +11,8 @@ class DistillOutput(StageOutput):
 
     stage: ClassVar[str] = "distill"
 
-    @property
-    def student(self) -> Path:
-        """Folder of the student's shape and weights."""
-        return self.folder / "student"
-
-    @property
-    def held_back_file(self) -> Path:
-        """The judged training queries that were held back from training."""
-        return self.folder / "held_back.json"
+    student = OutputPath("student")  # folder of the student's shape and weights
+    held_back_file = OutputPath("held_back.json")  # the judged training queries that were held back from training
 
     def held_back_queries(self) -> list[str]:
         """Return the texts of the judged training queries that the student never saw; choices may rest on them."""

@@ -10,9 +10,9 @@ from ..quantize.recipe_plan import trained_plan
 from ..queries.output import QueriesOutput
 from ..queries.tokenized_texts import TokenizedTexts, tokenize
 from ..stage import StageContext
-from ..student.initialization import fit_projection, random_weights, teacher_weights
+from ..student.initialization import fit_projection, random_weights, teacher_source, transfer_weights
 from ..student.model import FlatParameters, Student, save_student, shape_of
-from ..student.pretrained import general_folder, general_weights, read_general
+from ..student.pretrained import general_folder, read_general
 from ..student.static_initialization import start_static
 from ..teacher.output import CrossEncoderOutput, TeacherOutput
 from ..teacher.selection import selected_teacher
@@ -83,13 +83,14 @@ def _initialise(
     recipe = context.recipe
     if recipe.student.initialise == "random":
         random_weights(student.tensors, recipe.seed)
-    elif recipe.student.initialise == "general":
+        return
+    if recipe.student.initialise == "general":
         folder = general_folder(recipe.student)
         context.progress.note(f"  composing the first weights from the general student in {folder}")
-        general_weights(student, read_general(folder), tokens=tokens, seed=recipe.seed, texts=texts, rows=rows)
+        source = read_general(folder)
     else:
         from ..teacher.load import load_teacher
 
         context.progress.note("  composing the first weights from the teacher")
-        teacher = load_teacher(selected_teacher(context)).first
-        teacher_weights(student, teacher, tokens=tokens, seed=recipe.seed, texts=texts, rows=rows)
+        source = teacher_source(load_teacher(selected_teacher(context)).first)
+    transfer_weights(student, source, tokens=tokens, seed=recipe.seed, texts=texts, rows=rows)

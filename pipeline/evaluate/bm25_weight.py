@@ -52,7 +52,7 @@ def choose_bm25_weights(
             words, results = bm25.scores(text), 10 + (name in retrieval_set.documents)  # its own does not count
             for side, index in stored.items():
                 candidates[side].append(find_candidates(index, vector, words, results))
-    return {side: _best(found, held_back) for side, found in candidates.items()}
+    return {side: _best(by_query, held_back) for side, by_query in candidates.items()}
 
 
 def _best(candidates: Sequence[Candidates], held_back: JudgedSplit) -> Bm25Weight:

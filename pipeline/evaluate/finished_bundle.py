@@ -138,11 +138,4 @@ def evaluate_bundle(
     if expensive:
         task = BaselineTask(on_set.teacher, judged, on_set.cache, progress)
         baselines = measure_baselines(expensive, settings.model2vec, task)
-    return summarize(
-        figures,
-        split=options.split,
-        documents=len(judged.documents),
-        resamples=settings.bootstrap,
-        seed=options.seed,
-        baselines=baselines,
-    )
+    return summarize(figures, options.split, len(judged.documents), settings.bootstrap, options.seed, baselines)

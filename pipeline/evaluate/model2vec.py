@@ -58,13 +58,14 @@ class Variant:
 
 def variants(settings: Model2vecSettings) -> list[Variant]:
     """Return every combination that the recipe asks for; clusters only with the teacher's vocabulary in int8."""
-    found = [
+    combinations = [
         Variant(vocabulary, dimension, storage)
         for vocabulary in settings.vocabularies
         for dimension in settings.dimensions
         for storage in settings.storage
     ]
-    return found + [Variant("teacher", max(settings.dimensions), "int8", clusters) for clusters in settings.clusters]
+    largest = max(settings.dimensions)
+    return combinations + [Variant("teacher", largest, "int8", clusters) for clusters in settings.clusters]
 
 
 def distil(teacher: Path, vocabulary: Vocabulary, documents: Sequence[str], dimension: int, folder: Path) -> None:

@@ -73,7 +73,6 @@ class Evaluation:
 
 def summarize(
     figures: Mapping[str, QualityFigures],
-    *,
     split: str,
     documents: int,
     resamples: int,
@@ -90,11 +89,12 @@ def summarize(
     teacher = figures.get(TEACHER.key)
 
     def entries(values: QualityFigures, method: str) -> dict[str, Entry]:
-        found = {name: _entry(interval, count, method) for name, interval in values.summary(resamples, seed).items()}
+        summary = values.summary(resamples, seed)
+        measured = {name: _entry(interval, count, method) for name, interval in summary.items()}
         if teacher is not None and values is not teacher and teacher.ndcg10.any():
             ratio = bootstrap_ratio(values.ndcg10, teacher.ndcg10, resamples, seed)
-            found[RETENTION] = _entry(ratio, count, f"{method}; relative to the teacher alone")
-        return found
+            measured[RETENTION] = _entry(ratio, count, f"{method}; relative to the teacher alone")
+        return measured
 
     systems = {name: entries(values, METHODS[name]) for name, values in figures.items()}
     others = {

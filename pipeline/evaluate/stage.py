@@ -73,14 +73,7 @@ def run_evaluate(context: StageContext) -> None:
     # Baselines do not depend on the student: what is measured of them outlives the stage's key.
     task = BaselineTask(selected_teacher(context), judged, context.scratch.parent / ".baselines", context.progress)
     baselines = measure_baselines(settings.baselines, settings.model2vec, task)
-    evaluation = summarize(
-        figures,
-        split=SPLIT,
-        documents=len(judged.documents),
-        resamples=settings.bootstrap,
-        seed=context.recipe.seed,
-        baselines=baselines,
-    )
+    evaluation = summarize(figures, SPLIT, len(judged.documents), settings.bootstrap, context.recipe.seed, baselines)
     evaluation = replace(evaluation, bm25_weight=weights)
     write_json(output.evaluation_file, to_mapping(evaluation))
     write_json(

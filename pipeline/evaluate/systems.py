@@ -106,14 +106,14 @@ def indexed_documents(folder: Path, encoder: Encoder) -> np.ndarray:
 def compared_systems(vectors: Mapping[System, Vectors], settings: EvaluateSettings) -> dict[System, Vectors | None]:
     """Return the systems of `vectors`, and those that `settings` derive from them: stored in fewer bits, with BM25."""
     systems: dict[System, Vectors | None] = dict(vectors)
-    shipped = {system: found for system, found in vectors.items() if system.queries != "student_fp32"}
+    shipped = {system: own for system, own in vectors.items() if system.queries != "student_fp32"}
     if settings.stored_vectors and SYMMETRIC in vectors:
         storages: tuple[Storage, ...] = ("int8", "binary", "binary_unrescored")
         systems |= {replace(SYMMETRIC, storage=storage): vectors[SYMMETRIC] for storage in storages}
     if "bm25" in settings.baselines:
         systems[BM25] = None
     if "fusion" in settings.baselines:
-        systems |= {replace(system, bm25="fusion"): found for system, found in shipped.items()}
+        systems |= {replace(system, bm25="fusion"): own for system, own in shipped.items()}
     if "hybrid" in settings.baselines:
         on_device = (system for system in (SYMMETRIC, ASYMMETRIC) if system in vectors)
         systems |= {replace(system, bm25="hybrid"): vectors[system] for system in on_device}

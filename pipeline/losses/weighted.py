@@ -29,7 +29,7 @@ class WeightedLosses:
     """The losses of a recipe, summed with their weights."""
 
     def __init__(self, weights: Mapping[str, float]) -> None:
-        """Look the names up; raise `InputError` for an unknown one, a bad weight, or none at all."""
+        """Look the names up; raise `InputError` for an unknown one, or none at all."""
         self._parts: list[tuple[str, float, Loss, bool | None]] = []
         self._list_parts: list[tuple[str, float, ListLoss]] = []
         list_losses = LIST_LOSSES | PAIR_LOSSES
@@ -41,8 +41,6 @@ class WeightedLosses:
                 raise InputError(f"distill.losses: there is no loss {name!r}; {did_you_mean(old, valid)}")
             if documents and base in _OF_QUERIES:
                 raise InputError(f"distill.losses.{name}: {base} is about queries alone; name it without _documents")
-            if not 0 <= weights[name] < float("inf"):
-                raise InputError(f"distill.losses.{name} = {weights[name]}: a weight is a number from 0; fix it")
             if weights[name] > 0 and name in list_losses:
                 self._list_parts.append((name, weights[name], list_losses[name]))
             elif weights[name] > 0:

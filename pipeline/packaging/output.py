@@ -3,11 +3,10 @@
 That of `evaluate` stands here because a bundle carries its figures, and evaluation builds on what is packaged.
 """
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 from ...runtime.files import read_json
-from ..stage import StageOutput
+from ..stage import OutputPath, StageOutput
 
 
 class ExportOutput(StageOutput):
@@ -15,35 +14,12 @@ class ExportOutput(StageOutput):
 
     stage: ClassVar[str] = "export"
 
-    @property
-    def bundle(self) -> Path:
-        """The candidate: all files of the bundle but manifest, recipe and model card."""
-        return self.folder / "bundle"
-
-    @property
-    def student(self) -> Path:
-        """The student as a sentence-transformers folder."""
-        return self.folder / "student"
-
-    @property
-    def teacher(self) -> Path:
-        """The teacher as `model.onnx` and `tokenizer.json`, for the benchmark."""
-        return self.folder / "teacher"
-
-    @property
-    def plan_file(self) -> Path:
-        """How the default file is quantized, in words."""
-        return self.folder / "plan.json"
-
-    @property
-    def parity_file(self) -> Path:
-        """Comparisons of each graph with its reference."""
-        return self.folder / "parity.json"
-
-    @property
-    def variants_file(self) -> Path:
-        """Bytes, similarity and latency of each variant."""
-        return self.folder / "variants.json"
+    bundle = OutputPath("bundle")  # the candidate: all files of the bundle but manifest, recipe and model card
+    student = OutputPath("student")  # the student as a sentence-transformers folder
+    teacher = OutputPath("teacher")  # the teacher as `model.onnx` and `tokenizer.json`, for the benchmark
+    plan_file = OutputPath("plan.json")  # how the default file is quantized, in words
+    parity_file = OutputPath("parity.json")  # comparisons of each graph with its reference
+    variants_file = OutputPath("variants.json")  # bytes, similarity and latency of each variant
 
     def quantization(self) -> str:
         """Return how the default file is quantized, in words."""
@@ -59,10 +35,7 @@ class IndexOutput(StageOutput):
 
     stage: ClassVar[str] = "index"
 
-    @property
-    def index(self) -> Path:
-        """Folder of the index, as `DocumentIndex.open` takes it."""
-        return self.folder / "index"
+    index = OutputPath("index")  # folder of the index, as `DocumentIndex.open` takes it
 
 
 class EvaluateOutput(StageOutput):
@@ -70,15 +43,8 @@ class EvaluateOutput(StageOutput):
 
     stage: ClassVar[str] = "evaluate"
 
-    @property
-    def evaluation_file(self) -> Path:
-        """Metrics with intervals by system (`evaluate.record.Evaluation`)."""
-        return self.folder / "evaluation.json"
-
-    @property
-    def per_query_file(self) -> Path:
-        """nDCG@10 of every query by system, for paired comparisons."""
-        return self.folder / "per_query.json"
+    evaluation_file = OutputPath("evaluation.json")  # metrics with intervals by system (`evaluate.record.Evaluation`)
+    per_query_file = OutputPath("per_query.json")  # nDCG@10 of every query by system, for paired comparisons
 
 
 class BundleOutput(StageOutput):
@@ -86,12 +52,5 @@ class BundleOutput(StageOutput):
 
     stage: ClassVar[str] = "bundle"
 
-    @property
-    def bundle(self) -> Path:
-        """Folder of the bundle."""
-        return self.folder / "bundle"
-
-    @property
-    def variants_file(self) -> Path:
-        """Bytes, similarity, latency and quality of each variant."""
-        return self.folder / "variants.json"
+    bundle = OutputPath("bundle")  # folder of the bundle
+    variants_file = OutputPath("variants.json")  # bytes, similarity, latency and quality of each variant

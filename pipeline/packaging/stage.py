@@ -10,8 +10,7 @@ from ...export.bundle.sentence_transformers_folder import write_torch_folder
 from ...export.bundle.tokenizer import compact_tokenizer
 from ...export.check.parity import Parity, compare, require_exact, spread_texts
 from ...export.graph.schemes import Plan
-from ...export.graph.static import fold_token_weights
-from ...export.graph.weights import TransformerWeights, read_weights
+from ...export.graph.weights import TransformerWeights, fold_token_weights, read_weights
 from ...export.quantization.sensitivity import SENSITIVITY_NAME, write_sensitivity
 from ...runtime.encoder import Encoder
 from ...runtime.errors import InputError

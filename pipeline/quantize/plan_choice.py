@@ -1,5 +1,6 @@
 """The quantization of one trained student: measured, chosen where the recipe asks for it, calibrated."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,7 @@ def choose_plan(context: StageContext, weights: TransformerWeights) -> ChosenPla
     ranges = calibrate(Plan(linear=STATIC), weights, calibration).ranges
 
     def calibrated(plan: Plan) -> Plan:
-        return Plan(plan.table, plan.linear, plan.positions, plan.vector, plan.tensors, ranges)
+        return dataclasses.replace(plan, ranges=ranges)
 
     def size(plan: Plan) -> int:
         return len(write_graph(weights, calibrated(plan)))

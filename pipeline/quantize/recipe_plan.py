@@ -10,7 +10,7 @@ from ..settings import QuantizeSettings, Recipe
 
 def linear_scheme(settings: QuantizeSettings) -> Scheme:
     """Return the scheme of linear layers: the recipe's own, else the preset's."""
-    return PRESETS[settings.preset].linear if settings.linear == "auto" else settings.linear
+    return PRESETS[settings.preset] if settings.linear == "auto" else settings.linear
 
 
 def recipe_plan(settings: QuantizeSettings) -> Plan:

@@ -1,9 +1,8 @@
 """What stage `queries` leaves: the texts that the student is trained on."""
 
-from pathlib import Path
 from typing import ClassVar
 
-from ..stage import StageOutput
+from ..stage import OutputPath, StageOutput
 from .training_texts import TrainingText, read_training_texts
 
 
@@ -12,10 +11,8 @@ class QueriesOutput(StageOutput):
 
     stage: ClassVar[str] = "queries"
 
-    @property
-    def training_file(self) -> Path:
-        """One training text a line: `text`, `role`, `kind` and, where it differs, `target`."""
-        return self.folder / "training.jsonl"
+    # One training text a line: `text`, `role`, `kind` and, where it differs, `target`.
+    training_file = OutputPath("training.jsonl")
 
     def training_texts(self) -> list[TrainingText]:
         """Read all of them."""

@@ -8,25 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from ...runtime.search.bm25 import Bm25Index, Bm25Settings, load_library, write_bm25
-from .dataset import RetrievalSet
-from .metrics import scored_queries
 
 
-def bm25_scores(retrieval_set: RetrievalSet, split: str) -> np.ndarray:
-    """Return float32 BM25 scores [scored queries of `split`, documents].
+def bm25_rows(documents: Sequence[str], queries: Sequence[str]) -> Iterator[np.ndarray]:
+    """Yield the scores of all documents, float32 [documents], for one query after another.
 
     BM25 as in Robertson and Zaragoza (2009) through `bm25s` with its defaults (Lucene's variant, k1 1.5, b 0.75) and
     its English stop words. Raises `UnavailableError` when `bm25s` is not installed.
     """
-    queries = [retrieval_set.queries[query] for query in scored_queries(retrieval_set, split)]
-    scores = np.zeros((len(queries), len(retrieval_set.documents)), dtype=np.float32)
-    for row, values in enumerate(bm25_rows(list(retrieval_set.documents.values()), queries)):
-        scores[row] = values
-    return scores
-
-
-def bm25_rows(documents: Sequence[str], queries: Sequence[str]) -> Iterator[np.ndarray]:
-    """Yield the scores of all documents, float32 [documents], for one query after another; see `bm25_scores`."""
     bm25s = load_library()
     corpus = bm25s.tokenize(list(documents), stopwords="en", show_progress=False, return_ids=False)
     model = bm25s.BM25()

@@ -66,19 +66,6 @@ def top_documents(scores: np.ndarray, depth: int = RANK_DEPTH) -> np.ndarray:
     return np.stack(ranked) if ranked else np.empty((0, min(depth, scores.shape[1])), dtype=np.int64)
 
 
-def rank(query_vectors: np.ndarray, document_vectors: np.ndarray, k: int = RANK_DEPTH) -> np.ndarray:
-    """Return the `k` documents with the largest dot product for each query: int64 [queries, k], best first.
-
-    Works in blocks of queries, so that memory does not grow with queries times documents.
-    """
-    documents = document_vectors.T
-    blocks = [
-        top_documents(query_vectors[start : start + QUERY_BLOCK] @ documents, k)
-        for start in range(0, len(query_vectors), QUERY_BLOCK)
-    ]
-    return np.concatenate(blocks) if blocks else np.empty((0, min(k, len(document_vectors))), dtype=np.int64)
-
-
 def scored_queries(retrieval_set: RetrievalSet, split: str) -> list[str]:
     """Return the queries of `split` that have a relevant document, in the order of the query file."""
     judged = retrieval_set.judgements(split)
@@ -121,19 +108,6 @@ def evaluate_rankings(rankings: np.ndarray, retrieval_set: RetrievalSet, split: 
 def evaluate_scores(scores: np.ndarray, retrieval_set: RetrievalSet, split: str) -> QualityFigures:
     """Score a matrix [queries of `scored_queries`, documents in corpus order]; larger is better."""
     return evaluate_rankings(top_documents(scores, RANK_DEPTH + 1), retrieval_set, split)
-
-
-def evaluate_vectors(
-    query_vectors: np.ndarray, document_vectors: np.ndarray, retrieval_set: RetrievalSet, split: str
-) -> QualityFigures:
-    """Score unit vectors by their dot products.
-
-    `query_vectors` is [all queries in file order, d] or [queries of `scored_queries`, d]; `document_vectors` is
-    [documents in corpus order, d].
-    """
-    return evaluate_rankings(
-        rank(scored_rows(query_vectors, retrieval_set, split), document_vectors, RANK_DEPTH + 1), retrieval_set, split
-    )
 
 
 def scored_rows(query_vectors: np.ndarray, retrieval_set: RetrievalSet, split: str) -> np.ndarray:

@@ -6,6 +6,7 @@ student's pooled outputs to the teacher's vectors, fitted by least squares on so
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,15 +47,13 @@ def random_weights(tensors: "dict[str, torch.Tensor]", seed: int) -> None:
         tensors[TABLE][0].zero_()
 
 
-def composed_token_vectors(teacher: "BiEncoder", tokens: Sequence[str]) -> np.ndarray:
-    """Return a teacher vector for every new token, float32 [tokens, teacher hidden]; see `compose_embeddings`."""
-    table = teacher.token_table()
-    backend = getattr(teacher.model.tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise InputError(f'{teacher.files.name} has no fast tokenizer; set student.initialise = "random"')
-    backend.no_padding()
-    backend.no_truncation()
-    return compose_embeddings(table, backend, tokens)
+@dataclass(frozen=True)
+class Source:
+    """A trained model that a student's first weights come from."""
+
+    table: np.ndarray  # token vectors, float32 [tokens, hidden]
+    tokenizer: Any  # the `tokenizers` object, without padding and truncation
+    encoder: TrainedEncoder | None  # its layers, where it is a BERT as the student is one
 
 
 def project_embeddings(vectors: np.ndarray, hidden: int) -> np.ndarray:
@@ -66,64 +65,37 @@ def project_embeddings(vectors: np.ndarray, hidden: int) -> np.ndarray:
     return reduced * (_TABLE_SPREAD / float(np.sqrt(np.mean(reduced**2))))
 
 
-def teacher_weights(
-    student: Student,
-    teacher: "BiEncoder",
-    *,
-    tokens: Sequence[str],
-    seed: int,
-    texts: TokenizedTexts,
-    rows: np.ndarray,
-) -> None:
-    """Fill all of a student but the projection from the teacher; see `transfer_weights`.
-
-    One whose teacher is no BERT takes the token vectors alone.
-    """
-    vectors = composed_token_vectors(teacher, tokens)
-    transfer_weights(student, teacher_encoder(teacher), vectors, seed=seed, texts=texts, rows=rows)
-
-
 def transfer_weights(
-    student: Student,
-    encoder: TrainedEncoder | None,
-    vectors: np.ndarray,
-    *,
-    seed: int,
-    texts: TokenizedTexts,
-    rows: np.ndarray,
+    student: Student, source: Source, *, tokens: Sequence[str], seed: int, texts: TokenizedTexts, rows: np.ndarray
 ) -> None:
-    """Fill all of a student but the projection from a trained encoder and `vectors` [tokens, encoder hidden].
+    """Fill all of a student but the projection from a trained model.
 
     It takes over token vectors, positions and layers (`layer_transfer.py`), fitted on some of the training texts `rows`
-    when it is narrower. Layers beyond those of the encoder start at random above them. A student that is wider in any
-    way, or that has no encoder of its kind to start from, takes the token vectors alone, reduced.
+    when it is narrower. Layers beyond those of the model start at random above them. A student that is wider in any
+    way, or whose source is no BERT, takes the token vectors alone, reduced.
     """
     random_weights(student.tensors, seed)
-    if encoder is not None and can_transfer(encoder.shape, student.shape):
-        fill_tensors(student.tensors, transferred_tensors(encoder, vectors, student.shape, texts, rows))
+    vectors = compose_embeddings(source.table, source.tokenizer, tokens)
+    if source.encoder is not None and can_transfer(source.encoder.shape, student.shape):
+        fill_tensors(student.tensors, transferred_tensors(source.encoder, vectors, student.shape, texts, rows))
     else:
         fill_tensors(student.tensors, {TABLE: project_embeddings(vectors, student.shape.hidden)})
 
 
-def teacher_encoder(teacher: "BiEncoder") -> TrainedEncoder | None:
-    """Return the teacher's transformer when it is a BERT as the student is one, else `None`."""
-    tensors = teacher.bert_tensors()
-    if POSITIONS not in tensors:
-        return None
+def teacher_source(teacher: "BiEncoder") -> Source:
+    """Return the teacher as what first weights come from; its layers only when it is a BERT as the student is one."""
+    table, tensors = teacher.token_table(), teacher.bert_tensors()
+    backend = getattr(teacher.model.tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise InputError(f'{teacher.files.name} has no fast tokenizer; set student.initialise = "random"')
+    backend.no_padding()
+    backend.no_truncation()
     transformer: Any = teacher.model[0]
-    config: Any = transformer.auto_model.config
-    if config.hidden_act != "gelu" or tensors[TABLE].shape[1] != config.hidden_size:
-        return None
-    shape = StudentShape(
-        vocabulary=len(tensors[TABLE]),
-        layers=config.num_hidden_layers,
-        hidden=config.hidden_size,
-        heads=config.num_attention_heads,
-        intermediate=config.intermediate_size,
-        positions=len(tensors[POSITIONS]),
-        dimension=teacher.dimension,
-    )
-    return TrainedEncoder(shape, tensors)
+    if POSITIONS not in tensors or transformer.auto_model.config.hidden_act != "gelu":
+        return Source(table, backend, None)
+    shape = StudentShape.of_config(transformer.auto_model.config.to_dict(), tensors)
+    fits = tensors[TABLE].shape[1] == shape.hidden
+    return Source(table, backend, TrainedEncoder(shape, tensors) if fits else None)
 
 
 def fill_tensors(tensors: "dict[str, torch.Tensor]", values: "Mapping[str, torch.Tensor | np.ndarray]") -> None:

@@ -12,9 +12,10 @@ that of the words alone, and the empty text has one too.
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from ...export.graph.weights import (
     TABLE_FACTOR,
     TOKEN_TYPES,
     TOKEN_WEIGHTS,
+    layer_shapes,
 )
 from ...runtime.errors import InputError
 from ...runtime.files import write_bytes, write_json
@@ -75,41 +77,42 @@ class StudentShape:
 
     def sizes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every tensor by name, matrices first (they alone are decayed)."""
-        h, f = self.hidden, self.intermediate
-        matrices: dict[str, tuple[int, ...]] = {TABLE: (self.vocabulary, self.rank or h)}
-        vectors: dict[str, tuple[int, ...]] = {}
+        h = self.hidden
+        sizes: dict[str, tuple[int, ...]] = {TABLE: (self.vocabulary, self.rank or h)}
         if self.static:
-            if h < self.dimension:
-                matrices[PROJECTION] = (self.dimension, h)
-            return matrices | {TOKEN_WEIGHTS: (self.vocabulary,)}
+            projection = {PROJECTION: (self.dimension, h)} if h < self.dimension else {}
+            return sizes | projection | {TOKEN_WEIGHTS: (self.vocabulary,)}
         if self.rank:
-            matrices[TABLE_FACTOR] = (h, self.rank)
-        matrices[POSITIONS] = (self.positions, h)
-        matrices[TOKEN_TYPES] = (1, h)
-        norms = [EMBEDDING_NORM]
-        linears: dict[str, tuple[int, int]] = {}
+            sizes[TABLE_FACTOR] = (h, self.rank)
+        sizes |= {POSITIONS: (self.positions, h), TOKEN_TYPES: (1, h)}
+        rest: dict[str, tuple[int, ...]] = {f"{EMBEDDING_NORM}.weight": (h,), f"{EMBEDDING_NORM}.bias": (h,)}
         for number in range(self.layers):
-            prefix = f"encoder.layer.{number}"
-            for name in ("query", "key", "value"):
-                linears[f"{prefix}.attention.self.{name}"] = (h, h)
-            linears[f"{prefix}.attention.output.dense"] = (h, h)
-            linears[f"{prefix}.intermediate.dense"] = (f, h)
-            linears[f"{prefix}.output.dense"] = (h, f)
-            norms += [f"{prefix}.attention.output.LayerNorm", f"{prefix}.output.LayerNorm"]
-        linears["projection"] = (self.dimension, h)
-        for name, size in linears.items():
-            matrices[f"{name}.weight"] = size
-            vectors[f"{name}.bias"] = size[:1]
-        for name in norms:
-            vectors[f"{name}.weight"] = (h,)
-            vectors[f"{name}.bias"] = (h,)
-        return matrices | vectors
+            parts = layer_shapes(h, self.intermediate).items()
+            rest |= {f"encoder.layer.{number}.{name}": size for name, size in parts}
+        rest |= {PROJECTION: (self.dimension, h), PROJECTION_BIAS: (self.dimension,)}
+        kinds = {name: (len(size) == 1, "LayerNorm" in name) for name, size in rest.items()}
+        # Matrices, then biases, then norms; a sort keeps the order inside of each.
+        return sizes | {name: rest[name] for name in sorted(rest, key=lambda name: kinds[name])}
+
+    @classmethod
+    def of_config(cls, config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Self:
+        """Return the shape of a student, or a BERT, from its configuration (keys of `BertConfig`) and its tensors."""
+        hidden, static, projection = config["hidden_size"], POSITIONS not in tensors, tensors.get(PROJECTION)
+        return cls(
+            config["vocab_size"],
+            config["num_hidden_layers"],
+            hidden,
+            config["num_attention_heads"],
+            config.get("intermediate_size", 4 * hidden),
+            config["max_position_embeddings"] if static else len(tensors[POSITIONS]),
+            hidden if projection is None else len(projection),
+            tensors[TABLE].shape[1] if TABLE_FACTOR in tensors else 0,
+            static,
+        )
 
 
 def shape_of(settings: StudentSettings, vocabulary: int, dimension: int) -> StudentShape:
     """Return the shape that the recipe asks for; raise `InputError` when its numbers do not fit together."""
-    if min(settings.layers, settings.hidden, settings.heads, settings.intermediate) < 1 or settings.max_length < 3:
-        raise InputError("[student]: layers, hidden, heads and intermediate must be at least 1, max_length at least 3")
     static = settings.kind == "static"
     if not static and settings.hidden % settings.heads:
         raise InputError(
@@ -123,7 +126,7 @@ def shape_of(settings: StudentSettings, vocabulary: int, dimension: int) -> Stud
             f"student.hidden = {settings.hidden} is wider than the vectors of a static student, teacher.dimension = "
             f"{dimension}, and would add nothing; choose at most that"
         )
-    if not 0 <= settings.table_rank < settings.hidden:
+    if settings.table_rank >= settings.hidden:
         raise InputError(
             f"student.table_rank = {settings.table_rank} must be below student.hidden = {settings.hidden}, "
             "or 0 for a full table; fix the recipe"
@@ -145,7 +148,7 @@ def shape_of(settings: StudentSettings, vocabulary: int, dimension: int) -> Stud
 class TrainedEncoder:
     """A BERT encoder by the names of `BertModel`, with a full table and without projection."""
 
-    shape: StudentShape  # its dimension does not count
+    shape: StudentShape  # its vocabulary and dimension do not count
     tensors: "dict[str, torch.Tensor]"
 
 
@@ -265,19 +268,7 @@ def load_student(folder: Path) -> Student:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     tensors = load_file(folder / "model.safetensors")
     try:
-        projected = tensors.get(PROJECTION)
-        shape = StudentShape(
-            config["vocab_size"],
-            config["num_hidden_layers"],
-            config["hidden_size"],
-            config["num_attention_heads"],
-            config["intermediate_size"],
-            config["max_position_embeddings"],
-            config["hidden_size"] if projected is None else len(projected),
-            tensors[TABLE].shape[1] if TABLE_FACTOR in tensors else 0,
-            POSITIONS not in tensors,
-        )
-        parameters = FlatParameters(shape)
+        parameters = FlatParameters(StudentShape.of_config(config, tensors))
         flat = torch.zeros(parameters.length)
         for name, view in parameters.views(flat).items():
             view.copy_(tensors[name])

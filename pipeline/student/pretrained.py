@@ -5,16 +5,10 @@ A general student is a bundle, whose stored weights are widened again, or the fo
 and its layers get into another vocabulary and another shape.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ...export.graph.stored_weights import read_stored_weights
 from ...export.graph.weights import (
-    POSITIONS,
     PROJECTION,
     PROJECTION_BIAS,
     TABLE,
@@ -27,20 +21,9 @@ from ...runtime.files import sha256_file
 from ...runtime.manifest import MANIFEST_NAME, listed_file, read_manifest
 from ...runtime.packaged import GENERAL, packaged_folder
 from ...runtime.text.tokenizer_file import open_tokenizer
-from ..queries.tokenized_texts import TokenizedTexts
 from ..settings import StudentSettings
-from .initialization import transfer_weights
-from .layer_transfer import compose_embeddings
-from .model import Student, StudentShape, TrainedEncoder
-
-
-@dataclass(frozen=True)
-class GeneralStudent:
-    """A general student in memory."""
-
-    encoder: TrainedEncoder
-    table: np.ndarray  # float32 [tokens, hidden]
-    tokenizer: Any  # the `tokenizers` object, without padding and truncation
+from .initialization import Source
+from .model import StudentShape, TrainedEncoder
 
 
 def general_folder(settings: StudentSettings) -> Path:
@@ -76,7 +59,7 @@ def general_fingerprint(settings: StudentSettings) -> dict[str, str]:
     return {f"general/{part}": sha256_file(file) for part, file in _files(general_folder(settings)).items()}
 
 
-def read_general(folder: Path) -> GeneralStudent:
+def read_general(folder: Path) -> Source:
     """Read a general student; raise `InputError` for a file that is broken or does not fit the others."""
     import torch
 
@@ -98,28 +81,6 @@ def read_general(folder: Path) -> GeneralStudent:
             f"{tokenizer_file} has ids up to {highest}, {weights_file} has {len(table)} rows; "
             f"take both from the same run"
         )
-    shape = StudentShape(
-        vocabulary=len(table),
-        layers=weights.layers,
-        hidden=weights.hidden,
-        heads=weights.config["num_attention_heads"],
-        intermediate=weights.config.get("intermediate_size", 4 * weights.hidden),
-        positions=len(tensors[POSITIONS]),
-        dimension=weights.dimension,
-    )
+    shape = StudentShape.of_config(weights.config, tensors)
     encoder = TrainedEncoder(shape, {name: torch.from_numpy(value) for name, value in tensors.items()})
-    return GeneralStudent(encoder, table, tokenizer)
-
-
-def general_weights(
-    student: Student,
-    general: GeneralStudent,
-    *,
-    tokens: Sequence[str],
-    seed: int,
-    texts: TokenizedTexts,
-    rows: np.ndarray,
-) -> None:
-    """Fill all of a student but the projection from the general one; see `transfer_weights`."""
-    vectors = compose_embeddings(general.table, general.tokenizer, tokens)
-    transfer_weights(student, general.encoder, vectors, seed=seed, texts=texts, rows=rows)
+    return Source(table, tokenizer, encoder)

@@ -17,8 +17,7 @@ from ..queries.tokenized_texts import TokenizedTexts
 from ..stage import StageContext
 from ..teacher.load import load_teacher
 from ..teacher.output import TeacherOutput
-from ..teacher.pca import Reduction, fit_reduction
-from ..teacher.protocol import Teacher
+from ..teacher.pca import fit_reduction
 from ..teacher.selection import selected_teacher
 from ..vocabulary.token_mapping import token_texts
 from .ridge import ridge_map, spread
@@ -42,11 +41,13 @@ def start_static(
 ) -> None:
     """Fill the tensors as `student.initialise` says: from the teacher, or from vectors without any meaning."""
     if context.recipe.student.initialise == "random":
-        vectors = random_token_vectors(len(tokens), targets.shape[1], context.recipe.seed)
+        rng = np.random.default_rng([context.recipe.seed, 11])
+        vectors = rng.standard_normal((len(tokens), targets.shape[1])).astype(np.float32)
     else:
         context.progress.note("  encoding every token with the teacher")
         reduction = TeacherOutput.of(context).reduction()
-        vectors = single_token_vectors(load_teacher(selected_teacher(context)), tokens, reduction)
+        alone = load_teacher(selected_teacher(context)).encode(token_texts(tokens), "document")
+        vectors = reduction.apply(alone).astype(np.float32)
     static_weights(tensors, vectors, texts, targets, rows)
 
 
@@ -81,16 +82,6 @@ def static_weights(
         tensors[TABLE].copy_(torch.from_numpy(table))
         tensors[TABLE][0].zero_()
         tensors[TOKEN_WEIGHTS].copy_(torch.from_numpy(weights))
-
-
-def single_token_vectors(teacher: Teacher, tokens: Sequence[str], reduction: Reduction) -> np.ndarray:
-    """Return the teacher's reduced vector of each token as a text of its own, float32 [tokens, dimension]."""
-    return reduction.apply(teacher.encode(token_texts(tokens), "document")).astype(np.float32)
-
-
-def random_token_vectors(count: int, dimension: int, seed: int) -> np.ndarray:
-    """Return vectors without any meaning, float32 [count, dimension]."""
-    return np.random.default_rng([seed, 11]).standard_normal((count, dimension)).astype(np.float32)
 
 
 def frequency_weights(texts: TokenizedTexts, rows: np.ndarray, vocabulary: int) -> np.ndarray:

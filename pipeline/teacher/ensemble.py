@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes
 from ..settings import TeacherSettings
 from .bi_encoder import BiEncoder
@@ -25,7 +24,7 @@ class TeacherEnsemble:
     """The bi-encoders of `teacher.model` and `[[teacher.ensemble]]`, with vectors of all their dimensions together."""
 
     def __init__(self, settings: TeacherSettings) -> None:
-        """Load all; raise `InputError` for a weight that is no positive number, and what one teacher raises."""
+        """Load all; errors are those of one teacher."""
         weights = shares(settings)
         self._members = _for_each(settings, lambda member: BiEncoder(resolve_teacher(member), member))
         self._scales = np.sqrt(weights).astype(np.float32)
@@ -76,9 +75,6 @@ class TeacherEnsemble:
 def shares(settings: TeacherSettings) -> np.ndarray:
     """Return each teacher's share of the score, float64 [teachers]; they sum to one."""
     weights = np.array([settings.weight, *(member.weight for member in settings.ensemble)])
-    for number, weight in enumerate(weights):
-        if not 0 < weight < float("inf"):
-            raise InputError(f"{_section(number)}.weight = {weight} must be a number above 0; fix the recipe")
     return weights / weights.sum()
 
 

@@ -1,6 +1,5 @@
 """What the stages `cross_encoder` and `teacher` leave: score lists, vectors, and how vectors are reduced."""
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 from ...runtime.errors import InputError
 from ...runtime.files import read_json
 from ...runtime.projection import Projection, read_projection
-from ..stage import StageOutput
+from ..stage import OutputPath, StageOutput
 from .pca import Reduction, read_reduction
 from .score_lists import ScoreLists, read_lists
 from .vector_files import VectorReader, read_vectors
@@ -21,15 +20,9 @@ class CrossEncoderOutput(StageOutput):
 
     stage: ClassVar[str] = "cross_encoder"
 
-    @property
-    def dual_teacher(self) -> Path:
-        """Folder of the dual-pooled cross-encoder, a sentence-transformers model; only with `use = ["embeddings"]`."""
-        return self.folder / DUAL_TEACHER
-
-    @property
-    def record_file(self) -> Path:
-        """What the cross-encoder is and what was made of it."""
-        return self.folder / "cross_encoder.json"
+    # Folder of the dual-pooled cross-encoder, a sentence-transformers model; only with `use = ["embeddings"]`.
+    dual_teacher = OutputPath(DUAL_TEACHER)
+    record_file = OutputPath("cross_encoder.json")  # what the cross-encoder is and what was made of it
 
     def record(self) -> dict[str, Any]:
         """Read the record."""
@@ -45,30 +38,13 @@ class TeacherOutput(StageOutput):
 
     stage: ClassVar[str] = "teacher"
 
-    @property
-    def documents_file(self) -> Path:
-        """Vectors of the documents, float32 [documents, teacher dimension]."""
-        return self.folder / "documents.npy"
-
-    @property
-    def queries_file(self) -> Path:
-        """Vectors of all queries of the corpus, float32 [queries, teacher dimension]."""
-        return self.folder / "queries.npy"
-
-    @property
-    def training_file(self) -> Path:
-        """Vectors of the training texts, float32 [training texts, teacher dimension]."""
-        return self.folder / "training.npy"
-
-    @property
-    def projection_file(self) -> Path:
-        """How a teacher vector is brought into the student's space."""
-        return self.folder / "projection.safetensors"
-
-    @property
-    def record_file(self) -> Path:
-        """What the teacher is and how it was used."""
-        return self.folder / "teacher.json"
+    documents_file = OutputPath("documents.npy")  # vectors of the documents, float32 [documents, teacher dimension]
+    # Vectors of all queries of the corpus, float32 [queries, teacher dimension].
+    queries_file = OutputPath("queries.npy")
+    # Vectors of the training texts, float32 [training texts, teacher dimension].
+    training_file = OutputPath("training.npy")
+    projection_file = OutputPath("projection.safetensors")  # how a teacher vector is brought into the student's space
+    record_file = OutputPath("teacher.json")  # what the teacher is and how it was used
 
     def record(self) -> dict[str, Any]:
         """Read the record."""

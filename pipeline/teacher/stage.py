@@ -1,6 +1,5 @@
 """Stage `teacher`: the teacher's vectors of documents, queries and training texts, and their reduction."""
 
-import json
 from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ...runtime.documents.json_files import read_json_lines
 from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes, write_json
 from ..corpus.output import CorpusOutput
@@ -86,21 +86,10 @@ def _query_texts(path: Path) -> Iterator[str]:
 
 
 def _objects(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        with path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                if not line.strip():
-                    continue
-                value = json.loads(line)
-                if not isinstance(value, dict) or not isinstance(value.get("text"), str):
-                    raise InputError(
-                        f'{path}, line {number}: an object with "text" is needed; run the stage before again'
-                    )
-                yield value
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; run the stage before again") from None
-    except ValueError:
-        raise InputError(f"{path}: not valid JSON Lines in UTF-8; run the stage before again") from None
+    for number, value in read_json_lines(path):
+        if not isinstance(value.get("text"), str):
+            raise InputError(f'{path}, line {number}: an object with "text" is needed; run the stage before again')
+        yield value
 
 
 def target_text(value: dict[str, Any]) -> str:

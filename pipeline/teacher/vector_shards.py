@@ -223,9 +223,9 @@ def cached_vectors(
 
     The teacher is identified by `settings.sha256`, its prompts and its length, so that a cached one is not loaded.
     """
-    ensemble = [repr((settings.weight, settings.ensemble))] if settings.ensemble else []
-    reading = [settings.sha256, settings.query_prompt, settings.document_prompt, str(settings.max_length), *ensemble]
-    reading += [] if precision == "fp32" else [precision]
+    reading = [settings.sha256, settings.query_prompt, settings.document_prompt, str(settings.max_length)]
+    reading += [repr((settings.weight, settings.ensemble))] if settings.ensemble else []
+    reading += [precision] if precision != "fp32" else []
     key = sha256_bytes("\0".join((*reading, role, *texts)).encode("utf-8"))
     path = cache / f"{role}-{key[:32]}.npy" if cache else None
     if path and path.is_file():

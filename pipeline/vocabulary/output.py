@@ -1,9 +1,8 @@
 """What stage `vocabulary` leaves: the student's tokenizer."""
 
-from pathlib import Path
 from typing import ClassVar
 
-from ..stage import StageOutput
+from ..stage import OutputPath, StageOutput
 
 
 class VocabularyOutput(StageOutput):
@@ -11,7 +10,4 @@ class VocabularyOutput(StageOutput):
 
     stage: ClassVar[str] = "vocabulary"
 
-    @property
-    def tokenizer_file(self) -> Path:
-        """The tokenizer in the format of the `tokenizers` library."""
-        return self.folder / "tokenizer.json"
+    tokenizer_file = OutputPath("tokenizer.json")  # the tokenizer in the format of the `tokenizers` library

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from pocketrank.benchmarks.measure import energy
 from pocketrank.benchmarks.measure.power_trace import PowerTrace, ina219_watts, pmic_watts, read_meter, sampled_trace
 from pocketrank.devices.profile import read_profile
-from pocketrank.devices.targets.base import ProcessResult
-from pocketrank.devices.targets.local import LocalTarget
+from pocketrank.devices.targets.base import ProcessResult, Target
 from pocketrank.runtime.errors import InputError
 
 # The form in which a Raspberry Pi 5's firmware prints its rails.
@@ -177,7 +176,7 @@ def test_what_cannot_be_told_is_absent(change, reason):
     assert reason in reading.reason
 
 
-class Board(LocalTarget):
+class Board(Target):
     """A board that plays a recording back."""
 
     def __init__(self, answer):
@@ -256,7 +255,7 @@ def test_the_sampler_reads_a_real_tool_beside_a_real_worker(tmp_path, monkeypatc
     monkeypatch.setattr(energy, "METERING", {"idle_seconds": 0.4, "seconds": 0.4, "windows": 2, "hertz": 40.0})
     bundle = write_bundle(tmp_path / "bundle")
     request = {"onnx": str(bundle / "onnx/model.onnx"), "tokenizer": str(bundle / "tokenizer.json"), "texts": ["a b"]}
-    metered, problem = energy._metered("pmic", LocalTarget(read_profile("host")), request)
+    metered, problem = energy._metered("pmic", Target(read_profile("host")), request)
     assert metered is not None, problem
     assert [one["count"] > 0 for one in metered["windows"]] == [True, True]
     trace = sampled_trace(metered["power"])

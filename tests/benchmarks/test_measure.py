@@ -22,8 +22,7 @@ from pocketrank.benchmarks.records import report
 from pocketrank.benchmarks.records.metrics import METRICS
 from pocketrank.devices.profile import Core, Power, Profile, read_profile
 from pocketrank.devices.targets import open as target_module
-from pocketrank.devices.targets.base import ProcessResult
-from pocketrank.devices.targets.local import LocalTarget
+from pocketrank.devices.targets.base import ProcessResult, Target
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError, UnavailableError
 from pocketrank.runtime.progress import NoProgress
@@ -266,7 +265,7 @@ def test_bytes_of_the_report_are_those_of_the_files(measured, bundle):
     assert found["folder_bytes"] == sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
 
 
-class Replay(LocalTarget):
+class Replay(Target):
     """A device that plays prepared answers back."""
 
     def __init__(self, answers, profile=None):
@@ -295,7 +294,7 @@ def test_a_model_that_does_not_open_stops_the_run(tmp_path):
 def test_a_missing_device_does_not_stop_the_others(bundle, monkeypatch):
     def closed(device):
         if device == "host":
-            return LocalTarget(read_profile("host"))
+            return Target(read_profile("host"))
         raise UnavailableError("nobody answers; switch it on")
 
     monkeypatch.setattr(measure, "open_target", lambda device, options: closed(device))
@@ -310,7 +309,7 @@ def test_a_missing_device_does_not_stop_the_others(bundle, monkeypatch):
 def test_a_process_that_hangs_is_stopped(tmp_path):
     script = tmp_path / "sleep.py"
     script.write_text("import time; time.sleep(30)", encoding="utf-8")
-    done = LocalTarget(read_profile("host")).run(script, "", timeout=0.3)
+    done = Target(read_profile("host")).run(script, "", timeout=0.3)
     assert (done.outcome, done.detail) == ("timeout", "stopped after 0 s")
 
 
@@ -376,9 +375,7 @@ def test_codecarbon_is_an_estimate_where_it_guesses(mode, source, monkeypatch):
 
 def test_codecarbon_runs_for_real(bundle):
     pytest.importorskip("codecarbon")
-    found = energy.from_codecarbon(
-        LocalTarget(read_profile("host")), request_for(bundle, min_seconds=1.5, min_queries=10)
-    )
+    found = energy.from_codecarbon(Target(read_profile("host")), request_for(bundle, min_seconds=1.5, min_queries=10))
     assert found.value is not None, found.reason
     assert found.value > 0
     assert found.method.startswith("codecarbon 3")

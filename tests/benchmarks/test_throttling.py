@@ -17,7 +17,7 @@ from pocketrank.benchmarks.measure.session import WORKER, MeasureSettings
 from pocketrank.benchmarks.measure.throttling import throttle_reasons
 from pocketrank.benchmarks.records.report import Run, Window, read_report, write_report
 from pocketrank.devices.profile import read_profile
-from pocketrank.devices.targets.local import LocalTarget
+from pocketrank.devices.targets.base import Target
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.progress import NoProgress
@@ -82,7 +82,7 @@ def test_everything_beside_the_main_figures(bundle, tmp_path):
 
 def test_a_batch_has_the_time_of_the_whole_and_the_throughput_of_its_texts(bundle, worker):
     calls = [dataclasses.replace(run(worker), observed={"instructions": 1200.0})] * 2  # 300 calls of 1 ms each
-    point = sweep._point(models.find_model(bundle), "batch", 4, calls, LocalTarget(read_profile("host")))
+    point = sweep._point(models.find_model(bundle), "batch", 4, calls, Target(read_profile("host")))
     assert point.latency_p50 == pytest.approx(1e-3)
     assert point.throughput == pytest.approx(4000.0)
     assert point.throughput_low <= point.throughput <= point.throughput_high
@@ -190,5 +190,5 @@ def test_a_quota_is_not_contention(worker):
 
 
 def test_this_machine_is_not_emulated():
-    target = LocalTarget(read_profile("host"))
+    target = Target(read_profile("host"))
     assert (target.has_wall_time, target.is_emulated, target.cpu_quota) == (True, False, 1.0)

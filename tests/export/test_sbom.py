@@ -60,15 +60,12 @@ def test_what_is_known_stands_in_its_field():
             data=[Source("texts", "documents", "A licence of ours", sha256="3" * 64), Source("more", "texts")],
             packages={"torch": "2.13.0+cpu", "python": "3.11.7"},
             quality={"ndcg10_symmetric": Figure(0.5, "bundle alone")},
-            training_energy=Figure(0.25, "RAPL", "kWh"),
         )
     )
     card = content["metadata"]["component"]["modelCard"]
     assert card["modelParameters"]["datasets"] == [{"ref": "data:0"}, {"ref": "data:1"}]
     metrics = card["quantitativeAnalysis"]["performanceMetrics"]
     assert metrics == [{"type": "ndcg10_symmetric", "value": "0.5", "slice": "bundle alone"}]
-    (energy,) = card["considerations"]["environmentalConsiderations"]["energyConsumptions"]
-    assert energy["activityEnergyCost"] == {"value": 0.25, "unit": "kWh"}
     teacher = component(content, "model:0")
     assert teacher["purl"] == "pkg:pypi/gt-x@1.2" and teacher["licenses"] == [{"license": {"id": "MIT"}}]
     assert component(content, "model:1")["properties"] == [{"name": "pocketrank:sha256", "value": "unknown"}]

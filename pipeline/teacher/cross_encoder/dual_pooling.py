@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ....export.bundle.sentence_transformers_folder import modules_list
 from ....runtime.errors import InputError
 from ....runtime.files import write_bytes, write_json
 from ....runtime.progress import Progress
@@ -74,14 +75,10 @@ class DualPooled:
         tensors = {name: tensor.contiguous() for name, tensor in self.transformer.state_dict().items()}
         write_bytes(folder / "model.safetensors", save(tensors, {"format": "pt"}))
         self.model.tokenizer.save_pretrained(folder)
-        modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
         (folder / "2_Normalize").mkdir(exist_ok=True)
         files: dict[str, Any] = {
             "config.json": config,
-            "modules.json": [
-                {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{name}"}
-                for number, (path, name) in enumerate(modules)
-            ],
+            "modules.json": modules_list([("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]),
             "1_Pooling/config.json": {
                 "word_embedding_dimension": self.transformer.config.hidden_size,
                 "pooling_mode_mean_tokens": True,
@@ -89,7 +86,6 @@ class DualPooled:
             "sentence_bert_config.json": {"max_seq_length": self.model.max_length, "do_lower_case": False},
         }
         for name, value in files.items():
-            (folder / name).parent.mkdir(exist_ok=True)
             write_json(folder / name, value)
         write_bytes(folder / "README.md", card.encode("utf-8"))
 
@@ -107,14 +103,8 @@ class DualPoolingTrainer:
     def __init__(
         self, pooled: DualPooled, texts: Sequence[str], lists: ScoreLists, settings: CrossEncoderSettings, seed: int
     ) -> None:
-        """Raise `InputError` for numbers that make no training."""
         import torch
 
-        if settings.dual_pooling_steps < 1 or settings.dual_pooling_queries < 1:
-            raise InputError(
-                f"cross_encoder.dual_pooling_steps = {settings.dual_pooling_steps} and dual_pooling_queries = "
-                f"{settings.dual_pooling_queries} must be at least 1: no cross-encoder is dual-pooled as it comes"
-            )
         self._pooled, self._texts, self._lists, self._settings, self._seed = pooled, texts, lists, settings, seed
         # The pooler is not read, and gets no gradient.
         named = pooled.transformer.named_parameters()

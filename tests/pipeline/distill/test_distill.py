@@ -228,8 +228,8 @@ def test_vectors_of_other_texts_are_refused(inputs: Path, tmp_path: Path) -> Non
     ("settings", "words"),
     [
         (StudentSettings(hidden=30, heads=4), r"student\.hidden = 30 cannot be split among student\.heads = 4"),
-        (StudentSettings(layers=0), "at least 1"),
-        (StudentSettings(max_length=2), "max_length at least 3"),
+        (StudentSettings(hidden=32, heads=4, table_rank=32), r"student\.table_rank = 32 must be below student\.hidden"),
+        (StudentSettings(kind="static", hidden=32), r"student\.hidden = 32 is wider than the vectors"),
     ],
 )
 def test_impossible_students_are_refused(settings: StudentSettings, words: str) -> None:

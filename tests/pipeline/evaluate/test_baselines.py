@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from builders import small_models
+from builders.scores import evaluate_vectors
 from pocketrank.benchmarks.measure.model_files import quality_measurements
 from pocketrank.pipeline.evaluate import baselines as baselines_module
 from pocketrank.pipeline.evaluate.baselines import BaselineFigures, BaselineTask, measure_baselines
@@ -14,7 +15,7 @@ from pocketrank.pipeline.evaluate.record import Evaluation, summarize
 from pocketrank.pipeline.evaluate.systems import JudgedSplit
 from pocketrank.pipeline.packaging.bundle_stage import quality_figures
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet
-from pocketrank.pipeline.retrieval.metrics import QualityFigures, evaluate_vectors
+from pocketrank.pipeline.retrieval.metrics import QualityFigures
 from pocketrank.pipeline.settings import Model2vecSettings, TeacherSettings
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.runtime.errors import UnavailableError

@@ -3,9 +3,10 @@ import shutil
 
 import numpy as np
 import pytest
+from builders.scores import evaluate_vectors
 from pocketrank.pipeline.evaluate.record import per_query, read_evaluation, summarize
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set, write_retrieval_set
-from pocketrank.pipeline.retrieval.metrics import QualityFigures, evaluate_vectors
+from pocketrank.pipeline.retrieval.metrics import QualityFigures
 from pocketrank.pipeline.retrieval.system import METHODS
 from pocketrank.pipeline.teacher.vector_files import read_vectors
 from pocketrank.runtime.encoder import Encoder

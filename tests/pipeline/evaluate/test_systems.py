@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from builders.miniature import WORDS, write_bundle
+from builders.scores import bm25_scores
 from pocketrank.pipeline.evaluate import EvaluationOptions, evaluate_bundle
 from pocketrank.pipeline.evaluate.systems import JudgedSplit, Vectors, hybrid_search, measure_systems, vector_search
-from pocketrank.pipeline.retrieval.bm25 import bm25_scores, device_bm25
+from pocketrank.pipeline.retrieval.bm25 import device_bm25
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet, write_retrieval_set
 from pocketrank.pipeline.retrieval.fusion import fuse, fuse_by_rank
 from pocketrank.pipeline.retrieval.metrics import evaluate_scores, ndcg_at, recall_at

@@ -11,7 +11,8 @@ from pocketrank.export.check.tokenizer_edge_cases import TOKENIZER_EDGE_CASES
 from pocketrank.pipeline.settings import DistillSettings, Recipe, StudentSettings, TeacherSettings, VocabularySettings
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.stages import STAGES
-from pocketrank.pipeline.student.initialization import composed_token_vectors
+from pocketrank.pipeline.student.initialization import teacher_source
+from pocketrank.pipeline.student.layer_transfer import compose_embeddings
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.vocabulary.token_mapping import Speller, byte_level, spell_all
 from pocketrank.runtime.encoder import Encoder
@@ -186,7 +187,8 @@ def test_pieces_of_the_teacher_keep_their_vectors(tmp_path: Path) -> None:
     teacher = load_teacher(TeacherSettings(model=str(make_teacher(tmp_path / "teacher", "unigram")))).first
     known, table = teacher.model.tokenizer.get_vocab(), teacher.token_table()
     pieces = [piece for piece in known if not piece.startswith("<")]
-    vectors = composed_token_vectors(teacher, pieces)
+    source = teacher_source(teacher)
+    vectors = compose_embeddings(source.table, source.tokenizer, pieces)
     assert np.array_equal(vectors, table[[known[piece] for piece in pieces]])
 
 

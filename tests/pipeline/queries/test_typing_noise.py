@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import small_models
+from builders.scores import evaluate_vectors
 from pocketrank.pipeline.evaluate import EvaluationOptions
 from pocketrank.pipeline.evaluate.noise_robustness import measure_robustness, noisy_queries
 from pocketrank.pipeline.evaluate.record import read_evaluation
@@ -16,7 +17,7 @@ from pocketrank.pipeline.queries.stage import training_texts
 from pocketrank.pipeline.queries.training_texts import read_training_texts
 from pocketrank.pipeline.queries.typing_noise import add_typing_errors, add_typing_noise, without_punctuation
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet, read_retrieval_set, write_retrieval_set
-from pocketrank.pipeline.retrieval.metrics import evaluate_vectors, scored_queries
+from pocketrank.pipeline.retrieval.metrics import scored_queries
 from pocketrank.pipeline.settings import EvaluateSettings, QueriesSettings, Recipe, TeacherSettings
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.teacher.load import load_teacher

@@ -1,13 +1,11 @@
 import numpy as np
 import pytest
-from pocketrank.pipeline.retrieval.bm25 import bm25_scores
+from builders.scores import bm25_scores, evaluate_vectors
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet, read_retrieval_set
 from pocketrank.pipeline.retrieval.fusion import fuse
 from pocketrank.pipeline.retrieval.metrics import (
     evaluate_scores,
-    evaluate_vectors,
     ndcg_at,
-    rank,
     recall_at,
     reciprocal_rank_at,
     scored_queries,
@@ -39,14 +37,6 @@ def test_equal_scores_keep_the_order_of_the_documents():
     assert top_documents(scores, 3).tolist() == [[1, 0, 2], [0, 1, 2]]
     assert top_documents(scores, 9).tolist() == [[1, 0, 2, 3, 4], [0, 1, 2, 3, 4]]
     assert top_documents(np.zeros((2, 0)), 3).shape == (2, 0)
-
-
-def test_ranking_in_blocks_agrees_with_sorting_everything():
-    random = np.random.default_rng(5)
-    queries, documents = random.normal(size=(600, 8)), random.normal(size=(300, 8))
-    expected = np.argsort(-(queries @ documents.T), axis=1, kind="stable")[:, :20]
-    assert np.array_equal(rank(queries, documents, 20), expected)
-    assert rank(queries[:0], documents, 20).shape == (0, 20)
 
 
 @pytest.fixture

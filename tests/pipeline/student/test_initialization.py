@@ -9,7 +9,8 @@ from builders import small_models
 from pocketrank.pipeline.distill.validation import encode_rows
 from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts, tokenize
 from pocketrank.pipeline.settings import StudentSettings, TeacherSettings
-from pocketrank.pipeline.student.initialization import composed_token_vectors, fit_projection, teacher_weights
+from pocketrank.pipeline.student.initialization import fit_projection, teacher_source, transfer_weights
+from pocketrank.pipeline.student.layer_transfer import compose_embeddings
 from pocketrank.pipeline.student.model import TABLE, FlatParameters, Student, shape_of
 from pocketrank.pipeline.teacher.bi_encoder import BiEncoder
 from pocketrank.pipeline.teacher.load import load_teacher
@@ -36,7 +37,7 @@ def texts(teacher: BiEncoder) -> TokenizedTexts:
 
 
 def start(student: Student, teacher: BiEncoder, tokens: list[str], texts: TokenizedTexts) -> None:
-    teacher_weights(student, teacher, tokens=tokens, seed=1, texts=texts, rows=np.arange(len(texts)))
+    transfer_weights(student, teacher_source(teacher), tokens=tokens, seed=1, texts=texts, rows=np.arange(len(texts)))
 
 
 def test_tokens_get_the_vectors_of_what_spells_them(teacher: BiEncoder) -> None:
@@ -45,7 +46,9 @@ def test_tokens_get_the_vectors_of_what_spells_them(teacher: BiEncoder) -> None:
     word = next(token for token in known if token in small_models.WORDS)
     continued = next(token for token in known if token.startswith("##") and len(token) == 3)
     new = f"{word}{continued[2:]}x"
-    vectors = composed_token_vectors(teacher, ["[PAD]", word, continued, new, f"##{new}", "\u2581" + word])
+    source = teacher_source(teacher)
+    tokens = ["[PAD]", word, continued, new, f"##{new}", "\u2581" + word]
+    vectors = compose_embeddings(source.table, source.tokenizer, tokens)
     assert np.array_equal(vectors[1], table[known[word]])
     assert np.array_equal(vectors[2], table[known[continued]])
     spelled = teacher.model.tokenizer.convert_tokens_to_ids(teacher.model.tokenizer.tokenize(new))

@@ -16,9 +16,9 @@ from pocketrank.pipeline.fingerprint import distill_fingerprint
 from pocketrank.pipeline.queries.tokenized_texts import TokenizedTexts, tokenize
 from pocketrank.pipeline.settings import DistillSettings, Recipe, StudentSettings
 from pocketrank.pipeline.stage import StageContext
-from pocketrank.pipeline.student.initialization import random_weights
+from pocketrank.pipeline.student.initialization import random_weights, transfer_weights
 from pocketrank.pipeline.student.model import TABLE, FlatParameters, Student, StudentShape, load_student, save_student
-from pocketrank.pipeline.student.pretrained import general_folder, general_weights, read_general
+from pocketrank.pipeline.student.pretrained import general_folder, read_general
 from pocketrank.pipeline.vocabulary.tokenizer_file import read_tokens
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.progress import NoProgress
@@ -63,7 +63,7 @@ def texts(inputs: Path) -> TokenizedTexts:
 
 def started(folder: Path, tokens: list[str], texts: TokenizedTexts, **changes: int) -> Student:
     student = make_student(dataclasses.replace(SHAPE, vocabulary=len(tokens), **changes))
-    general_weights(student, read_general(folder), tokens=tokens, seed=1, texts=texts, rows=np.arange(len(texts)))
+    transfer_weights(student, read_general(folder), tokens=tokens, seed=1, texts=texts, rows=np.arange(len(texts)))
     return student
 
 

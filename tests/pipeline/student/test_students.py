@@ -12,13 +12,13 @@ from builders import small_models, small_student
 from pocketrank.export.bundle.assemble import Candidate, assemble_candidate, opener_files
 from pocketrank.export.bundle.sentence_transformers_folder import write_torch_folder
 from pocketrank.export.graph.schemes import FP32, make_plan
-from pocketrank.export.graph.static import fold_token_weights
 from pocketrank.export.graph.weights import (
     PROJECTION,
     TABLE,
     TABLE_FACTOR,
     TOKEN_WEIGHTS,
     TransformerWeights,
+    fold_token_weights,
     read_weights,
 )
 from pocketrank.export.graph.writer import write_graph

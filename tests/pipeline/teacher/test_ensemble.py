@@ -137,8 +137,6 @@ def test_a_finished_bundle_is_held_to_all_of_its_teachers(folders: list[Path]) -
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"weight": 0.0}, r"teacher\.weight = 0\.0"),
-        ({"ensemble": {"weight": -1.0}}, r"teacher\.ensemble\[0\]\.weight = -1\.0"),
         ({"ensemble": {"model": "./absent"}}, r"teacher\.ensemble\[0\]\.model = '\./absent'"),
         ({"ensemble": {"sha256": "00"}}, r"teacher\.ensemble\[0\]\.sha256"),
     ],

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from builders.miniature import WORDS, write_bundle
+from builders.scores import bm25_scores
 from pocketrank.pipeline.evaluate.bm25_weight import choose_bm25_weights
-from pocketrank.pipeline.retrieval.bm25 import bm25_scores
 from pocketrank.pipeline.retrieval.dataset import RetrievalSet
 from pocketrank.pipeline.retrieval.fusion import fuse
 from pocketrank.runtime.corpus import Document
