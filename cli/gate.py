@@ -16,6 +16,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..runtime.packaged import bundle_path
 from .output import make_progress, print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the bundle that is to be released")
+    parser.add_argument("bundle", type=bundle_path, metavar="BUNDLE", help="the bundle that is to be released")
     parser.add_argument("--budget", type=Path, required=True, metavar="FILE", help="limits (TOML)")
     baseline = parser.add_mutually_exclusive_group()
     baseline.add_argument(
@@ -32,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     baseline.add_argument(
         "--baseline-bundle",
-        type=Path,
+        type=bundle_path,
         metavar="BUNDLE",
         help="bundle of the baseline release: both are measured, interleaved",
     )

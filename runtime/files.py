@@ -3,6 +3,7 @@
 import errno
 import gzip
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ _LEFTOVERS = (".partial", ".old")  # ends of the names of temporary files and fo
 FILE_SYSTEMS_OWN = "lost+found"
 # The last two: a mount point or a layer of an image is not to be renamed.
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
+_MOST_UNPACKED = 1 << 28
 LONGEST_NAME = 255  # bytes that file systems take
 
 
@@ -53,9 +55,12 @@ def read_text(path: Path, most: int = 0) -> str:
     data = read_bytes(path, most)
     if path.suffix == ".gz":
         try:
-            data = gzip.decompress(data)
+            with gzip.open(io.BytesIO(data)) as stream:
+                data = stream.read(_MOST_UNPACKED + 1)
         except (OSError, EOFError, zlib.error):
             raise InputError(f"{path} is not a whole gzip file; pack it again") from None
+        if len(data) > _MOST_UNPACKED:
+            raise InputError(f"{path} unpacks to more than {_MOST_UNPACKED:,} bytes; name another file")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -199,8 +199,8 @@ def test_a_worker_does_not_outlive_its_killed_parent(moment, metered, bundle, tm
         request["metering"] = {"source": "", "idle_seconds": 300.0, "seconds": 1.0, "windows": 1, "hertz": 1.0}
     code = (
         "import json, sys\nfrom pathlib import Path\nfrom pocketrank.devices.profile import read_profile\n"
-        "from pocketrank.devices.targets.local import LocalTarget\nrequest, script, *words = sys.argv[1:]\n"
-        "LocalTarget(read_profile('host')).run(Path(script), request, words)"
+        "from pocketrank.devices.targets.base import Target\nrequest, script, *words = sys.argv[1:]\n"
+        "Target(read_profile('host')).run(Path(script), request, words)"
     )
     command = [sys.executable, "-c", code, json.dumps(request), str(WORKER.with_name(name)), *words]
     parent = subprocess.Popen(command, cwd=REPOSITORY)

@@ -1,4 +1,5 @@
 import errno
+import gzip
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pocketrank.runtime import files
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.files import (
     atomic_folder,
@@ -223,3 +225,12 @@ def test_json_bytes_are_repeatable_and_strict():
     assert json.loads(json_bytes(name)) == name
     with pytest.raises(ValueError):
         json_bytes({"x": float("nan")})
+
+
+def test_a_packed_file_unpacks_to_so_much_and_no_more(tmp_path, monkeypatch):
+    path = tmp_path / "budget.toml.gz"
+    path.write_bytes(gzip.compress(b"# " + b" " * 5000))
+    assert read_toml(path) == {}
+    monkeypatch.setattr(files, "_MOST_UNPACKED", 4096)
+    with pytest.raises(InputError, match=r"budget\.toml\.gz unpacks to more than 4,096 bytes"):
+        read_toml(path)
