@@ -53,13 +53,11 @@ class Encoder:
     """
 
     def __init__(
-        self, bundle: Path, variant: str, model_path: Path, max_length: int, prompts: Prompts, threads: int
+        self, bundle: Path, variant: str, model_path: Path, tokenizer: TextTokenizer, prompts: Prompts, threads: int
     ) -> None:
         """Open tokenizer and graph; `Encoder.open` is the door."""
         self.bundle, self.variant, self.model_path = bundle, variant, model_path
-        self.tokenizer_path = safe_join(bundle, TOKENIZER_NAME)
-        self.max_length, self.prompts = max_length, prompts
-        self.tokenizer = TextTokenizer(self.tokenizer_path, max_length)
+        self.tokenizer, self.max_length, self.prompts = tokenizer, tokenizer.max_length, prompts
         self._session = open_session(model_path, threads)
         self.dimension = _dimension(self._session, model_path)
 
@@ -77,14 +75,15 @@ class Encoder:
         if (bundle / MANIFEST_NAME).exists():
             manifest = read_manifest(bundle)
             name = variant or manifest.default_variant
-            listed_file(bundle, manifest, TOKENIZER_NAME)
             model_path = listed_file(bundle, manifest, _variant_file(manifest, name, bundle))
-            return cls(bundle, name, model_path, manifest.max_length, manifest.prompts, threads)
+            tokenizer = TextTokenizer(listed_file(bundle, manifest, TOKENIZER_NAME), manifest.max_length)
+            return cls(bundle, name, model_path, tokenizer, manifest.prompts, threads)
         name = variant or "model_quantized"
         model_path = safe_join(bundle, f"onnx/{name}.onnx")
         if not model_path.is_file() and model_path.with_suffix(".ort").is_file():
             model_path = safe_join(bundle, f"onnx/{name}.ort")
-        return cls(bundle, name, model_path, _bare_max_length(bundle, model_path), Prompts(), threads)
+        tokenizer = TextTokenizer(safe_join(bundle, TOKENIZER_NAME), _bare_max_length(bundle, model_path))
+        return cls(bundle, name, model_path, tokenizer, Prompts(), threads)
 
     @property
     def model_sha256(self) -> str:
@@ -94,7 +93,7 @@ class Encoder:
     @property
     def tokenizer_sha256(self) -> str:
         """SHA-256 of `tokenizer.json` itself, computed at each call."""
-        return sha256_file(self.tokenizer_path)
+        return sha256_file(self.tokenizer.path)
 
     def tokenize(self, text: str) -> list[int]:
         """Return the token ids of `text`, at most `max_length`, [CLS] and [SEP] included."""

@@ -17,9 +17,8 @@ from typing import Literal
 import numpy as np
 
 from ...export.graph.schemes import make_plan
-from ...runtime.encoder import Encoder
 from ...runtime.files import read_json, sha256_bytes, write_json
-from ...runtime.manifest import TOKENIZER_NAME, Prompts
+from ...runtime.manifest import TOKENIZER_NAME
 from ...runtime.progress import Progress
 from ...runtime.schema import from_mapping, to_mapping
 from ..code_version import library_version
@@ -119,18 +118,16 @@ def _cached(
 
 
 def _teacher_int8(task: BaselineTask) -> BaselineFigures:
-    from ..teacher.onnx_graph import write_quantized_teacher, write_teacher
+    from ..teacher.onnx_graph import open_teacher, write_quantized_teacher, write_teacher
 
     teacher = load_teacher(task.teacher).first
-    prompts = Prompts(query=teacher.prompts["query"], document=teacher.prompts["document"])
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as name:
         folder = Path(name)
         write_teacher(teacher, folder)  # for its tokenizer
         write_quantized_teacher(teacher, folder / "model_quantized.onnx", make_plan("int8", "int7"))
         (folder / "model.onnx").unlink()
         size = sum((folder / file).stat().st_size for file in ("model_quantized.onnx", TOKENIZER_NAME))
-        limit = teacher.max_length or 512
-        encoder = Encoder(folder, TEACHER_INT8, folder / "model_quantized.onnx", limit, prompts, threads=1)
+        encoder = open_teacher(teacher, folder, "model_quantized")
         queries = encoder.encode_queries(task.judged.texts)
         documents = encoder.encode_documents(task.judged.documents, progress=task.progress)
     method = "teacher with 8-bit table and 7-bit layers, encodes queries and documents"

@@ -15,7 +15,6 @@ from ...export.quantization.sensitivity import SENSITIVITY_NAME, write_sensitivi
 from ...runtime.encoder import Encoder
 from ...runtime.errors import InputError
 from ...runtime.files import read_bytes, write_json
-from ...runtime.manifest import Prompts
 from ..corpus.output import CorpusOutput
 from ..distill.output import DistillOutput
 from ..quantize.plan_choice import choose_plan
@@ -24,7 +23,7 @@ from ..retrieval.dataset import RetrievalSet
 from ..settings import Recipe
 from ..stage import StageContext
 from ..teacher.load import load_teacher
-from ..teacher.onnx_graph import write_teacher
+from ..teacher.onnx_graph import open_teacher, write_teacher
 from ..teacher.output import TeacherOutput
 from ..teacher.selection import selected_teacher
 from ..vocabulary.output import VocabularyOutput
@@ -149,11 +148,9 @@ def export_teacher(context: StageContext, corpus: RetrievalSet) -> Parity:
         context.progress.note(f"  of several teachers, the graph is that of the first: {teacher.files.name}")
     folder = ExportOutput(context.output).teacher
     writer = write_teacher(teacher, folder)
-    limit = teacher.max_length or 512
     # `model_max_length` here is what the benchmark and other openers of this folder cut texts at.
-    write_json(folder / "tokenizer_config.json", {"model_max_length": limit})
-    prompts = Prompts(query=teacher.prompts["query"], document=teacher.prompts["document"])
-    encoder = Encoder(folder, "model", folder / "model.onnx", limit, prompts, threads=1)
+    write_json(folder / "tokenizer_config.json", {"model_max_length": teacher.max_length or 512})
+    encoder = open_teacher(teacher, folder)
     texts = list(corpus.documents.values())
     vectors = TeacherOutput.of(context).documents(len(texts))
     rows = [index * len(texts) // TEACHER_TEXTS for index in range(min(TEACHER_TEXTS, len(texts)))]

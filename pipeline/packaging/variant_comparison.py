@@ -53,8 +53,8 @@ def graph_files(bundle: Path) -> dict[str, str]:
 def measure_variants(bundle: Path, texts: Sequence[str]) -> list[VariantFacts]:
     """Measure every graph of the candidate folder `bundle` on real texts, of which the first half are queries."""
     files = graph_files(bundle)
-    limit = Encoder.open(bundle, REFERENCE).max_length
-    encoders = {name: Encoder(bundle, name, bundle / file, limit, Prompts(), 1) for name, file in files.items()}
+    tokenizer = Encoder.open(bundle, REFERENCE).tokenizer
+    encoders = {name: Encoder(bundle, name, bundle / file, tokenizer, Prompts(), 1) for name, file in files.items()}
     exact = encoders[REFERENCE].encode(texts)
     parities: dict[str, Parity] = {
         name: compare(name, encoder.encode(texts), REFERENCE, exact) for name, encoder in encoders.items()

@@ -8,8 +8,11 @@ from ...export.bundle.tokenizer import compact_tokenizer
 from ...export.graph.schemes import FP32, Plan
 from ...export.graph.weights import read_weights
 from ...export.graph.writer import Pooling, write_graph
+from ...runtime.encoder import Encoder
 from ...runtime.errors import InputError
 from ...runtime.files import read_bytes, write_bytes
+from ...runtime.manifest import TOKENIZER_NAME, Prompts
+from ...runtime.text.tokenizer_file import TextTokenizer
 
 if TYPE_CHECKING:
     from .bi_encoder import BiEncoder
@@ -34,6 +37,13 @@ def write_teacher(teacher: "BiEncoder", folder: Path) -> str:
     text = read_bytes(own) if own.is_file() else _converted_tokenizer(teacher)
     write_bytes(folder / "tokenizer.json", compact_tokenizer(text))
     return "own writer" if pooling is not None else "torch.onnx"
+
+
+def open_teacher(teacher: "BiEncoder", folder: Path, variant: str = "model") -> Encoder:
+    """Open `variant` of a teacher that was written to `folder`; its tokenizer is trusted as the teacher is."""
+    tokenizer = TextTokenizer(folder / TOKENIZER_NAME, teacher.max_length or 512, known_parts=False)
+    prompts = Prompts(query=teacher.prompts["query"], document=teacher.prompts["document"])
+    return Encoder(folder, variant, folder / f"{variant}.onnx", tokenizer, prompts, threads=1)
 
 
 def write_quantized_teacher(teacher: "BiEncoder", path: Path, plan: Plan) -> None:

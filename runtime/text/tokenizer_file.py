@@ -39,11 +39,14 @@ _Keys = Mapping[str, Callable[[Any], bool]]
 class TextTokenizer:
     """A tokenizer of a bundle: texts in, token ids out, in bounded time and memory whatever the text."""
 
-    def __init__(self, path: Path, max_length: int) -> None:
-        """Open the file at `path`; raises what `open_tokenizer` raises."""
-        self.path = path
+    def __init__(self, path: Path, max_length: int, *, known_parts: bool = True) -> None:
+        """Open the file at `path`; raises what `open_tokenizer` raises.
+
+        A teacher's own tokenizer, which is trusted as the teacher is, need not be of `known_parts` alone.
+        """
+        self.path, self.max_length = path, max_length
         self._limit = max_length * CHARACTERS_PER_TOKEN
-        self._tokenizer = open_tokenizer(path)
+        self._tokenizer = open_tokenizer(path, known_parts=known_parts)
         self._tokenizer.enable_truncation(max_length)
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the caller decides how many processes run
 
@@ -67,14 +70,16 @@ class TextTokenizer:
         return [_SURROGATE.sub("\ufffd", text[: self._limit]) for text in texts]
 
 
-def open_tokenizer(path: Path, advice: str = _VERIFY, kind: type[PocketrankError] = VerificationError) -> Any:
+def open_tokenizer(
+    path: Path, advice: str = _VERIFY, kind: type[PocketrankError] = VerificationError, *, known_parts: bool = True
+) -> Any:
     """Open a `tokenizer.json` of known parts, without padding and truncation.
 
     Raises an error of `kind` in one line, which ends in `advice`, when it has other parts or does not open.
     """
     from tokenizers import Tokenizer
 
-    text = read_tokenizer(path, advice, kind)
+    text = read_tokenizer(path, advice, kind) if known_parts else read_text(path)
     with tokenizer_errors(path, advice, kind):
         tokenizer = Tokenizer.from_str(text)
         tokenizer.no_padding()

@@ -64,7 +64,7 @@ def with_an_extra_file(bundle):
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        (shuffled, "onnx/model_quantized.onnx: differs from the manifest (same size, other content)"),
+        (shuffled, "onnx/model_quantized.onnx differs from the manifest (same size, other content)"),
         (heavier, "bytes instead of"),
         (other_weights_and_manifest, "golden vectors model_quantized: largest difference"),
         (without_a_file, "missing files: golden.json"),
@@ -90,7 +90,7 @@ def test_a_baseline_bundle_is_checked_too_but_need_not_give_the_same_vectors_her
     with pytest.raises(VerificationError, match="golden vectors"):
         find_verified(old)
     shuffled(old)
-    with pytest.raises(VerificationError, match="is not what its manifest says"):
+    with pytest.raises(VerificationError, match="differs from the manifest"):
         baseline_of_bundle(old)
 
 
@@ -108,16 +108,12 @@ def test_a_bundle_for_another_runtime_is_left_to_the_devices_that_have_it(tmp_pa
 def test_bytes_are_counted_not_believed(tmp_path):
     bundle = write_bundle(tmp_path / "bundle")
     before = {row.metric: row.value for row in bundle_measurements(bundle)}
-    heavier(bundle)
     (bundle / "extra").write_bytes(bytes(7))
     after = {row.metric: row.value for row in bundle_measurements(bundle)}
-    grown = {metric: after[metric] - before[metric] for metric in after}
-    assert grown == {
-        "shipped_bytes": 100_000,
-        "model_bytes": 100_000,
-        "tokenizer_bytes": 0,
-        "folder_bytes": 100_007,
-    }
+    assert after == before | {"folder_bytes": before["folder_bytes"] + 7}
+    heavier(bundle)
+    with pytest.raises(VerificationError, match="bytes instead of"):
+        bundle_measurements(bundle)
 
 
 def test_a_report_does_not_tell_the_gate_how_large_the_bundle_is(tmp_path, capsys):

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from builders.small_student import small_tokenizer
 from pocketrank.pipeline.settings import TeacherSettings
-from pocketrank.runtime.encoder import Encoder
-from pocketrank.runtime.manifest import Prompts
 
 torch = pytest.importorskip("torch")
 
@@ -15,7 +13,7 @@ ROLES = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_
 def test_another_architecture_with_a_dense_module_gives_the_teachers_vectors(tmp_path):
     sentence_transformers = pytest.importorskip("sentence_transformers")
     from pocketrank.pipeline.teacher.load import load_teacher
-    from pocketrank.pipeline.teacher.onnx_graph import write_teacher
+    from pocketrank.pipeline.teacher.onnx_graph import open_teacher, write_teacher
     from transformers import DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast
 
     modules = pytest.importorskip("sentence_transformers.models")
@@ -31,7 +29,7 @@ def test_another_architecture_with_a_dense_module_gives_the_teachers_vectors(tmp
 
     teacher = load_teacher(TeacherSettings(model=str(tmp_path / "teacher"))).first
     assert write_teacher(teacher, tmp_path / "out") == "torch.onnx"
-    encoder = Encoder(tmp_path / "out", "model", tmp_path / "out" / "model.onnx", 64, Prompts(), threads=1)
+    encoder = open_teacher(teacher, tmp_path / "out")
     texts = ["hello world", "merge two sorted lists " * 20, "", "open a network connection"]
     expected = teacher.encode(texts)
     assert np.abs(encoder.encode(texts) - expected).max() < 1e-5
