@@ -51,6 +51,9 @@ class CorpusSettings:
         1000, "`pydocs`, `texts`: held-out queries, at most.", "queries", minimum=1, maximum=10_000_000
     )
     max_documents: int = key(0, "Documents, at most; 0: all of them.", "documents", minimum=0, maximum=1_000_000_000)
+    licence: str = key(
+        "", "Licence of the texts, an SPDX id where there is one, for `sbom.cdx.json`; empty: unknown. Not for `pydocs`."
+    )
 
 
 @dataclass(frozen=True)

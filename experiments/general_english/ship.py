@@ -12,8 +12,10 @@ import shutil
 from pathlib import Path
 
 from pocketrank.export.bundle.drop_reference import drop_reference_variant
+from pocketrank.export.bundle.facts import BundleFacts, Source
+from pocketrank.export.bundle.sbom import SBOM_NAME, sbom_bytes
 from pocketrank.runtime.files import read_json, write_bytes
-from pocketrank.runtime.manifest import MANIFEST_NAME, manifest_bytes, shipped_bytes
+from pocketrank.runtime.manifest import MANIFEST_NAME, list_files, manifest_bytes, read_manifest, shipped_bytes
 from pocketrank.runtime.packaged import GENERAL, MODELS
 
 
@@ -40,6 +42,29 @@ learnt), chosen by `experiments/general_english/texts.py`; `sources.json` has th
 {rows}"""
 
 
+def write_bill(bundle: Path, sources: Path) -> None:
+    """Write the bill of materials of the shipped bundle, with every file of texts, and list it in the manifest."""
+    manifest = read_manifest(bundle)
+    facts = BundleFacts(
+        name=manifest.name,
+        seed=manifest.seed,
+        teacher=manifest.teacher,
+        max_length=manifest.max_length,
+        quantization={name: variant.quantization for name, variant in manifest.variants.items()},
+        licences=manifest.licences,
+        quality=manifest.quality,
+        parity=manifest.parity,
+        data=[
+            Source(file["file"], f"{file['texts']:,} {file['used_as']}", file["licence"], sha256=file.get("sha256", ""))
+            for file in read_json(sources)["files"]
+        ],
+    )
+    model = manifest.variants[manifest.default_variant].file
+    config = read_json(bundle / "config.json")
+    write_bytes(bundle / SBOM_NAME, sbom_bytes(facts, manifest.files, config, model, manifest.dimension))
+    write_bytes(bundle / MANIFEST_NAME, manifest_bytes(dataclasses.replace(manifest, files=list_files(bundle))))
+
+
 def main() -> None:
     """Copy, shrink, describe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -53,6 +78,7 @@ def main() -> None:
     # The weight of BM25 was chosen on first sentences of its own passages, which exact words find: no guide elsewhere.
     manifest = dataclasses.replace(slim, bm25_weight=None)
     write_bytes(arguments.out / "bundle" / MANIFEST_NAME, manifest_bytes(manifest))
+    write_bill(arguments.out / "bundle", arguments.sources)
     shutil.copyfile(arguments.sources, arguments.out / "sources.json")
     shipped = shipped_bytes(manifest)
     write_bytes(arguments.out / "README.md", readme(arguments.sources, shipped).encode())

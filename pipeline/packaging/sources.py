@@ -63,9 +63,9 @@ def data_sources(context: StageContext) -> list[Source]:
                 Source(f"docstrings of {name}", "documents, within the hash of the corpus", licence, version)
             )
     elif corpus.source == "hub":
-        sources = [Source(corpus.path, role, version=corpus.revision, sha256=sha256)]
+        sources = [Source(corpus.path, role, corpus.licence, corpus.revision, sha256)]
     else:
-        sources = [Source(Path(corpus.path).name, role, sha256=sha256)]
+        sources = [Source(Path(corpus.path).name, role, corpus.licence, sha256=sha256)]
     return sources + [
         Source(Path(name).name, "texts", sha256=sha256_file(Path(name))) for name in context.recipe.queries.files
     ]
