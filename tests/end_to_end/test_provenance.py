@@ -11,6 +11,7 @@ import subprocess
 import pytest
 from builders.keys import write_keys
 from builders.tiny_recipe import REPOSITORY
+from pocketrank.runtime.packaged import bundle_path
 
 CURVES = ("SECP256R1", "SECP384R1", "SECP521R1")
 
@@ -76,7 +77,9 @@ def test_both_sign_the_same_statement(python, bundle, tmp_path, pocketrank):
     assert statements[0] == statements[1]
 
 
-def test_the_bill_of_materials_is_valid(python, tiny_bundle):
-    done = run(python, REPOSITORY / "tests" / "openers" / "cyclonedx_opener.py", tiny_bundle / "sbom.cdx.json")
+@pytest.mark.parametrize("which", ["tiny", "general-english"])
+def test_the_bill_of_materials_is_valid(python, tiny_bundle, which):
+    folder = tiny_bundle if which == "tiny" else bundle_path(which)
+    done = run(python, REPOSITORY / "tests" / "openers" / "cyclonedx_opener.py", folder / "sbom.cdx.json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == []
