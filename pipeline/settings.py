@@ -52,7 +52,8 @@ class CorpusSettings:
     )
     max_documents: int = key(0, "Documents, at most; 0: all of them.", "documents", minimum=0, maximum=1_000_000_000)
     licence: str = key(
-        "", "Licence of the texts, an SPDX id where there is one, for `sbom.cdx.json`; empty: unknown. Not for `pydocs`."
+        "",
+        "Licence of the texts, an SPDX id where there is one, for `sbom.cdx.json`; empty: unknown. Not for `pydocs`.",
     )
 
 

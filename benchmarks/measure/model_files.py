@@ -8,7 +8,7 @@ from ...runtime.errors import InputError, UnavailableError, VerificationError
 from ...runtime.files import folder_sizes, read_json, sha256_file
 from ...runtime.manifest import MANIFEST_NAME, TOKENIZER_NAME, listed_file, read_manifest
 from ...runtime.progress import Progress
-from ...runtime.text.tokenizer_file import read_tokenizer
+from ...runtime.text.tokenizer_file import check_growth, read_tokenizer
 from ...runtime.verify import check_runtime, verify_bundle
 from ..records.metrics import METRICS, Measurement
 from ..records.report import ModelFacts, Report, read_report
@@ -38,6 +38,7 @@ def find_model(path: Path, name: str = "") -> ModelFiles:
     tokenizer = next((candidate for candidate in beside if candidate.is_file()), None)
     if tokenizer is None:
         raise InputError(f"{onnx} has no {TOKENIZER_NAME} beside it or one folder up; copy the model's own there")
+    check_growth(tokenizer)
     return ModelFiles(name or _name_of(path), onnx, tokenizer, _max_length(tokenizer.parent))
 
 

@@ -14,12 +14,12 @@ Padding and truncation of the file are not used.
 
 import os
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import PocketrankError, VerificationError
+from ..errors import InputError, PocketrankError, VerificationError
 from ..files import is_list, is_object, parse_json, read_text
 
 CHARACTERS_PER_TOKEN = 128  # beyond max_length times this, a text is not read
@@ -27,6 +27,7 @@ MOST_BYTES = 32_000_000  # of the file
 MOST_TOKENS = 1_000_000
 LONGEST_TOKEN = 256  # characters; of Unigram's tokens and of added ones
 LONGEST_WORD = 200  # characters that WordPiece looks at; its time grows with their square
+MOST_GROWTH = 64
 MOST_PARTS = 256  # of a normalizer
 TEMPLATE_PARTS = 16
 
@@ -126,6 +127,38 @@ def check_tokenizer(content: Any) -> None:
     for name, check in _SECTIONS.items():
         if content.get(name) is not None:
             check(content[name])
+
+
+def check_growth(path: Path) -> None:
+    """Refuse a tokenizer of somebody else's that makes much of a little; its parts may be any.
+
+    Replacements must not multiply a text by more than `MOST_GROWTH` together, a template not add more tokens than that.
+    Raises `InputError`.
+    """
+    content = parse_json(read_text(path), path)
+    growth, added = 1, 0
+    for part in _all_parts(content):
+        if part.get("type") == "Replace" and isinstance(part.get("content"), str):
+            growth = min(growth * max(1, len(part["content"])), MOST_GROWTH + 1)
+        if part.get("type") == "TemplateProcessing":
+            pieces = [*_items(part.get("single")), *_items(part.get("pair")), *_items(part.get("special_tokens"))]
+            added += len(pieces) + sum(len(_items(piece.get("ids"))) for piece in pieces if is_object(piece))
+    if growth > MOST_GROWTH or added > MOST_GROWTH:
+        raise InputError(f"{path} makes of a text more than {MOST_GROWTH} times as much; take the model's own file")
+
+
+def _all_parts(content: Any) -> Iterator[dict[str, Any]]:
+    """Yield the normalizers and post-processors of a file, those in sequences too."""
+    waiting = [content.get("normalizer"), content.get("post_processor")] if is_object(content) else []
+    while waiting:
+        part = waiting.pop()
+        if is_object(part):
+            yield part
+            waiting += [*_items(part.get("normalizers")), *_items(part.get("processors"))]
+
+
+def _items(value: Any) -> list[Any]:
+    return value if is_list(value) else list(value.values()) if is_object(value) else []
 
 
 def _shown(value: object) -> str:

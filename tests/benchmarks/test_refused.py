@@ -13,7 +13,12 @@ from pocketrank.benchmarks.gate import judge as gate
 from pocketrank.benchmarks.gate import junit
 from pocketrank.benchmarks.gate.judge import BASELINE
 from pocketrank.benchmarks.gate.release import baseline_of_bundle
-from pocketrank.benchmarks.measure.model_files import bundle_measurements, find_verified, quality_measurements
+from pocketrank.benchmarks.measure.model_files import (
+    bundle_measurements,
+    find_model,
+    find_verified,
+    quality_measurements,
+)
 from pocketrank.benchmarks.records import report
 from pocketrank.benchmarks.records.metrics import METRICS, metric_of
 from pocketrank.benchmarks.render import github
@@ -410,3 +415,28 @@ def test_a_table_on_a_server_is_printed_between_words_that_stop_commands(tmp_pat
     command, _, token = first.rpartition("::")
     assert (command, last, len(token)) == ("::stop-commands", f"::{token}::", 32)
     assert any("::error::x" in line for line in table)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Replace", "content": "aa"}] * 30}},
+        {"post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {}}] * 65}},
+        {
+            "post_processor": {
+                "type": "Sequence",
+                "processors": [
+                    {"type": "TemplateProcessing", "special_tokens": {"[CLS]": {"ids": [1] * 100_000}}},
+                ],
+            }
+        },
+    ],
+)
+def test_a_tokenizer_of_others_that_multiplies_texts_is_not_opened(parts, tmp_path):
+    bundle = write_bundle(tmp_path / "bundle")
+    (bundle / "manifest.json").unlink()
+    find_model(bundle)
+    path = bundle / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | parts))
+    with pytest.raises(InputError, match="more than 64 times as much"):
+        find_model(bundle)
