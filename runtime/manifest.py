@@ -9,6 +9,7 @@
     projection.safetensors         from the teacher's vectors to the bundle's space         only where they differ
     golden.json                    texts with their vectors, to be replayed
     recipe.toml                    the recipe, every default filled in
+    sbom.cdx.json                  the bill of materials: teacher, data, packages, licences
     README.md                      the model card
     config.json, tokenizer_config.json, modules.json, 1_Pooling/config.json, sentence_bert_config.json,
     config_sentence_transformers.json      by which sentence-transformers and others open the folder

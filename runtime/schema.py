@@ -182,14 +182,16 @@ def _digits(number: float) -> str:
 
 
 def _numbers(value: Any, place: str) -> Iterator[tuple[str, float]]:
-    if _is_table(value):
-        for name, item in value.items():
-            yield from _numbers(item, f"{place}.{name}")
-    elif _is_list(value):
-        for index, item in enumerate(value):
-            yield from _numbers(item, f"{place}[{index}]")
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield place, value
+    """Yield every number in a value with its place, whatever its depth."""
+    waiting = [(value, place)]
+    while waiting:
+        value, place = waiting.pop()
+        if _is_table(value):
+            waiting += [(item, f"{place}.{name}") for name, item in value.items()]
+        elif _is_list(value):
+            waiting += [(item, f"{place}[{index}]") for index, item in enumerate(value)]
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield place, value
 
 
 def _shown(value: Any) -> str:

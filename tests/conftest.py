@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from builders.tiny_recipe import DATA, REPOSITORY, TINY_BUDGET, TINY_RECIPE, Command
+from filelock import FileLock
 from hypothesis import settings
 
 # The same examples in every run: a release must not be stopped by a draw. HYPOTHESIS_PROFILE=explore draws new ones.
@@ -28,21 +29,33 @@ def pocketrank() -> Command:
 
 
 @pytest.fixture(scope="session")
-def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that all processes of this test run share (pytest-xdist gives each a folder of its own)."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(shared: Path) -> Path:
     """Return a recipe that goes through every stage in well under a minute."""
-    folder = tmp_path_factory.mktemp("recipe")
-    (folder / "budget.toml").write_text(TINY_BUDGET, encoding="utf-8")
+    folder = shared / "recipe"
+    folder.mkdir(exist_ok=True)
     path = folder / "tiny.toml"
-    path.write_text(TINY_RECIPE, encoding="utf-8")
+    with FileLock(shared / "recipe.lock"):
+        if not path.exists():
+            (folder / "budget.toml").write_text(TINY_BUDGET, encoding="utf-8")
+            path.write_text(TINY_RECIPE, encoding="utf-8")
     return path
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tiny_recipe: Path, pocketrank: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a finished run of the tiny recipe."""
-    out = tmp_path_factory.mktemp("runs") / "tiny"
-    done = pocketrank("run", tiny_recipe, "--out", out)
-    assert done.returncode == 0, done.stderr
+def tiny_run(tiny_recipe: Path, pocketrank: Command, shared: Path) -> Path:
+    """Return the folder of a finished run of the tiny recipe; copy it before changing it."""
+    out = shared / "tiny"
+    with FileLock(shared / "tiny.lock"):
+        if not out.exists():
+            done = pocketrank("run", tiny_recipe, "--out", out)
+            assert done.returncode == 0, done.stderr
     return out
 
 

@@ -336,7 +336,8 @@ def test_emulated_board_computes_the_same_and_counts_repeatably(emulation, bundl
     assert counted.kind == "counted"
     assert 10_000 < counted.value < 10_000_000
     assert len(counted.processes) == 3
-    assert all(abs(one / counted.value - 1) < 0.001 for one in counted.processes)
+    # Within 0.1 % on a quiet machine; where threads wait for a processor their spinning is counted too.
+    assert all(abs(one / counted.value - 1) < 0.01 for one in counted.processes)
     (played,) = measure(files, [f"replay:{recording}"], counting, QUERIES, NoProgress()).devices
     assert played.target == "replay"
     assert played.find("instructions_per_query", "miniature").value == counted.value
