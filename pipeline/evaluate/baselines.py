@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from ...export.graph.schemes import make_plan
-from ...runtime.files import read_json, sha256_bytes, write_json
+from ...runtime.files import is_object, json_bytes, read_json, sha256_bytes, write_json
 from ...runtime.manifest import TOKENIZER_NAME
 from ...runtime.progress import Progress
 from ...runtime.schema import from_mapping, to_mapping
@@ -110,10 +110,13 @@ def _cached(
 ) -> BaselineFigures:
     path = task.folder / f"{name}-{task.key(name, *parts)}.json"
     if path.is_file():
-        return from_mapping(BaselineFigures, read_json(path), str(path))
+        kept = read_json(path)
+        if is_object(kept) and kept.get("sha256") == sha256_bytes(json_bytes(kept.get("figures"))):
+            return from_mapping(BaselineFigures, kept["figures"], str(path))
     task.progress.note(f"  measuring {name}")
     made = make()
-    write_json(path, to_mapping(made))
+    figures = to_mapping(made)
+    write_json(path, {"figures": figures, "sha256": sha256_bytes(json_bytes(figures))})
     return made
 
 

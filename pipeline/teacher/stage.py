@@ -20,7 +20,7 @@ from .pca import Reduction, fit_reduction, write_reduction
 from .protocol import EmbeddingTeacher, Precision, Role
 from .selection import selected_teacher
 from .source import TeacherFiles
-from .vector_files import VectorReader, VectorWriter
+from .vector_files import VectorReader, VectorWriter, read_shards
 from .vector_shards import Encoded, Shard, cut_shards, encode_shards, shards_folder
 
 
@@ -164,8 +164,8 @@ class _VectorSources:
 
 def _join(shards: list[Path], path: Path, rows: int, dimension: int) -> None:
     writer = VectorWriter(path, rows, dimension)
-    for shard in shards:
-        writer.write(shard.read_bytes())
+    for values in read_shards(shards):
+        writer.write(values.tobytes())
     writer.close()
 
 

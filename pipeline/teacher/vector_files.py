@@ -1,15 +1,41 @@
-"""Files of teacher vectors: .npy of float32 [rows, dimension], written and read in blocks.
+"""Files of teacher vectors: .npy of float32 [rows, dimension], written and read in blocks, and shards.
 
-Memory does not grow with the number of rows.
+Memory does not grow with the number of rows. A shard is kept between runs, outside the stages whose files are hashed:
+float32 row by row without a header, and the SHA-256 of it behind, so that a damaged one is made again.
 """
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from ...runtime.errors import InputError
-from ...runtime.files import disk_errors
+from ...runtime.files import disk_errors, read_bytes, write_bytes
+
+_DIGEST_BYTES = 32
+
+
+def write_shard(path: Path, values: np.ndarray) -> None:
+    """Write a whole shard."""
+    data = np.ascontiguousarray(values, "<f4").tobytes()
+    write_bytes(path, data + hashlib.sha256(data).digest())
+
+
+def read_shard(path: Path) -> np.ndarray | None:
+    """Return the values of a shard, float32 [all]; `None` when the file is missing or not as it was written."""
+    data = read_bytes(path) if path.is_file() else b""
+    values, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+    return np.frombuffer(values, "<f4") if digest == hashlib.sha256(values).digest() else None
+
+
+def read_shards(paths: list[Path]) -> Iterator[np.ndarray]:
+    """Yield the values of shards that were made or checked a moment ago; raise `InputError` for a damaged one."""
+    for path in paths:
+        values = read_shard(path)
+        if values is None:
+            raise InputError(f"{path} was damaged while it was read; look at the disk, then run again")
+        yield values
 
 
 class VectorWriter:

@@ -18,21 +18,20 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.files import sha256_bytes, write_bytes
+from ...runtime.files import sha256_bytes
 from ...runtime.progress import Progress, Task
-from ...runtime.search.arrays import write_array
 from ..settings import TeacherSettings
 from ..training.worker_pool import Worker, available_cores, receive_from_parent
 from .load import load_teacher
 from .protocol import Precision, Role, Teacher
-from .vector_files import read_vectors
+from .vector_files import read_shard, read_shards, write_shard
 
 _SHARD_CHARACTERS = 400_000  # a shard of long texts holds fewer of them, so that workers finish together
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Consecutive texts and the file of their vectors (float32, row by row, no header)."""
+    """Consecutive texts and the file of their vectors."""
 
     texts: tuple[str, ...]
     role: Role
@@ -42,7 +41,7 @@ class Shard:
     def encode(self, teacher: Teacher) -> int:
         """Write the file; return how many tokens the teacher read."""
         tokens = sum(teacher.lengths(self.texts, self.role))
-        write_bytes(self.path, teacher.encode(self.texts, self.role, self.precision).tobytes())
+        write_shard(self.path, teacher.encode(self.texts, self.role, self.precision))
         return tokens
 
 
@@ -119,13 +118,13 @@ def encode_shards(
     """
     result = Encoded()
     paths: list[list[Path]] = [[] for _ in sources]
-    row_bytes = 4 * teacher.dimension
     total = missing = 0
     for source, files in zip(sources, paths, strict=True):
         for shard in source():
             files.append(shard.path)
             total += len(shard.texts)
-            if shard.path.is_file() and shard.path.stat().st_size == len(shard.texts) * row_bytes:
+            values = read_shard(shard.path)
+            if values is not None and len(values) == len(shard.texts) * teacher.dimension:
                 result.resumed += len(shard.texts)
             else:
                 shard.path.unlink(missing_ok=True)
@@ -207,8 +206,8 @@ def encode_texts(
             settings.workers,
             progress,
         )
-        blocks = [np.fromfile(path, np.float32).reshape(-1, teacher.dimension) for path in paths[0]]
-    return np.concatenate(blocks) if blocks else np.empty((0, teacher.dimension), np.float32)
+        blocks = [np.empty(0, np.float32), *read_shards(paths[0])]
+    return np.concatenate(blocks).reshape(-1, teacher.dimension)
 
 
 def cached_vectors(
@@ -227,10 +226,11 @@ def cached_vectors(
     reading += [repr((settings.weight, settings.ensemble))] if settings.ensemble else []
     reading += [precision] if precision != "fp32" else []
     key = sha256_bytes("\0".join((*reading, role, *texts)).encode("utf-8"))
-    path = cache / f"{role}-{key[:32]}.npy" if cache else None
-    if path and path.is_file():
-        return read_vectors(path, len(texts))
+    path = cache / f"{role}-{key[:32]}.f32" if cache else None
+    kept = read_shard(path) if path else None
+    if kept is not None:
+        return kept.reshape(len(texts), -1)
     vectors = encode_texts(settings, texts, progress, role, precision)
     if path:
-        write_array(path, vectors)
+        write_shard(path, vectors)
     return vectors

@@ -20,6 +20,7 @@ from ...stage import StageContext
 from ..load import check_dimension
 from ..output import CrossEncoderOutput
 from ..score_lists import ABSENT, ScoreLists, write_lists
+from ..vector_files import read_shards
 from ..vector_shards import Encoded, Shard, cut_shards, encode_shards
 from .dual_pooling import DualPooled, DualPoolingTrainer
 from .model import SEPARATOR, CrossEncoder, load_cross_encoder
@@ -128,7 +129,7 @@ def score_lists(
 
     paths, encoded = encode_shards(model, [cut], settings.workers, context.progress, "cross-encoder", "pairs")
     scores = np.zeros(present.shape, np.float32)
-    scores[present] = np.concatenate([np.fromfile(path, np.float32) for path in paths[0]]) / settings.temperature
+    scores[present] = np.concatenate(list(read_shards(paths[0]))) / settings.temperature
     return ScoreLists(rows, scores), encoded
 
 

@@ -89,7 +89,7 @@ def test_the_command_agrees_with_the_stage(tiny_run, pocketrank, tmp_path):
     words = ("evaluate", bundle, corpus, "--documents", "teacher", "--cache", tmp_path / "cache", "--json")
     first, second = pocketrank(*words), pocketrank(*words)
     assert first.returncode == 0, first.stderr
-    assert first.stdout == second.stdout and len(list((tmp_path / "cache").glob("*.npy"))) == 2
+    assert first.stdout == second.stdout and len(list((tmp_path / "cache").glob("*.f32"))) == 2
     own = json.loads(first.stdout)
     for name in ("asymmetric", "teacher", "fusion_asymmetric", "fusion_teacher"):
         assert own["ndcg10"][name]["value"] == pytest.approx(stage.ndcg10[name].value, abs=1e-6)

@@ -17,7 +17,7 @@ from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.source import KNOWN_PACKAGES, resolve_teacher
 from pocketrank.pipeline.teacher.stage import document_texts, run_teacher
-from pocketrank.pipeline.teacher.vector_files import VectorReader, VectorWriter
+from pocketrank.pipeline.teacher.vector_files import VectorReader, VectorWriter, read_shard, read_shards, write_shard
 from pocketrank.pipeline.teacher.vector_shards import cut_shards, encode_texts
 from pocketrank.runtime.encoder import length_batches
 from pocketrank.runtime.errors import InputError, UnavailableError
@@ -314,3 +314,16 @@ def test_offline_is_respected(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=100)
     last = done.stderr.strip().splitlines()[-1]
     assert "UnavailableError" in last and "unset HF_HUB_OFFLINE" in last
+
+
+def test_a_damaged_shard_is_no_shard(tmp_path):
+    values = np.arange(12, dtype=np.float32)
+    path = tmp_path / "a.f32"
+    write_shard(path, values.reshape(3, 4))
+    assert np.array_equal(read_shard(path), values) and read_shard(tmp_path / "absent.f32") is None
+    data = path.read_bytes()
+    for damage in (data[:-1], data + b"x", b"", bytes([data[0] ^ 1]) + data[1:], data[:-1] + bytes([data[-1] ^ 1])):
+        path.write_bytes(damage)
+        assert read_shard(path) is None
+        with pytest.raises(InputError, match="was damaged"):
+            list(read_shards([path]))
