@@ -44,6 +44,7 @@ def test_a_new_key_is_private_signs_and_is_never_replaced(tmp_path, keys, pocket
 
 @pytest.mark.parametrize("words", [("--key", "absent.pem"), ("--signature", "model.sig")])
 def test_bad_input(tmp_path, pocketrank, words):
+    pytest.importorskip("cryptography", reason="no package cryptography; install it: pip install 'pocketrank[sign]'")
     done = pocketrank("verify", write_bundle(tmp_path / "bundle"), *words)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and not done.stdout
 

@@ -77,7 +77,7 @@ def test_it_learns_to_live_with_few_bits(inputs: Path, alone: Path, tmp_path: Pa
     assert [point["step"] for point in points][-1] == 50
     rounded = as_stored(read_weights(tmp_path / "output" / "student"), make_plan("int4", "int4", INT4.tensors))
     loss = {point["step"]: point["loss"] for point in points}
-    assert loss[50] < loss[31]
+    assert np.mean([loss[step] for step in range(41, 51)]) < np.mean([loss[step] for step in range(31, 41)])
     assert not np.array_equal(
         rounded.tensors["projection.weight"], read_weights(alone / "output" / "student").tensors["projection.weight"]
     )
