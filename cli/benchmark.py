@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="OTHER",
         help="another bundle or ONNX file in the same run; the first one is the reference of the ratios",
     )
-    parser.add_argument("--texts", type=Path, metavar="FILE", help="queries: a text or JSONL file, or a BEIR folder")
+    parser.add_argument("--texts", type=Path, metavar="FILE", help="queries, one a line or a record, or a BEIR folder")
     _add_duration(parser.add_argument_group("how long and how often"))
     _add_energy(parser.add_argument_group("energy"))
     _add_probes(parser.add_argument_group("beside the main figures"))

@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes a model when it measures (default: 7; 40 with --baseline-bundle)",
     )
-    parser.add_argument("--texts", type=Path, metavar="FILE", help="queries: a text or JSONL file, or a BEIR folder")
+    parser.add_argument("--texts", type=Path, metavar="FILE", help="queries, one a line or a record, or a BEIR folder")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the verdict as JSON")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the verdict as JUnit XML")
     parser.add_argument("--report-out", type=Path, metavar="FILE", help="write the report that was judged")
@@ -74,7 +74,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from ..benchmarks.gate.judge import write_verdict
     from ..benchmarks.gate.junit import write_junit
     from ..benchmarks.gate.release import Release, judge_report, read_baseline
-    from ..benchmarks.measure.query_texts import BUILT_IN, read_texts
+    from ..benchmarks.measure.query_texts import BUILT_IN, read_queries
     from ..benchmarks.records.report import write_report
     from ..benchmarks.render.page import html_page, require_jinja2
     from ..benchmarks.render.tables import verdict_table
@@ -93,7 +93,7 @@ def execute(arguments: argparse.Namespace) -> int:
         others=arguments.others,
         old=arguments.baseline_bundle,
         repetitions=arguments.repetitions,
-        texts=read_texts(arguments.texts) if arguments.texts else BUILT_IN,
+        texts=read_queries(arguments.texts) if arguments.texts else BUILT_IN,
         progress=make_progress(arguments.json),
     )
     report = release.report(arguments.report)

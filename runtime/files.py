@@ -1,14 +1,11 @@
 """Reading and writing files: whole or not at all, and never outside the folder they belong to."""
 
 import errno
-import gzip
 import hashlib
-import io
 import json
 import os
 import shutil
 import tomllib
-import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -25,20 +22,14 @@ _LEFTOVERS = (".partial", ".old")  # ends of the names of temporary files and fo
 FILE_SYSTEMS_OWN = "lost+found"
 # The last two: a mount point or a layer of an image is not to be renamed.
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
-_MOST_UNPACKED = 1 << 28
 LONGEST_NAME = 255  # bytes that file systems take
 
 
-def read_bytes(path: Path, most: int = 0) -> bytes:
-    """Return the bytes of `path`; raise `InputError` that names the path when it cannot be read.
-
-    So does a file of more than `most` bytes; 0: of any size.
-    """
+@contextmanager
+def reading_errors(path: Path) -> Generator[None, None, None]:
+    """Turn a file that cannot be read into an `InputError` that names it and ends with the next action."""
     try:
-        size = path.stat().st_size
-        if most and size > most:
-            raise InputError(f"{path} has {size:,} bytes, at most {most:,} are read; name another file")
-        return path.read_bytes()
+        yield
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; check the path") from None
     except IsADirectoryError:
@@ -47,27 +38,30 @@ def read_bytes(path: Path, most: int = 0) -> bytes:
         raise InputError(f"{path} cannot be read: permission denied; change its mode or owner") from None
 
 
+def read_bytes(path: Path, most: int = 0) -> bytes:
+    """Return the bytes of `path`; raise `InputError` that names the path when it cannot be read.
+
+    So does a file of more than `most` bytes; 0: of any size.
+    """
+    with reading_errors(path):
+        size = path.stat().st_size
+        if most and size > most:
+            raise InputError(f"{path} has {size:,} bytes, at most {most:,} are read; name another file")
+        return path.read_bytes()
+
+
 def read_text(path: Path, most: int = 0) -> str:
-    """Return the UTF-8 text of `path`, unpacked from `.gz`; raise `InputError` that names the first bad byte.
+    """Return the UTF-8 text of `path`; raise `InputError` that names the first bad byte.
 
     So does a file of more than `most` bytes; 0: of any size.
     """
     data = read_bytes(path, most)
-    if path.suffix == ".gz":
-        try:
-            with gzip.open(io.BytesIO(data)) as stream:
-                data = stream.read(_MOST_UNPACKED + 1)
-        except (OSError, EOFError, zlib.error):
-            raise InputError(f"{path} is not a whole gzip file; pack it again") from None
-        if len(data) > _MOST_UNPACKED:
-            raise InputError(f"{path} unpacks to more than {_MOST_UNPACKED:,} bytes; name another file")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}, line {line}: byte {error.start} is not valid UTF-8; convert the file to UTF-8"
-        ) from None
+        action = "unpack the file" if data.startswith(b"\x1f\x8b") else "convert the file to UTF-8"
+        raise InputError(f"{path}, line {line}: byte {error.start} is not valid UTF-8; {action}") from None
 
 
 def read_json(path: Path, most: int = 0) -> Any:

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ...runtime.documents.json_files import read_json_lines
+from ...runtime.documents.texts import read_texts
 from ...runtime.errors import InputError
-from ...runtime.files import read_text, sha256_bytes
+from ...runtime.files import sha256_bytes
 from ..records.report import TextFacts
 
 
@@ -31,27 +30,15 @@ def choose_texts(texts: Sequence[str], limit: int) -> list[str]:
     return [clean[index * len(clean) // limit] for index in range(limit)]
 
 
-def read_texts(path: Path) -> QueryTexts:
-    """Read queries from a BEIR folder, a JSON Lines file with a "text" key, or a file with one text a line."""
-    source = path.name
-    if path.is_dir():
-        path = path / "queries.jsonl"
-    if path.suffix == ".jsonl":
-        lines = [_text_of(path, number, value) for number, value in read_json_lines(path)]
-    else:
-        lines = [line for line in read_text(path).split("\n") if line.strip()]
-    if not lines:
+def read_queries(path: Path) -> QueryTexts:
+    """Read queries from a BEIR folder, or from a file with one text a line or one a record."""
+    texts = list(read_texts(path / "queries.jsonl" if path.is_dir() else path))
+    if not texts:
         raise InputError(f"{path} holds no texts; put one text on a line")
-    return QueryTexts(lines, source)
+    return QueryTexts(texts, path.name)
 
 
 def text_facts(source: str, texts: Sequence[str]) -> TextFacts:
     """Return what identifies these texts in a report."""
     joined = "\n".join(texts).encode("utf-8")
     return TextFacts(source, len(texts), sha256_bytes(joined), round(sum(map(len, texts)) / len(texts), 2))
-
-
-def _text_of(path: Path, number: int, value: dict[str, Any]) -> str:
-    if not isinstance(value.get("text"), str):
-        raise InputError(f'{path}, line {number}: an object with a "text" is needed; fix the line')
-    return value["text"]

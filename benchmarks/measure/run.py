@@ -22,7 +22,7 @@ from .golden_replay import replay_golden
 from .interleaved import measure_interleaved
 from .model_files import bundle_measurements, facts_of, find_verified, quality_measurements, require_runtime
 from .overhead import measure_overhead
-from .query_texts import BUILT_IN, QueryTexts, choose_texts, read_texts, text_facts
+from .query_texts import BUILT_IN, QueryTexts, choose_texts, read_queries, text_facts
 from .session import MeasureSettings, ModelFiles, Probe, Session
 from .sustained import measure_sustained
 from .sweep import measure_sweeps
@@ -89,7 +89,7 @@ def measure_model(
     """
     queries = BUILT_IN
     if isinstance(texts, str | Path):
-        queries = read_texts(Path(texts))
+        queries = read_queries(Path(texts))
     elif texts is not None:
         queries = QueryTexts(tuple(texts))
     return measure(

@@ -41,10 +41,8 @@ def read_texts(settings: CorpusSettings) -> tuple[RetrievalSet, dict[str, Any]]:
 
     Raises `InputError` when the path does not exist, holds no text, or has a line that cannot be read.
     """
-    if not settings.path:
-        raise InputError("corpus.path is empty; name a file or a folder of texts")
-    root, remarks = Path(settings.path), Remarks()
-    sources = find_sources(root, remarks)
+    remarks = Remarks()
+    sources = _sources(settings, remarks)
     passages = [passage for source in sources for passage in _passages(source, remarks)]
     kept = first_of_each([word_shingles(f"{passage.title} {passage.text}") for passage in passages], SAME_DOCUMENT)
     unique = [passages[position] for position in kept]
@@ -54,8 +52,7 @@ def read_texts(settings: CorpusSettings) -> tuple[RetrievalSet, dict[str, Any]]:
             key=passages.index,
         )
     if not unique:
-        why = f" ({remarks})" if str(remarks) else ""
-        raise InputError(f"{root} holds no text{why}; put text into {', '.join(KINDS)} files")
+        raise _no_text(settings, remarks)
     splits = {passage.identifier: _query_and_rest(passage) for passage in unique}
     queries = {f"q:{name}": pair[0] for name, pair in splits.items() if pair}
     answers = {query: {query.removeprefix("q:"): 1} for query in queries}
@@ -130,11 +127,19 @@ def _line(text: str) -> str:
 
 def check_texts(settings: CorpusSettings) -> str:
     """Check before a run that there are files to read, and say how many; raises `InputError` as `read_texts` does."""
+    remarks = Remarks()
+    sources = _sources(settings, remarks)
+    if not any(source.path.stat().st_size for source in sources):
+        raise _no_text(settings, remarks)
+    return f"{len(sources):,} files of text in {settings.path}"
+
+
+def _sources(settings: CorpusSettings, remarks: Remarks) -> list[Source]:
     if not settings.path:
         raise InputError("corpus.path is empty; name a file or a folder of texts")
-    remarks = Remarks()
-    sources = find_sources(Path(settings.path), remarks)
-    if not any(source.path.stat().st_size for source in sources):
-        why = f" ({remarks})" if str(remarks) else ""
-        raise InputError(f"{settings.path} holds no text{why}; put text into {', '.join(KINDS)} files")
-    return f"{len(sources):,} files of text in {settings.path}"
+    return find_sources(Path(settings.path), remarks)
+
+
+def _no_text(settings: CorpusSettings, remarks: Remarks) -> InputError:
+    why = f" ({remarks})" if str(remarks) else ""
+    return InputError(f"{settings.path} holds no text{why}; put text into {', '.join(KINDS)} files")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ...runtime.documents.packed import read_whole
+from ...runtime.documents.texts import read_texts
 from ...runtime.errors import InputError
 from ..retrieval.dataset import RetrievalSet
 from ..settings import QueriesSettings
@@ -33,9 +33,9 @@ _KEYWORD = re.compile(r"[^\W\d_][^\W_]+")
 
 
 def lines(files: Sequence[str]) -> Iterator[str]:
-    """Yield the lines of files with text in them, in order."""
+    """Yield the texts of files, one a line or one a record, in order."""
     for name in files:
-        yield from filter(None, (" ".join(line.split()) for line in read_whole(Path(name)).splitlines()))
+        yield from filter(None, (" ".join(text.split()) for text in read_texts(Path(name))))
 
 
 def sentences(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterator[str]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ...runtime.documents.texts import text_source
 from ...runtime.errors import InputError
 from ...runtime.files import write_bytes, write_json
 from ..corpus.output import CorpusOutput
@@ -113,8 +114,10 @@ def check_queries(recipe: Recipe) -> str:
     """Check before a run what training texts are made from: files and templates."""
     settings = recipe.queries
     for name in settings.files:
-        if not Path(name).is_file():
-            raise InputError(f"queries.files: {name!r} is not a file; name a text file with one text a line")
+        try:
+            text_source(Path(name))
+        except InputError as error:
+            raise InputError(f"queries.files: {error}") from None
     for template in settings.templates:
         placeholder(template)
     return f"at most {settings.max_texts:,} training texts"

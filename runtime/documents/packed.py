@@ -13,6 +13,7 @@ from io import BufferedIOBase
 from pathlib import Path
 
 from ..errors import InputError
+from ..files import reading_errors
 
 MAX_LINE_BYTES = 1 << 26
 MAX_WHOLE_BYTES = 1 << 28
@@ -88,13 +89,7 @@ def _unpacked_limit(path: Path) -> int:
 @contextmanager
 def _opened(path: Path) -> Generator[BufferedIOBase, None, None]:
     try:
-        with gzip.open(path, "rb") if is_packed(path) else path.open("rb") as stream:
+        with reading_errors(path), gzip.open(path, "rb") if is_packed(path) else path.open("rb") as stream:
             yield stream
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; check the path") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder, a file is needed; name the file inside it") from None
-    except PermissionError:
-        raise InputError(f"{path} cannot be read: permission denied; change its mode or owner") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path}: not a whole gzip file ({error}); fetch it again") from None

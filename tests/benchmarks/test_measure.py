@@ -386,12 +386,12 @@ def test_texts_are_taken_evenly_and_read_from_files(tmp_path):
     assert texts.choose_texts(["a", " ", "b"], 5) == ["a", "b"]
     plain = tmp_path / "queries.txt"
     plain.write_text("one\n\ntwo\n", encoding="utf-8")
-    assert texts.read_texts(plain) == texts.QueryTexts(["one", "two"], "queries.txt")
+    assert texts.read_queries(plain) == texts.QueryTexts(["one", "two"], "queries.txt")
     (tmp_path / "queries.jsonl").write_text('{"_id": "1", "text": "three"}\n', encoding="utf-8")
-    assert texts.read_texts(tmp_path).texts == ["three"]
+    assert texts.read_queries(tmp_path).texts == ["three"]
     (tmp_path / "queries.jsonl").write_text('{"_id": "1"}\n', encoding="utf-8")
-    with pytest.raises(InputError, match='line 1: an object with a "text" is needed'):
-        texts.read_texts(tmp_path)
+    with pytest.raises(InputError, match=r"lack a text .*queries\.jsonl line 1"):
+        texts.read_queries(tmp_path)
 
 
 def test_models_are_found_or_refused_clearly(bundle, tmp_path):

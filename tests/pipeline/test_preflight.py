@@ -61,7 +61,7 @@ WRONG = {
     "corpus.source=texts corpus.path=pictures": "pictures holds no text",
     "corpus.source=hub corpus.path=a/b": "corpus.revision",
     "corpus.source=pydocs corpus.packages=['nothere']": "'nothere' of corpus.packages is not installed",
-    "queries.files=['nofile']": "nofile' is not a file",
+    "queries.files=['nofile']": "nofile does not exist",
     "queries.templates=['{verb}']": "queries.templates",
     "vocabulary.size=100000": "table of 3,200,000 bytes (estimated",
     "vocabulary.kind=teacher vocabulary.lowercase=false": "make them the same",

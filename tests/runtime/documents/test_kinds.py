@@ -8,7 +8,9 @@ import os
 import sys
 
 import pytest
+from pocketrank.benchmarks.measure.query_texts import read_queries
 from pocketrank.pipeline.corpus.text_files import read_texts
+from pocketrank.pipeline.queries.generators import lines as training_texts
 from pocketrank.pipeline.settings import CorpusSettings
 from pocketrank.runtime.corpus import Corpus
 from pocketrank.runtime.documents import packed
@@ -274,3 +276,35 @@ def test_paths_that_lead_nowhere(tmp_path, name):
     with pytest.raises(InputError, match=r"does not exist|File name too long") as caught:
         Corpus(tmp_path / name)
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("queries.txt", "\ufeffone\r\n\r\ntwo\r\n", ["one", "two"]),
+        ("queries.JSONL", '{"_id": 1, "contents": "one"}\n{"text": "two"}\n', ["one", "two"]),
+        ("queries.json", '[{"text": "one"}, {"text": "two"}]', ["one", "two"]),
+        ("queries.csv", "id,text\n1,one\n2,two\n", ["one", "two"]),
+        ("queries.tsv", "id\ttext\n1\tone\n2\ttwo\n", ["one", "two"]),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_lists_of_texts_are_read_by_the_same_reader(name, data, expected, packed, tmp_path):
+    """Queries to measure with, and texts to train on."""
+    path = tmp_path / (f"{name}.gz" if packed else name)
+    path.write_bytes(gzip.compress(data.encode()) if packed else data.encode())
+    assert list(read_queries(path).texts) == list(training_texts([str(path)])) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("queries.md", "one", "is prose"),
+        ("queries.xlsx", "one", "cannot be read; make it one of"),
+        ("queries.csv", "id,text\n1,one\n2,\n", "lack a text"),
+    ],
+)
+def test_what_is_no_list_of_texts_is_refused(name, data, message, tmp_path):
+    (tmp_path / name).write_text(data)
+    with pytest.raises(InputError, match=message):
+        read_queries(tmp_path / name)
