@@ -317,7 +317,7 @@ def test_the_processor_of_a_profile_is_shown(tmp_path):
 
 def test_emulated_board_computes_the_same_and_counts_repeatably(emulation, bundle, tmp_path):
     files = [models.find_model(bundle)]
-    counting = dataclasses.replace(QUICK, repetitions=5, min_queries=800)
+    counting = dataclasses.replace(QUICK, repetitions=3, min_queries=800)
     recording = tmp_path / "recording.jsonl"
     options = TargetOptions(record=recording)
     (found,) = measure(files, ["qemu:raspberry-pi-4"], counting, QUERIES, NoProgress(), options=options).devices
@@ -335,10 +335,9 @@ def test_emulated_board_computes_the_same_and_counts_repeatably(emulation, bundl
     counted = found.find("instructions_per_query", "miniature")
     assert counted.kind == "counted"
     assert 10_000 < counted.value < 10_000_000
-    assert len(counted.processes) == 5
-    # Equal to 0.001 % on a quiet machine; processes that wait for a processor count up to 0.3 % more.
-    least, second, *_, most = sorted(counted.processes)
-    assert second / least - 1 < 0.001 and most / least - 1 < 0.01
+    assert len(counted.processes) == 3
+    # Equal to 0.001 % on a quiet machine; beside six busy processes up to 0.3 % apart.
+    assert max(counted.processes) / min(counted.processes) - 1 < 0.005
     (played,) = measure(files, [f"replay:{recording}"], counting, QUERIES, NoProgress()).devices
     assert played.target == "replay"
     assert played.find("instructions_per_query", "miniature").value == counted.value
