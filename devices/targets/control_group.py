@@ -1,9 +1,10 @@
 """Limits on a process, and the kernel's control groups as folders of files that hold them to it."""
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,12 +70,14 @@ def folder_group(folders: Sequence[Path], peak: str, events: str) -> Group:
 
 @contextmanager
 def group_folder(parent: Path, files: Mapping[str, str], optional: Sequence[str] = ()) -> Iterator[Path]:
-    """Make a group below `parent`, write its limits, and remove it again.
+    """Make a group below `parent`, write its limits, and remove it again; its name tells which process made it.
 
-    Files of `optional` are left out where the kernel does not have them. Raises `UnavailableError` for a limit that
-    the kernel does not take, and for a group that a process refuses to leave.
+    Groups that killed runs left there are removed first. Files of `optional` are left out where the kernel does not
+    have them. Raises `UnavailableError` for a limit that the kernel does not take, and for a group that a process
+    refuses to leave.
     """
-    folder = Path(tempfile.mkdtemp(prefix="pocketrank-", dir=parent))
+    _remove_stale(parent)
+    folder = Path(tempfile.mkdtemp(prefix=own_prefix(), dir=parent))
     try:
         for name, value in files.items():
             if name not in optional or (folder / name).exists():
@@ -82,6 +85,20 @@ def group_folder(parent: Path, files: Mapping[str, str], optional: Sequence[str]
         yield folder
     finally:
         _remove(folder)
+
+
+def own_prefix() -> str:
+    """Return how the names of this process's groups begin."""
+    return f"pocketrank-{os.getpid()}-"
+
+
+def _remove_stale(parent: Path) -> None:
+    """Remove empty groups whose maker is gone; one that still holds a process stays."""
+    for folder in parent.glob("pocketrank-*"):
+        maker = folder.name.split("-")[1]
+        if not (maker.isdigit() and Path("/proc", maker).exists()):
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _write(path: Path, value: str) -> None:

@@ -91,7 +91,8 @@ def limited(memory: int | None = None, megahertz: float = 1e9, cores: int = 1) -
 
 
 def leftovers() -> list[str]:
-    return [str(path) for path in Path("/sys/fs/cgroup").glob("**/pocketrank-*")]
+    """Groups of this process: others may run beside it."""
+    return [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{control_group.own_prefix()}*")]
 
 
 def test_out_of_memory_is_found_by_the_kernels_counter(tmp_path):
@@ -128,6 +129,17 @@ def test_a_limited_process_is_stopped_by_the_clock_and_leaves_nothing(tmp_path):
         done = target.run(script(tmp_path, "import time; time.sleep(60)"), "", timeout=0.5)
     assert done.outcome == "timeout"
     assert leftovers() == []
+
+
+def test_the_group_of_a_killed_run_is_removed_by_the_next(tmp_path):
+    (tmp_path / "pocketrank-999999999-killed").mkdir()
+    (tmp_path / "pocketrank-999999999-busy").mkdir()
+    (tmp_path / "pocketrank-999999999-busy" / "cgroup.procs").touch()  # not empty, so it cannot be removed
+    (tmp_path / f"pocketrank-{os.getppid()}-alive").mkdir()
+    with control_group.group_folder(tmp_path, {}) as folder:
+        assert folder.name.startswith(control_group.own_prefix())
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == sorted(["pocketrank-999999999-busy", f"pocketrank-{os.getppid()}-alive"])
 
 
 def test_values_under_limits_are_emulated_and_a_quota_has_no_latency(bundle):
