@@ -1,7 +1,9 @@
 """Stages `benchmark` (what bundle and teacher cost) and `gate` (the verdict)."""
 
 import importlib.util
+import shutil
 from pathlib import Path
+from typing import ClassVar
 
 from ..benchmarks.gate.budget import read_budget
 from ..benchmarks.gate.judge import not_judged, write_verdict
@@ -20,17 +22,36 @@ from ..runtime.errors import InputError, UnavailableError
 from ..runtime.files import write_bytes
 from ..runtime.manifest import TOKENIZER_NAME
 from .corpus.output import CorpusOutput
-from .packaging.output import BundleOutput, EvaluateOutput, ExportOutput
+from .packaging.output import BundleOutput, EvaluateOutput
 from .quantize.plan_choice import target_bytes
 from .settings import Recipe
-from .stage import StageContext
+from .stage import OutputPath, StageContext, StageOutput
+from .teacher.compared_graph import write_compared_teacher
 from .teacher.output import TeacherOutput
 
 
+class BenchmarkOutput(StageOutput):
+    """The report, and the teacher as it was measured."""
+
+    stage: ClassVar[str] = "benchmark"
+
+    report_file = OutputPath("report.json")
+    teacher = OutputPath("teacher")  # `model.onnx` and `tokenizer.json`; absent where the teacher is not compared
+
+
 def run_benchmark(context: StageContext) -> None:
-    """Write `report.json` and `report.md`: bundle and teacher on each device of the recipe, with real test queries."""
-    report = _measure(context)
-    write_report(context.output / "report.json", report)
+    """Write `report.json` and `report.md`: bundle and teacher on each device of the recipe, with real test queries.
+
+    A teacher that no graph can be written for is left out, and the report names one model.
+    """
+    output = BenchmarkOutput(context.output)
+    if context.recipe.benchmark.compare_teacher:
+        reason = write_compared_teacher(context, output.teacher)
+        if reason:
+            shutil.rmtree(output.teacher, ignore_errors=True)
+            context.progress.note(f"  the teacher is not measured beside the bundle: no graph of it ({reason})")
+    report = _measure(context, output.teacher)
+    write_report(output.report_file, report)
     write_bytes(context.output / "report.md", markdown(report).encode("utf-8"))
 
 
@@ -78,25 +99,27 @@ def largest_bytes(recipe: Recipe) -> tuple[float, str]:
 
 def run_gate(context: StageContext) -> None:
     """Write `verdict.json`, `junit.xml`, and `report.html` for people; without a budget the verdict says so."""
-    report = read_report(context.inputs["benchmark"] / "report.json")
+    benchmark = BenchmarkOutput.of(context)
+    report = read_report(benchmark.report_file)
     settings = context.recipe.gate
     if not settings.budget:
         context.progress.note("  no budget in the recipe: nothing to hold the bundle to")
         verdict = not_judged(report)
     else:
-        verdict = judge_report(report, settings.budget, settings.baseline or None, confirm=lambda: _measure(context))
+        verdict = judge_report(
+            report, settings.budget, settings.baseline or None, confirm=lambda: _measure(context, benchmark.teacher)
+        )
     write_verdict(context.output / "verdict.json", verdict)
     parts = size_breakdown(BundleOutput.of(context).bundle)
     write_bytes(context.output / "report.html", html_page(report, verdict, parts))
     write_junit(context.output / "junit.xml", verdict)
 
 
-def _measure(context: StageContext) -> Report:
+def _measure(context: StageContext, teacher: Path) -> Report:
     settings = context.recipe.benchmark
     bundle = BundleOutput.of(context).bundle
     models = [find_model(bundle)]
-    if settings.compare_teacher:
-        teacher = ExportOutput.of(context).teacher
+    if teacher.is_dir():
         length = int(TeacherOutput.of(context).record().get("max_length", 256))
         models.append(ModelFiles("teacher", teacher / "model.onnx", teacher / TOKENIZER_NAME, length))
     corpus = CorpusOutput.of(context).retrieval_set()

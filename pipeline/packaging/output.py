@@ -10,13 +10,12 @@ from ..stage import OutputPath, StageOutput
 
 
 class ExportOutput(StageOutput):
-    """The candidate of the bundle, the student for PyTorch, the teacher's graph, and comparisons of all graphs."""
+    """The candidate of the bundle, the student for PyTorch, and comparisons of all graphs."""
 
     stage: ClassVar[str] = "export"
 
     bundle = OutputPath("bundle")  # the candidate: all files of the bundle but manifest, recipe and model card
     student = OutputPath("student")  # the student as a sentence-transformers folder
-    teacher = OutputPath("teacher")  # the teacher as `model.onnx` and `tokenizer.json`, for the benchmark
     plan_file = OutputPath("plan.json")  # how the default file is quantized, in words
     parity_file = OutputPath("parity.json")  # comparisons of each graph with its reference
     variants_file = OutputPath("variants.json")  # bytes, similarity and latency of each variant

@@ -22,20 +22,16 @@ from ..quantize.recipe_plan import recipe_plan
 from ..retrieval.dataset import RetrievalSet
 from ..settings import Recipe
 from ..stage import StageContext
-from ..teacher.load import load_teacher
-from ..teacher.onnx_graph import open_teacher, write_teacher
 from ..teacher.output import TeacherOutput
-from ..teacher.selection import selected_teacher
 from ..vocabulary.output import VocabularyOutput
 from .output import ExportOutput
 from .variant_comparison import fact_line, fact_rows, measure_variants
 
 PARITY_TEXTS = 256
-TEACHER_TEXTS = 8
 
 
 def run_export(context: StageContext) -> None:
-    """Write the candidate `bundle/`, and beside it `student/` for PyTorch, the graph of the teacher, `parity.json`."""
+    """Write the candidate `bundle/`, and beside it `student/` for PyTorch and `parity.json`."""
     student = DistillOutput.of(context).student
     weights = fold_token_weights(read_weights(student))
     projection = TeacherOutput.of(context).projection_file
@@ -67,8 +63,6 @@ def run_export(context: StageContext) -> None:
     for fact in facts:
         context.progress.note(fact_line(fact))
     write_json(output.variants_file, fact_rows(facts))
-    context.progress.note("  writing the teacher's graph")
-    comparisons.append(export_teacher(context, corpus))
     write_json(output.parity_file, [dataclasses.asdict(parity) for parity in comparisons])
 
 
@@ -138,23 +132,3 @@ def student_vectors(folder: Path, ids: list[list[int]]) -> np.ndarray:
     with torch.no_grad():
         rows = [student.encode(torch.tensor([row]), torch.tensor([len(row)]))[0].numpy() for row in ids]
     return np.stack(rows)
-
-
-def export_teacher(context: StageContext, corpus: RetrievalSet) -> Parity:
-    """Write the teacher's graph and hold it against the vectors that the student was trained on."""
-    loaded = load_teacher(selected_teacher(context))
-    teacher = loaded.first
-    if loaded.parts:
-        context.progress.note(f"  of several teachers, the graph is that of the first: {teacher.files.name}")
-    folder = ExportOutput(context.output).teacher
-    writer = write_teacher(teacher, folder)
-    # `model_max_length` here is what the benchmark and other openers of this folder cut texts at.
-    write_json(folder / "tokenizer_config.json", {"model_max_length": teacher.max_length or 512})
-    encoder = open_teacher(teacher, folder)
-    texts = list(corpus.documents.values())
-    vectors = TeacherOutput.of(context).documents(len(texts))
-    rows = [index * len(texts) // TEACHER_TEXTS for index in range(min(TEACHER_TEXTS, len(texts)))]
-    vectors_of_graph = encoder.encode_documents([texts[row] for row in rows])
-    own = np.asarray(vectors[rows])[:, : teacher.dimension]
-    own = own / np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-12)  # of several teachers, the first's part
-    return compare(f"teacher by {writer}", vectors_of_graph, "the teacher's own vectors", own)

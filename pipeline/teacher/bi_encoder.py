@@ -39,7 +39,7 @@ class BiEncoder:
                 trust_remote_code=False,
                 local_files_only=True,
                 model_kwargs={"use_safetensors": True},
-            )
+            ).float()  # weights may be stored in half precision; what computes is `teacher.precision`
         self.files, self._models = files, ModelByPrecision(self.model)
         prompts = dict(self.model.prompts or {})
         self.model.default_prompt_name = None  # prompts are given by role, below
@@ -84,7 +84,12 @@ class BiEncoder:
     @property
     def same_for_both_roles(self) -> bool:
         """Whether a text has the same vector as a query and as a document."""
-        return self.prompts["query"] == self.prompts["document"]
+        return self.prompts["query"] == self.prompts["document"] and not self._has_routes
+
+    @property
+    def _has_routes(self) -> bool:
+        """Whether queries and documents take different ways through the model (`Router`, formerly `Asym`)."""
+        return any(name in ("Router", "Asym") for name in self.modules)
 
     @property
     def modules(self) -> list[str]:
@@ -132,8 +137,10 @@ class BiEncoder:
         return vectors / np.maximum(norms, 1e-12)
 
     def _forward(self, texts: list[str], role: Role, precision: Precision) -> np.ndarray:
+        route = {"task": role} if self._has_routes else {}
         return self._models.get(precision).encode(
             texts,
+            **route,
             prompt=self.prompts[role] or None,
             batch_size=len(texts),
             show_progress_bar=False,
