@@ -70,6 +70,8 @@ def writable_pooling(teacher: "BiEncoder") -> Pooling | None:
 def _trace(teacher: "BiEncoder", path: Path) -> None:
     import torch
 
+    dimension = teacher.dimension
+
     class Whole(torch.nn.Module):
         """All modules of the teacher as one function of ids and mask."""
 
@@ -81,8 +83,8 @@ def _trace(teacher: "BiEncoder", path: Path) -> None:
             features = {"input_ids": input_ids, "attention_mask": attention_mask}
             for module in self.modules_in_order:
                 features = module(features)
-            embedding = torch.nn.functional.normalize(features["sentence_embedding"], dim=1)
-            return features["token_embeddings"], embedding
+            embedding = features["sentence_embedding"].reshape(input_ids.shape[0], dimension)  # a fixed width
+            return features["token_embeddings"], torch.nn.functional.normalize(embedding, dim=1)
 
     mask = torch.ones(2, 8, dtype=torch.int64)
     mask[1, 5:] = 0
