@@ -45,12 +45,10 @@ def read_texts(settings: CorpusSettings) -> tuple[RetrievalSet, dict[str, Any]]:
     sources = _sources(settings, remarks)
     passages = [passage for source in sources for passage in _passages(source, remarks)]
     kept = first_of_each([word_shingles(f"{passage.title} {passage.text}") for passage in passages], SAME_DOCUMENT)
+    if settings.max_documents:
+        by_hash = sorted(kept, key=lambda position: hash_order(passages[position].identifier))
+        kept = sorted(by_hash[: settings.max_documents])
     unique = [passages[position] for position in kept]
-    if settings.max_documents and len(unique) > settings.max_documents:
-        unique = sorted(
-            sorted(unique, key=lambda passage: hash_order(passage.identifier))[: settings.max_documents],
-            key=passages.index,
-        )
     if not unique:
         raise _no_text(settings, remarks)
     splits = {passage.identifier: _query_and_rest(passage) for passage in unique}

@@ -6,7 +6,9 @@ import os
 import sys
 
 import pytest
+from pocketrank.pipeline.corpus.sampling import hash_order
 from pocketrank.pipeline.corpus.stage import run_corpus
+from pocketrank.pipeline.corpus.text_files import read_texts
 from pocketrank.pipeline.fingerprint import corpus_fingerprint
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
 from pocketrank.pipeline.settings import CorpusSettings, Recipe
@@ -80,3 +82,14 @@ def test_a_published_set_is_read_and_what_is_left_out_is_said(tmp_path, split):
     assert found.qrels == {"test": {"q": {"a": 1}}, "train": {"r": {"b": 1}}}
     assert said[0] == f"judgements in {split!r} left out because there is no such document: 1, gone"
     assert json_bytes(corpus_fingerprint(recipe))
+
+
+def test_the_documents_that_stay_are_chosen_by_hash_and_keep_their_order(tmp_path):
+    names = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
+    for name in names:
+        (tmp_path / f"{name}.txt").write_text(f"The {name} file tells of {name} and what {name} does at night.\n")
+    whole, _ = read_texts(CorpusSettings(source="texts", path=str(tmp_path)))
+    some, _ = read_texts(CorpusSettings(source="texts", path=str(tmp_path), max_documents=3))
+    expected = sorted(whole.documents, key=hash_order)[:3]
+    assert list(some.documents) == [name for name in whole.documents if name in expected]
+    assert len(read_texts(CorpusSettings(source="texts", path=str(tmp_path), max_documents=99))[0].documents) == 8
