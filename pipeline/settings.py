@@ -178,6 +178,11 @@ class TeacherSettings:
     )
     workers: int = key(0, "Encoding processes of one thread each; 0: one a core.", "processes", minimum=0, maximum=1024)
     weight: float = key(1.0, "Weight of the teacher's cosine in an ensemble.", above=0.0, maximum=1e6)
+    balance: Literal["spread", "none"] = key(
+        "spread",
+        "Ensemble: `spread` counts each weight in units of the spread of that teacher's cosines, so that one whose "
+        "cosines all lie close together counts as well; `none`: the weights as they are.",
+    )
     ensemble: tuple[EnsembleMember, ...] = key((), "Further bi-encoders, each a table `[[teacher.ensemble]]`.")
 
 

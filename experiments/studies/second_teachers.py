@@ -181,7 +181,7 @@ def measure(arguments: argparse.Namespace, stages: Stages) -> tuple[dict[str, ob
         figures["student of the dual-pooled cross-encoder"] = stages.student("dual", LOSSES)
     if arguments.ensemble:
         member = EnsembleMember(arguments.ensemble, weight=arguments.weight)
-        stages.recipe = replace(recipe, teacher=replace(recipe.teacher, ensemble=(member,)))
+        stages.recipe = replace(recipe, teacher=replace(recipe.teacher, balance="none", ensemble=(member,)))
         stages.run(run_teacher)
         figures["both teachers"] = stages.teacher_quality()
         figures["student of both teachers"] = stages.student("both", LOSSES)

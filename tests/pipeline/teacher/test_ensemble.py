@@ -1,6 +1,7 @@
 """Several bi-encoder teachers as one: what the score is, what the stages write, what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def settings(folders: list[Path], **changes: Any) -> TeacherSettings:
     member = changes.pop("ensemble", {})
     values: dict[str, Any] = {"model": str(folders[0]), "weight": 3.0, "dimension": 12, "workers": 1}
+    values["balance"] = "none"
     values["ensemble"] = (EnsembleMember(**({"model": str(folders[1])} | member)),)
     return TeacherSettings(**values | changes)
 
@@ -60,6 +62,30 @@ def test_the_score_is_the_weighted_mean_of_the_cosines(folders: list[Path]) -> N
     vectors = loaded.encode(documents)
     assert vectors.shape == (14, 48) and loaded.dimension == 48
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+def test_a_teacher_whose_cosines_lie_close_together_counts_as_much(folders: list[Path], tmp_path: Path) -> None:
+    """A constant part in every vector, as E5's have, squeezes the cosines and leaves their order."""
+    narrow = tmp_path / "narrow"
+    shutil.copytree(folders[1], narrow)
+    tensors = load_file(narrow / "model.safetensors")
+    last = max(name for name in tensors if name.endswith("output.LayerNorm.bias"))
+    tensors[last][0] += 30.0
+    save_file(tensors, narrow / "model.safetensors", {"format": "pt"})
+    alone = [load_teacher(TeacherSettings(model=str(folder))).first for folder in (folders[0], narrow)]
+    wide, close = (ensemble.cosine_spread(member) for member in alone)
+    assert wide > 3 * close
+    loaded = load_teacher(settings([folders[0], narrow], weight=1.0, balance="spread"))
+    scales = np.array([part["scale"] for part in loaded.parts]) ** 2
+    assert np.allclose(scales, [close / (wide + close), wide / (wide + close)], atol=1e-4)
+    assert scales.sum() == pytest.approx(1, abs=1e-4)
+    queries, documents = small_models.sentences(9, 1), small_models.sentences(40, 2)
+    together = loaded.encode(queries, "query") @ loaded.encode(documents).T
+    agreement = [
+        np.corrcoef(together.ravel(), (member.encode(queries, "query") @ member.encode(documents).T).ravel())[0, 1]
+        for member in alone
+    ]
+    assert min(agreement) > 0.4  # neither is drowned by the other
 
 
 def test_an_ensemble_holds_each_model_once_and_the_first_is_the_recipe_s(
