@@ -5,7 +5,8 @@
 #   make PYTHON=/path/to/python3.13 demo    another Python, 3.11 to 3.14
 #   make TORCH=cuda demo                    torch as the registry has it, with its CUDA libraries, not the CPU build
 VENV ?= .venv
-TORCH ?= cpu
+# The build of torch that is installed already, the CPU's where none is.
+TORCH ?= $(or $(patsubst $(VENV)/.factory-%,%,$(firstword $(wildcard $(VENV)/.factory-*))),cpu)
 RUN = $(VENV)/bin
 FACTORY = $(VENV)/.factory-$(TORCH)
 # A key for trying out signatures: made by the first demo, of no worth to anybody else.
