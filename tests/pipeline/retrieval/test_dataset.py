@@ -96,7 +96,10 @@ def test_bad_judgements_name_file_line_and_id(tmp_path, qrels, words):
         (b'{"_id": "a\\tb", "text": "x"}\n', "line 1: _id"),
         (b'{"_id": "a", "text": 5}\n', "line 1: 'text'"),
         (b'{"_id": "a", "title": "t"}\n', "holds no document .*lack a text.*corpus.jsonl 1"),
-        (b'{"_id": "a", "text": "x"}\n{"_id": "b", "text": "y", "m": ' + b"[" * 100_000, "line 2: JSON nested too deeply"),
+        (
+            b'{"_id": "a", "text": "x"}\n{"_id": "b", "text": "y", "m": ' + b"[" * 100_000,
+            "line 2: JSON nested too deeply",
+        ),
         (b'{"_id": ' + b"9" * 5000 + b', "text": "x"}\n', "line 1: not valid JSON"),
         (b'{"_id": "a", "text": "\\ud800"}\n', "line 1: 'text' holds half a surrogate"),
         (b'{"_id": "a", "text": "x"}\n{"_id": "b", "text": "\xff"}\n', "line 2: not valid UTF-8"),
