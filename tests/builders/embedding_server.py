@@ -45,7 +45,9 @@ class EmbeddingServer:
                         return  # as a server that was killed: no answer
                     failure = outer.failures.pop(0) if outer.failures else None
                     if failure:
-                        return self.reply(failure[0], {"error": f"busy, {self.headers.get('Authorization')}"}, failure[1])
+                        return self.reply(
+                            failure[0], {"error": f"busy, {self.headers.get('Authorization')}"}, failure[1]
+                        )
                     if outer.key and self.headers.get("Authorization") != f"Bearer {outer.key}":
                         return self.reply(401, {"error": f"wrong key {self.headers.get('Authorization')}"})
                     texts = body.get("inputs") or body["input"]
@@ -64,7 +66,7 @@ class EmbeddingServer:
                 self.end_headers()
                 self.wfile.write(data)
 
-            def log_message(self, *rest: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:
                 """Say nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)

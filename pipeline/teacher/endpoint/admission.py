@@ -59,14 +59,14 @@ def admit(ask: Callable[[Sequence[str]], Answer], texts: int, unit: bool, tokens
     norms = np.linalg.norm(first, axis=1)
     if not norms.min() > 1e-6:
         raise InputError("the server gives a vector of length 0; check its model")
+    spread = _unit_rows(first) @ _unit_rows(first).T
+    if spread.min() > 1 - 1e-5:
+        raise InputError(f"the server gives all texts one vector (cosines from {spread.min():.6f}); check its model")
     apart = min(_least_cosine(first, others), _least_cosine(first[::8], alone))
     found = Admission(
         first.shape[1], _least_cosine(first, second), apart, float(norms.min()), float(norms.max()), _read_words(ask)
     )
     _judge(found, unit, tokens)
-    spread = _unit_rows(first) @ _unit_rows(first).T
-    if spread.min() > 1 - 1e-5:
-        raise InputError(f"the server gives all texts one vector (cosines from {spread.min():.6f}); check its model")
     return found
 
 

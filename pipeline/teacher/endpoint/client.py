@@ -151,16 +151,14 @@ class EndpointClient:
 
     def _refused(self, url: str, error: urllib.error.HTTPError) -> Exception:
         """Return what an answer with an error's status means."""
-        if 300 <= error.code < 400:
-            new = self._key.hidden(error.headers.get("Location", "nowhere").partition("?")[0])
-            return InputError(
-                f"{url} sends on to {new}, and the key goes nowhere else; name that address if it is right"
-            )
         with error:
             try:
                 said = error.read(2000).decode("utf-8", "replace")
             except (OSError, http.client.HTTPException):
                 said = ""
+        if 300 <= error.code < 400:
+            new = self._key.hidden(error.headers.get("Location", "nowhere").partition("?")[0])
+            return InputError(f"{url} sends on to {new}, and the key goes nowhere else; name that address if right")
         said = " ".join(self._key.hidden(said).split())[:300]
         if error.code in _LATER:
             return _Again(f"{error.code} {said}".strip(), _retry_after(error.headers.get("Retry-After", "")))

@@ -63,7 +63,7 @@ def test_prompts_go_in_front_and_texts_are_cut(encode: Encode) -> None:
         teacher.encode(["one"], "query")
         teacher.encode(["one", "word " * 500], "document")
     assert {"query: one", "passage: one"} <= set(server.answered)
-    assert max(map(len, set(server.answered) - set(TEXTS) - {" ".join(t) for t in ()})) < 1100
+    assert max(map(len, set(server.answered) - set(TEXTS))) < 1100
     (long,) = [text for text in server.answered if text.startswith("passage: word")]
     assert len(long) == 120  # 30 tokens of four letters, and two
     assert not teacher.same_for_both_roles
@@ -92,7 +92,9 @@ def test_answered_texts_are_never_asked_for_again(encode: Encode, tmp_path: Path
         assert {server.answered[text] for text in texts} == {1}
         damaged = sorted(tmp_path.rglob("*.answer"))[0]
         damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
-        assert np.allclose(load_teacher(settings(server, endpoint_texts=4), tmp_path).encode(texts), first[:30], atol=1e-6)
+        assert np.allclose(
+            load_teacher(settings(server, endpoint_texts=4), tmp_path).encode(texts), first[:30], atol=1e-6
+        )
         assert sum(server.answered[text] == 2 for text in texts) == 4
 
 
@@ -232,7 +234,6 @@ def test_what_a_server_says_is_recorded(encode: Encode) -> None:
     admission = teacher.reading["endpoint"]["admission"]
     assert admission["asked_twice"] > 0.9999 and admission["other_batches"] > 0.9999
     assert admission["read_words"] == 32  # of 48 tokens, two of them around the text
-    assert not Counter(server.answered) - Counter({text: 10**6 for text in server.answered})
 
 
 RECIPE = """\
@@ -275,7 +276,7 @@ def test_twelve_stages_with_a_server_as_teacher(home: Path, folder: Path, encode
         resolved = read_recipe(home / "r.toml", keys)
         results = run_recipe(resolved, home / "run")
         assert len(results) == 12
-        corpus = {text for text in server.answered if server.answered[text] == 1}
+        corpus = {text for text in server.answered if server.answered[text] == 1} - {"one text"}  # of the check before
         record = json.loads((results["teacher"].folder / "teacher.json").read_text())
         assert record["endpoint"]["this_run"]["texts"] == len(corpus)
         assert record["endpoint"]["this_run"]["tokens_counted"] == sum(len(text.split()) + 2 for text in corpus)
@@ -291,6 +292,10 @@ def test_twelve_stages_with_a_server_as_teacher(home: Path, folder: Path, encode
     assert manifest["teacher"]["id"] == "tiny"
     secret = SECRET.encode()
     assert not [path for path in home.rglob("*") if path.is_file() and secret in path.read_bytes()]
+
+
+def lines_of(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
 
 
 def test_a_server_that_is_killed_is_asked_only_for_the_rest(home: Path, folder: Path, tmp_path: Path) -> None:
@@ -319,15 +324,15 @@ def test_a_server_that_is_killed_is_asked_only_for_the_rest(home: Path, folder: 
         assert first.exitcode == 9
     finally:
         first.kill()
-    training = [json.loads(line)["text"] for line in (home / "run/stages/queries/training.jsonl").open()]
-    count = Counter(json.loads(line) for line in log.open())
+    training = [json.loads(line)["text"] for line in lines_of(home / "run/stages/queries/training.jsonl")]
+    count = Counter(map(json.loads, lines_of(log)))
     assert 0 < sum(text in count for text in training) < len(training)
     second = start(die_after=0)
     try:
         run_recipe(resolved, home / "run", until="teacher")
     finally:
         second.kill()
-    count = Counter(json.loads(line) for line in log.open())
+    count = Counter(map(json.loads, lines_of(log)))
     queries = [f"bast {number} goton" for number in range(16)]
     assert {count[text] for text in (*training, *queries)} == {1}
 
