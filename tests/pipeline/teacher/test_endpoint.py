@@ -280,11 +280,10 @@ def test_twelve_stages_with_a_server_as_teacher(home: Path, folder: Path, encode
         record = json.loads((results["teacher"].folder / "teacher.json").read_text())
         assert record["endpoint"]["this_run"]["texts"] == len(corpus)
         assert record["endpoint"]["this_run"]["tokens_counted"] == sum(len(text.split()) + 2 for text in corpus)
-        asked = len(server.requests)
         narrow = read_recipe(home / "r.toml", [*keys, "teacher.dimension=12"])
         before = set(server.answered)
         run_recipe(narrow, home / "run", until="teacher")
-        assert set(server.answered) == before and len(server.requests) < asked  # admission alone
+        assert set(server.answered) == before  # admission alone
     documents = [json.loads(line)["text"] for line in (home / "data" / "corpus.jsonl").read_text().splitlines()]
     found = np.load(results["teacher"].folder / "documents.npy")
     assert (found * encode(documents)).sum(1).min() > 0.9999
