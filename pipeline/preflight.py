@@ -23,8 +23,10 @@ from .queries.stage import check_queries
 from .settings import Recipe
 from .student.model import shape_of
 from .teacher.cross_encoder.stage import check_cross_encoder
-from .teacher.load import check_dimension, load_teacher
+from .teacher.endpoint.address import is_endpoint
+from .teacher.load import check_dimension, load_teacher, torch_weights
 from .teacher.onnx_graph import writable_pooling
+from .teacher.protocol import EmbeddingTeacher
 from .vocabulary.stage import check_teacher_tokens, check_vocabulary, least_size
 
 _BITS = {"fp32": 32, "fp16": 16, "int4": 4}  # of a weight; 8 for all others. Scales come on top.
@@ -76,15 +78,40 @@ def check_teacher(recipe: Recipe, out: Path) -> str:
     teacher.encode(["one text"], "query")
     check_dimension(settings, teacher.dimension)
     shape_of(recipe.student, 1, settings.dimension or teacher.dimension)
-    if "teacher-int8" in recipe.evaluate.baselines and writable_pooling(teacher.first) is None:
-        raise InputError(
-            f"{teacher.files.name}: only BERT-family teachers can be quantized; take teacher-int8 out of "
-            "evaluate.baselines"
-        )
-    weights = sum(path.stat().st_size for path in teacher.files.folder.rglob("*.safetensors"))
+    _check_weights(recipe, teacher)
+    files = teacher.first.files.folder.rglob("*.safetensors") if teacher.first else ()
+    weights = sum(path.stat().st_size for path in files)
     vectors = _COPIES * 4 * teacher.dimension * texts.likely
     require_space(out, vectors + weights, f"the run, with vectors of {texts.likely:,} texts and the teacher's graph,")
     return f"{teacher.files.name} encodes a text in {teacher.dimension} dimensions"
+
+
+def check_teacher_files(recipe: Recipe) -> str:
+    """Check that no later stage needs files of a teacher that has none here: a server."""
+    if not is_endpoint(recipe.teacher.model):
+        return "its files are here"
+    for key, value, advice in (
+        ("vocabulary.kind", recipe.vocabulary.kind == "teacher", 'set it to "wordpiece" or "unigram"'),
+        ("evaluate.baselines", "model2vec" in recipe.evaluate.baselines, "take model2vec out"),
+    ):
+        if value:
+            raise InputError(f"{key} needs the files of the teacher, and {recipe.teacher.model} is a server; {advice}")
+    if recipe.teacher.precision != "fp32":
+        raise InputError("teacher.precision is not ours to choose where a server computes; take it out of the recipe")
+    return "a server"
+
+
+def _check_weights(recipe: Recipe, teacher: EmbeddingTeacher) -> None:
+    """Refuse what takes the weights of a teacher that has none of PyTorch's."""
+    if recipe.student.kind == "transformer" and recipe.student.initialise == "teacher":
+        torch_weights(teacher, 'student.initialise = "teacher"', 'set it to "general" or "random"')
+    if "teacher-int8" in recipe.evaluate.baselines:
+        first = torch_weights(teacher, "teacher-int8", "take it out of evaluate.baselines")
+        if writable_pooling(first) is None:
+            raise InputError(
+                f"{teacher.files.name}: only BERT-family teachers can be quantized; take teacher-int8 out of "
+                "evaluate.baselines"
+            )
 
 
 @dataclass(frozen=True)
@@ -129,6 +156,7 @@ CHECKS = (
     Check("devices", "benchmark", check_benchmark),
     Check("budget", "gate", check_gate),
     Check("size", "gate", check_sizes),
+    Check("teacher's files", "vocabulary", check_teacher_files),
     Check("tokens", "vocabulary", check_teacher_tokens, costly=True),
     Check("first weights", "distill", check_start, costly=True),
     Check("cross-encoder", "cross_encoder", check_cross_encoder, costly=True),

@@ -38,7 +38,7 @@ from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.student.initialization import random_weights
 from pocketrank.pipeline.student.model import FlatParameters, Student, shape_of
 from pocketrank.pipeline.teacher.bi_encoder import BiEncoder
-from pocketrank.pipeline.teacher.load import load_teacher
+from pocketrank.pipeline.teacher.source import resolve_teacher
 from pocketrank.pipeline.teacher.stage import run_teacher
 from pocketrank.pipeline.teacher.vector_shards import cut_shards, encode_shards
 from pocketrank.runtime.encoder import length_batches
@@ -218,7 +218,7 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    teacher = load_teacher(TeacherSettings()).first
+    teacher = BiEncoder(resolve_teacher(TeacherSettings()), TeacherSettings())
     for name, count, words in (("short texts", arguments.short, (3, 12)), ("passages", arguments.passages, (60, 110))):
         print(json.dumps(teacher_speed(teacher, made_up_texts(count, words), name, arguments.repeats)), flush=True)
     print(json.dumps(student_speed(arguments.repeats)), flush=True)

@@ -16,7 +16,8 @@ import torch
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
 from pocketrank.pipeline.retrieval.metrics import scored_queries
 from pocketrank.pipeline.settings import TeacherSettings
-from pocketrank.pipeline.teacher.load import load_teacher
+from pocketrank.pipeline.teacher.bi_encoder import BiEncoder
+from pocketrank.pipeline.teacher.source import resolve_teacher
 from torch.nn import functional
 
 from experiments.teachers.training_loop import train
@@ -38,7 +39,7 @@ def main() -> None:
     torch.manual_seed(1)
     data = read_retrieval_set(arguments.data)
     names, judged = scored_queries(data, "train"), data.judgements("train")
-    teacher = load_teacher(TeacherSettings()).first
+    teacher = BiEncoder(resolve_teacher(TeacherSettings()), TeacherSettings())
     model = teacher.model
     transformer: Any = model[0]
     model.max_seq_length = arguments.max_length

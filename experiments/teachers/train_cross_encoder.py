@@ -19,7 +19,7 @@ from pocketrank.pipeline.retrieval.dataset import RetrievalSet, read_retrieval_s
 from pocketrank.pipeline.retrieval.fusion import fuse
 from pocketrank.pipeline.retrieval.metrics import evaluate_scores, scored_queries, scored_rows, top_documents
 from pocketrank.pipeline.settings import TeacherSettings
-from pocketrank.pipeline.teacher.load import load_teacher
+from pocketrank.pipeline.teacher.bi_encoder import BiEncoder
 from pocketrank.pipeline.teacher.source import resolve_teacher
 from torch.nn import functional
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -87,7 +87,7 @@ def teacher_scores(data: RetrievalSet, split: str, vectors: Path | None) -> np.n
     if vectors:
         queries, documents = (np.load(vectors / f"{name}.npy") for name in ("queries", "documents"))
         return scored_rows(queries, data, split) @ documents.T
-    teacher = load_teacher(TeacherSettings()).first
+    teacher = BiEncoder(resolve_teacher(TeacherSettings()), TeacherSettings())
     queries = teacher.encode([data.queries[name] for name in scored_queries(data, split)], "query")
     return queries @ teacher.encode(list(data.documents.values()), "document").T
 

@@ -89,8 +89,9 @@ def _initialise(
         context.progress.note(f"  composing the first weights from the general student in {folder}")
         source = read_general(folder)
     else:
-        from ..teacher.load import load_teacher
+        from ..teacher.load import load_teacher, torch_weights
 
         context.progress.note("  composing the first weights from the teacher")
-        source = teacher_source(load_teacher(selected_teacher(context)).first)
+        teacher = load_teacher(selected_teacher(context))
+        source = teacher_source(torch_weights(teacher, 'student.initialise = "teacher"', "choose another start"))
     transfer_weights(student, source, tokens=tokens, seed=recipe.seed, texts=texts, rows=rows)

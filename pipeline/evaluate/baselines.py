@@ -24,7 +24,7 @@ from ...runtime.schema import from_mapping, to_mapping
 from ..code_version import library_version
 from ..retrieval.metrics import QualityFigures
 from ..settings import Model2vecSettings, TeacherSettings
-from ..teacher.load import load_teacher
+from ..teacher.load import load_teacher, torch_weights
 from ..teacher.source import TeacherFiles, resolve_teacher
 from .model2vec import Variant, distil, encode, shipped_model, variants
 from .systems import JudgedSplit, Vectors, vector_search
@@ -123,7 +123,7 @@ def _cached(
 def _teacher_int8(task: BaselineTask) -> BaselineFigures:
     from ..teacher.onnx_graph import open_teacher, write_quantized_teacher, write_teacher
 
-    teacher = load_teacher(task.teacher).first
+    teacher = torch_weights(load_teacher(task.teacher), "teacher-int8", "take it out of evaluate.baselines")
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as name:
         folder = Path(name)
         write_teacher(teacher, folder)  # for its tokenizer

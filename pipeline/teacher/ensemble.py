@@ -66,6 +66,11 @@ class TeacherEnsemble:
         return self._members[0]
 
     @property
+    def reading(self) -> dict[str, Any]:
+        """How the first of them reads a text."""
+        return self.first.reading
+
+    @property
     def same_for_both_roles(self) -> bool:
         """Whether a text has the same vector as a query and as a document, with every teacher."""
         return all(member.same_for_both_roles for member in self._members)
@@ -136,11 +141,11 @@ def combined_files(weights: np.ndarray, members: Sequence[TeacherFiles], fingerp
     revised = any(files.revision for files in members)
     return TeacherFiles(
         name,
-        members[0].folder,
         " + ".join(files.revision or "-" for files in members) if revised else "",
         combined_sha256(members),
         fingerprint,
         {f"{key} of {files.name}": licence for files in members for key, licence in files.licences.items()},
+        members[0].folder,
     )
 
 

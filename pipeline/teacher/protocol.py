@@ -1,16 +1,27 @@
 """What the stages need of a teacher, whatever it is made of."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
     from .bi_encoder import BiEncoder
-    from .source import TeacherFiles
 
 Role = Literal["query", "document"]
 Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class TeacherIdentity:
+    """What a teacher is."""
+
+    name: str  # as the recipe names it; of a local folder the last part only
+    revision: str
+    sha256: str  # of model.safetensors, or over all of them where there are several; of a server, of what it says
+    fingerprint: str  # over every file that counts
+    licences: dict[str, str]
 
 
 class Teacher(Protocol):
@@ -43,20 +54,25 @@ class Teacher(Protocol):
 
 
 class EmbeddingTeacher(Teacher, Protocol):
-    """A teacher of unit vectors: one bi-encoder or several; `load_teacher` opens it."""
+    """A teacher of unit vectors: a bi-encoder, several, a graph, a server or vectors; `load_teacher` opens it."""
 
     @property
-    def files(self) -> "TeacherFiles":
+    def files(self) -> TeacherIdentity:
         """Name, hash and licences; of several, all of them together."""
         ...
 
     @property
-    def first(self) -> "BiEncoder":
-        """The bi-encoder of `teacher.model`, whose tokens, layers and graph later stages read."""
+    def first(self) -> "BiEncoder | None":
+        """The bi-encoder of `teacher.model`, whose tokens, layers and graph later stages read; `None` without one."""
         ...
 
     @property
-    def parts(self) -> list[dict[str, Any]]:
+    def reading(self) -> dict[str, Any]:
+        """How it reads a text, for the record: length, pooling, modules, prompts."""
+        ...
+
+    @property
+    def parts(self) -> Sequence[dict[str, Any]]:
         """What each of several bi-encoders adds to the vector, in order; empty for a single one."""
         ...
 

@@ -1,6 +1,8 @@
 """Which teacher a run's vectors come from: the recipe's, or the dual-pooled form of its cross-encoder."""
 
 import dataclasses
+import os
+from pathlib import Path
 
 from ...runtime.errors import InputError
 from ..settings import Recipe, TeacherSettings
@@ -18,6 +20,11 @@ def selected_teacher(context: StageContext) -> TeacherSettings:
     return dataclasses.replace(
         settings, model=str(folder), revision="", sha256="", query_prompt="", document_prompt="", max_length=0
     )
+
+
+def answers_folder(context: StageContext) -> Path:
+    """Return where a server's answers are kept: beside the stages, for what was paid for outlives a stage's key."""
+    return Path(os.environ.get("POCKETRANK_VECTORS") or context.scratch.parent) / ".answers"
 
 
 def teacher_of_bundle(recipe: Recipe, model: str, sha256: str, bundle: str) -> TeacherSettings:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ...runtime.errors import InputError, UnavailableError
 from ...runtime.files import read_json, safe_join, sha256_bytes, sha256_file
 from ..settings import TeacherSettings
+from .protocol import TeacherIdentity
 
 # Packaged teachers: the hash of model.safetensors, and the licences of package and weights.
 KNOWN_PACKAGES = {
@@ -25,15 +26,10 @@ _NOT_NEEDED = [*(f"*{suffix}" for suffix in _PICKLED), "*.h5", "*.msgpack", "*.o
 
 
 @dataclass(frozen=True)
-class TeacherFiles:
+class TeacherFiles(TeacherIdentity):
     """A teacher's folder, checked."""
 
-    name: str  # as the recipe names it; of a local folder the last part only
     folder: Path
-    revision: str
-    sha256: str  # of model.safetensors, or over all of them where there are several
-    fingerprint: str  # over every file that counts
-    licences: dict[str, str]
 
 
 def resolve_teacher(settings: TeacherSettings) -> TeacherFiles:
@@ -65,7 +61,7 @@ def resolve_teacher(settings: TeacherSettings) -> TeacherFiles:
         )
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in _FILES_THAT_COUNT)
     fingerprint = _combined_hash(folder, files)
-    return TeacherFiles(name, folder, revision, sha256, fingerprint, licences or _declared_licence(folder))
+    return TeacherFiles(name, revision, sha256, fingerprint, licences or _declared_licence(folder), folder)
 
 
 def _package_folder(package: str) -> Path:

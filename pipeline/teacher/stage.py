@@ -14,12 +14,12 @@ from ..corpus.output import CorpusOutput
 from ..queries.output import QueriesOutput
 from ..settings import TeacherSettings
 from ..stage import StageContext
-from .load import load_teacher
+from .endpoint.teacher import EndpointTeacher
+from .load import load_teacher, processes
 from .output import CrossEncoderOutput, TeacherOutput
 from .pca import Reduction, fit_reduction, write_reduction
-from .protocol import EmbeddingTeacher, Precision, Role
-from .selection import selected_teacher
-from .source import TeacherFiles
+from .protocol import EmbeddingTeacher, Precision, Role, TeacherIdentity
+from .selection import answers_folder, selected_teacher
 from .vector_files import VectorReader, VectorWriter, read_shards
 from .vector_shards import Encoded, Shard, cut_shards, encode_shards, shards_folder
 
@@ -28,15 +28,31 @@ def run_teacher(context: StageContext) -> None:
     """Encode `corpus.jsonl`, `queries.jsonl` and `training.jsonl`; fit the projection on the training texts."""
     settings = selected_teacher(context)
     context.progress.note("  loading the teacher")
-    teacher = load_teacher(settings)
+    teacher = load_teacher(settings, answers_folder(context))
     output = TeacherOutput(context.output)
     known = _KnownDocuments(CorpusOutput.of(context).documents_file)
     sources = _VectorSources(QueriesOutput.of(context).training_file, known, teacher.same_for_both_roles)
+    if isinstance(teacher, EndpointTeacher):
+        context.progress.note(f"  {teacher.bill(_all_texts(context, sources))}")
     encoded = _encode(context, settings, teacher, sources)
+    if isinstance(teacher, EndpointTeacher):
+        context.progress.note(f"  {teacher.bill_paid}")
     reduction = fit_reduction(VectorReader(output.training_file).blocks(), settings.dimension, settings.centre)
     write_reduction(output.projection_file, reduction)
     write_json(output.record_file, _record(context, teacher, reduction, sources.counts))
     write_json(context.output / "speed.json", encoded.speed())
+
+
+def _all_texts(context: StageContext, sources: "_VectorSources") -> Iterator[tuple[str, Role]]:
+    """Yield every text that the teacher encodes, with its role."""
+    corpus = CorpusOutput.of(context)
+    for text in document_texts(corpus.documents_file):
+        yield text, "document"
+    for role in ("document", "query"):
+        for text in sources.texts(role):
+            yield text, role
+    for text in _query_texts(corpus.queries_file):
+        yield text, "query"
 
 
 def _encode(
@@ -60,7 +76,7 @@ def _encode(
             lambda: cut(sources.texts("query"), "query", generated),
             lambda: cut(_query_texts(corpus.queries_file), "query", whole),
         ],
-        settings.workers,
+        processes(settings),
         context.progress,
     )
     query_count = sum(1 for _ in _query_texts(corpus.queries_file))
@@ -173,7 +189,7 @@ def _record(
     context: StageContext, teacher: EmbeddingTeacher, reduction: Reduction, sources: Mapping[str, int]
 ) -> dict[str, Any]:
     """Return the content of `teacher.json`; `sources` counts the training texts by where their vectors come from."""
-    files, first = teacher.files, teacher.first
+    files = teacher.files
     return {
         "id": files.name,
         "revision": files.revision,
@@ -184,12 +200,9 @@ def _record(
         "reduced_dimension": reduction.matrix.shape[1],
         "centred": context.recipe.teacher.centre,
         "explained_variance": round(reduction.explained, 6),
-        "max_length": first.max_length,
-        "pooling": first.pooling,
-        "modules": first.modules,
         "precision": context.recipe.teacher.precision,
-        "prompts": dict(first.prompts),
-        **({"several": teacher.parts} if teacher.parts else {}),
+        **teacher.reading,
+        **({"several": list(teacher.parts)} if teacher.parts else {}),
         "training_texts": {
             "encoded": sources["document"] + sources["query"],
             "taken_from_documents": sources["known"],
@@ -197,7 +210,7 @@ def _record(
     }
 
 
-def _licences(context: StageContext, files: TeacherFiles) -> dict[str, str]:
+def _licences(context: StageContext, files: TeacherIdentity) -> dict[str, str]:
     """Return the licences of all that the student learns from: the teacher's, and a cross-encoder's."""
     record = CrossEncoderOutput.of(context).record() if CrossEncoderOutput.stage in context.inputs else {}
     return dict(files.licences) | {

@@ -22,7 +22,7 @@ from ...runtime.files import sha256_bytes
 from ...runtime.progress import Progress, Task
 from ..settings import TeacherSettings
 from ..training.worker_pool import Worker, available_cores, receive_from_parent
-from .load import load_teacher
+from .load import load_teacher, processes
 from .protocol import Precision, Role, Teacher
 from .vector_files import read_shard, read_shards, write_shard
 
@@ -203,7 +203,7 @@ def encode_texts(
         paths, _ = encode_shards(
             teacher,
             [lambda: cut_shards(texts, role, teacher.fingerprint, Path(folder), settings.shard_texts, precision)],
-            settings.workers,
+            processes(settings),
             progress,
         )
         blocks = [np.empty(0, np.float32), *read_shards(paths[0])]
