@@ -91,6 +91,11 @@ def _initialise(
     else:
         from ..teacher.load import load_teacher
 
-        context.progress.note("  composing the first weights from the teacher")
         source = teacher_source(load_teacher(selected_teacher(context)).first)
+        if source is None:
+            context.progress.note("  the teacher has no table of tokens to start from: the first weights are random")
+            random_weights(student.tensors, recipe.seed)
+            return
+        what = "token vectors and layers" if source.encoder else "token vectors alone: it has no layers as the student"
+        context.progress.note(f"  composing the first weights from the teacher ({what})")
     transfer_weights(student, source, tokens=tokens, seed=recipe.seed, texts=texts, rows=rows)
