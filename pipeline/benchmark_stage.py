@@ -1,5 +1,6 @@
 """Stages `benchmark` (what bundle and teacher cost) and `gate` (the verdict)."""
 
+import dataclasses
 import importlib.util
 import shutil
 from pathlib import Path
@@ -42,15 +43,17 @@ class BenchmarkOutput(StageOutput):
 def run_benchmark(context: StageContext) -> None:
     """Write `report.json` and `report.md`: bundle and teacher on each device of the recipe, with real test queries.
 
-    A teacher that no graph can be written for is left out, and the report names one model.
+    A teacher that no graph can be written for is left out, and the report says why it names one model.
     """
     output = BenchmarkOutput(context.output)
+    not_compared = ""
     if context.recipe.benchmark.compare_teacher:
         reason = write_compared_teacher(context, output.teacher)
         if reason:
             shutil.rmtree(output.teacher, ignore_errors=True)
-            context.progress.note(f"  the teacher is not measured beside the bundle: no graph of it ({reason})")
-    report = _measure(context, output.teacher)
+            not_compared = f"the teacher is not measured beside the bundle: no graph of it ({reason})"
+            context.progress.note(f"  {not_compared}")
+    report = dataclasses.replace(_measure(context, output.teacher), not_compared=not_compared)
     write_report(output.report_file, report)
     write_bytes(context.output / "report.md", markdown(report).encode("utf-8"))
 

@@ -12,7 +12,7 @@ EXTRAS = {
     "energy": ("codecarbon",),
     "build": (
         *("torch", "transformers", "sentence_transformers", "safetensors", "onnx", "tomli_w", "matplotlib"),
-        *("scipy", "model2vec", "skeletoken"),
+        *("onnxscript", "scipy", "model2vec", "skeletoken"),
     ),
 }
 

@@ -50,13 +50,19 @@ def facts_of(model: ModelFiles, role: Literal["subject", "reference", "peer"]) -
     return ModelFacts(
         name=model.name,
         role=role,
-        model_bytes=model.onnx.stat().st_size,
+        model_bytes=sum(path.stat().st_size for path in _parts(model.onnx)),
         model_sha256=sha256_file(model.onnx),
         tokenizer_bytes=model.tokenizer.stat().st_size,
         tokenizer_sha256=sha256_file(model.tokenizer),
         max_length=model.max_length,
         output=model.pooled_output,
     )
+
+
+def _parts(onnx: Path) -> list[Path]:
+    """Return an ONNX file and, where it is there, the file beside it with the weights of more than 2 GB."""
+    beside = (onnx.with_name(onnx.name + ending) for ending in (".data", "_data"))
+    return [onnx, *(path for path in beside if path.is_file())]
 
 
 def require_runtime(bundle: Path | None) -> None:

@@ -27,7 +27,7 @@ class ModelFacts:
     name: str  # by which runs and measurements name it
     # subject: what the report is about; reference: what ratios are relative to
     role: Literal["subject", "reference", "peer"]
-    model_bytes: int  # size of the ONNX file
+    model_bytes: int  # size of the ONNX file, and of the file beside it with its weights where they are over 2 GB
     model_sha256: str  # of the ONNX file
     tokenizer_bytes: int  # size of tokenizer.json
     tokenizer_sha256: str  # of tokenizer.json
@@ -213,6 +213,7 @@ class Report:
     bundle: tuple[Measurement, ...] = ()  # sizes of the subject's files
     quality: tuple[Measurement, ...] = ()  # ranking quality of the subject
     unavailable: tuple[Unavailable, ...] = ()  # devices without a measurement
+    not_compared: str = ""  # why a reference that was asked for, such as the teacher, was not measured
     sha256: str = ""  # of all the rest, as JSON with sorted keys and no spaces; set when the report is written
 
     def __post_init__(self) -> None:

@@ -190,6 +190,7 @@ def _note(report: Report, device: DeviceReport) -> str:
             notes.append(f"{row.metric}: {row.reason}")
         if row.metric == "energy_per_query" and row.value is not None:
             notes.append(f"energy: {row.source}, {row.method}")
+    notes += [report.not_compared] if report.not_compared else []
     return ". ".join(notes) + "."
 
 

@@ -91,7 +91,12 @@ def _initialise(
     else:
         from ..teacher.load import load_teacher, torch_weights
 
-        context.progress.note("  composing the first weights from the teacher")
         teacher = load_teacher(selected_teacher(context))
         source = teacher_source(torch_weights(teacher, 'student.initialise = "teacher"', "choose another start"))
+        if source is None:
+            context.progress.note("  the teacher has no table of tokens to start from: the first weights are random")
+            random_weights(student.tensors, recipe.seed)
+            return
+        what = "token vectors and layers" if source.encoder else "token vectors alone: it has no layers as the student"
+        context.progress.note(f"  composing the first weights from the teacher ({what})")
     transfer_weights(student, source, tokens=tokens, seed=recipe.seed, texts=texts, rows=rows)

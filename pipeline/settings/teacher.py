@@ -38,8 +38,12 @@ class TeacherSettings:
     )
     revision: str = key("", "Hub id: a commit of 40 hexadecimal digits.")
     sha256: str = key("", "SHA-256 of `model.safetensors`, which is checked; the default teacher's is known.")
-    query_prompt: str = key("", "Text put in front of every query before it is tokenized.")
-    document_prompt: str = key("", "Text put in front of every document before it is tokenized.")
+    query_prompt: str = key(
+        "",
+        "Text put in front of every query before it is tokenized, or the name of one of the teacher's own prompts; "
+        "empty: its own prompt for queries, if it has one.",
+    )
+    document_prompt: str = key("", "The same in front of every document.")
     max_length: int = key(
         0, "Texts are cut at this length; 0: the teacher's own.", "tokens", minimum=0, maximum=_LONGEST
     )

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...export.graph.weights import POSITIONS, PROJECTION, PROJECTION_BIAS, TABLE, TABLE_FACTOR, TOKEN_WEIGHTS
-from ...runtime.errors import InputError
 from ..queries.tokenized_texts import TokenizedTexts
 from ..teacher.pca import fit_reduction
 from .layer_transfer import can_transfer, compose_embeddings, transferred_tensors
@@ -82,14 +81,14 @@ def transfer_weights(
         fill_tensors(student.tensors, {TABLE: project_embeddings(vectors, student.shape.hidden)})
 
 
-def teacher_source(teacher: "BiEncoder") -> Source:
-    """Return the teacher as what first weights come from; its layers only when it is a BERT as the student is one."""
-    table, tensors = teacher.token_table(), teacher.bert_tensors()
-    backend = getattr(teacher.model.tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise InputError(f'{teacher.files.name} has no fast tokenizer; set student.initialise = "random"')
-    backend.no_padding()
-    backend.no_truncation()
+def teacher_source(teacher: "BiEncoder") -> Source | None:
+    """Return the teacher as what first weights come from; its layers only when it is a BERT as the student is one.
+
+    Nothing for a teacher without one table of tokens and their tokenizer.
+    """
+    table, tensors, backend = teacher.token_table(), teacher.bert_tensors(), teacher.tokenizer
+    if table is None or backend is None:
+        return None
     transformer: Any = teacher.model[0]
     if POSITIONS not in tensors or transformer.auto_model.config.hidden_act != "gelu":
         return Source(table, backend, None)

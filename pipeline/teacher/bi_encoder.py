@@ -1,10 +1,11 @@
-"""A bi-encoder as teacher: a sentence-transformers model of modules (transformer, pooling, dense, normalise).
+"""A bi-encoder as teacher: a sentence-transformers model of modules (transformer or static table, pooling, dense, …).
 
 Weights are read from safetensors only, and no code that comes with a model is run; `source.py` finds and checks them.
 """
 
 import copy
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from ...runtime.encoder import length_batches
 from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes
 from ..settings import TeacherSettings
+from .prompts import chosen_prompts
 from .protocol import Precision, Role
 from .source import TeacherFiles, is_cross_encoder
 
@@ -41,15 +43,13 @@ class BiEncoder:
                 model_kwargs={"use_safetensors": True},
             ).float()  # weights may be stored in half precision; what computes is `teacher.precision`
         self.files, self._models = files, ModelByPrecision(self.model)
-        prompts = dict(self.model.prompts or {})
         self.model.default_prompt_name = None  # prompts are given by role, below
-        self.prompts: dict[Role, str] = {
-            "query": settings.query_prompt or prompts.get("query") or "",
-            "document": settings.document_prompt or prompts.get("document") or prompts.get("passage") or "",
-        }
+        own = {name: text or "" for name, text in (self.model.prompts or {}).items()}
+        self.prompts, self.prompts_in_words = chosen_prompts(settings, own)
         if settings.max_length:
-            self.model.max_seq_length = settings.max_length
-        self.max_length: int = int(self.model.max_seq_length or 0)  # tokens; 0: no limit
+            self._cut_at(settings.max_length)
+        limit = settings.max_length or self.model.max_seq_length or 0
+        self.max_length: int = int(limit) if math.isfinite(limit) else 0  # tokens; 0: no limit
         self.batch_tokens = settings.batch_tokens
         self.dimension = int(self._forward(["dimension"], "document", "fp32").shape[1])
 
@@ -94,10 +94,10 @@ class BiEncoder:
     @property
     def same_for_both_roles(self) -> bool:
         """Whether a text has the same vector as a query and as a document."""
-        return self.prompts["query"] == self.prompts["document"] and not self._has_routes
+        return self.prompts["query"] == self.prompts["document"] and not self.has_routes
 
     @property
-    def _has_routes(self) -> bool:
+    def has_routes(self) -> bool:
         """Whether queries and documents take different ways through the model (`Router`, formerly `Asym`)."""
         return any(name in ("Router", "Asym") for name in self.modules)
 
@@ -106,12 +106,26 @@ class BiEncoder:
         """Names of the modules in order."""
         return [type(module).__name__ for module in self.model.children()]
 
-    def token_table(self) -> np.ndarray:
-        """Return the input embeddings, float32 [teacher vocabulary, hidden]."""
-        transformer: Any = getattr(self.model[0], "auto_model", None)
-        if transformer is None:
-            raise InputError(f'{self.files.name}: this teacher has no token table; set student.initialise = "random"')
-        return transformer.get_input_embeddings().weight.detach().float().numpy().copy()
+    @property
+    def tokenizer(self) -> Any:
+        """The `tokenizers` object without padding and truncation; `None` without a fast tokenizer."""
+        tokenizer: Any = self.model.tokenizer
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is None and hasattr(tokenizer, "to_str"):  # a static table's own, which cuts as it is set to
+            backend = type(tokenizer).from_str(tokenizer.to_str())
+        if backend is not None:
+            backend.no_padding()
+            backend.no_truncation()
+        return backend
+
+    def token_table(self) -> np.ndarray | None:
+        """Return the input embeddings, float32 [teacher vocabulary, hidden]; `None` where it starts with routes."""
+        first: Any = self.model[0]
+        if hasattr(first, "auto_model"):
+            table = first.auto_model.get_input_embeddings()
+        else:
+            table = getattr(first, "embedding", None)  # a static table
+        return None if table is None else table.weight.detach().float().numpy().copy()
 
     def bert_tensors(self) -> dict[str, Any]:
         """Return the tensors of the transformer by their `BertModel` names; none for another architecture."""
@@ -122,11 +136,9 @@ class BiEncoder:
 
     def lengths(self, texts: Sequence[str], role: Role) -> list[int]:
         """Return how many tokens the teacher reads of each text."""
-        backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
+        backend = self.tokenizer
         if backend is None:  # teachers without a fast tokenizer: sorted by an estimate, which costs padding only
             return [max(1, len(text) // 4) for text in texts]
-        backend.no_padding()
-        backend.no_truncation()
         prompt, limit = self.prompts[role], self.max_length or 1_000_000
         # No token is longer than some dozens of characters, so a long text is cut before it is tokenised.
         return [
@@ -146,8 +158,16 @@ class BiEncoder:
             raise InputError(f"the teacher gives no finite vector for {texts[bad][:60]!r}; check the teacher's weights")
         return vectors / np.maximum(norms, 1e-12)
 
+    def _cut_at(self, length: int) -> None:
+        modules: list[Any] = list(self.model.modules())
+        for module in modules:
+            if type(module).__name__ == "StaticEmbedding":
+                module.tokenizer.enable_truncation(length)
+            elif hasattr(module, "auto_model"):
+                module.max_seq_length = length
+
     def _forward(self, texts: list[str], role: Role, precision: Precision) -> np.ndarray:
-        route = {"task": role} if self._has_routes else {}
+        route = {"task": role} if self.has_routes else {}
         return self._models.get(precision).encode(
             texts,
             **route,

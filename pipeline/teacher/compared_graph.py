@@ -56,12 +56,17 @@ def _write(context: StageContext, folder: Path) -> None:
     # `model_max_length` here is what the benchmark and other openers of this folder cut texts at.
     write_json(folder / "tokenizer_config.json", {"model_max_length": teacher.max_length or 512})
     encoder = open_teacher(teacher, folder)
-    texts = list(CorpusOutput.of(context).retrieval_set().documents.values())
-    vectors = TeacherOutput.of(context).documents(len(texts))
+    corpus, made = CorpusOutput.of(context).retrieval_set(), TeacherOutput.of(context)
+    if teacher.has_routes:  # the graph is that of the queries
+        texts, encode = list(corpus.queries.values()), encoder.encode_queries
+        vectors = made.queries(len(texts))
+    else:
+        texts, encode = list(corpus.documents.values()), encoder.encode_documents
+        vectors = made.documents(len(texts))
     rows = [index * len(texts) // _TEXTS for index in range(min(_TEXTS, len(texts)))]
     own = np.asarray(vectors[rows])[:, : teacher.dimension]
     own = own / np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-12)  # of several teachers, the first's part
-    graph = encoder.encode_documents([texts[row] for row in rows])
+    graph = encode([texts[row] for row in rows])
     parity = compare(f"teacher by {writer}", graph, "the teacher's own vectors", own)
     if not parity.cosine_min >= _LEAST_COSINE:
         raise InputError(f"by {writer} it gives other vectors, with cosine {parity.cosine_min:.4f} at worst")

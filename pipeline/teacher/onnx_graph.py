@@ -1,6 +1,12 @@
 """The teacher as an ONNX file, so that bundle and teacher can be measured by the same worker."""
 
+import contextlib
+import io
+import json
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +21,12 @@ from ...runtime.manifest import TOKENIZER_NAME, Prompts
 from ...runtime.text.tokenizer_file import TextTokenizer
 
 if TYPE_CHECKING:
+    import torch
+
     from .bi_encoder import BiEncoder
 
 _POOLINGS: dict[str, Pooling] = {"mean": "mean", "cls": "cls"}
+_LARGEST_FILE = 2_000_000_000  # bytes of weights in an ONNX file, which may have 2^31; more lie in a file beside it
 
 
 def write_teacher(teacher: "BiEncoder", folder: Path) -> str:
@@ -26,16 +35,13 @@ def write_teacher(teacher: "BiEncoder", folder: Path) -> str:
     BERT-family teachers with mean or first-token pooling go through our own writer, all others through PyTorch's
     exporter with every module of the teacher. Inputs and outputs are those of a bundle's graph.
     """
-    source = teacher.files.folder
     folder.mkdir(parents=True, exist_ok=True)
     pooling = writable_pooling(teacher)
     if pooling is not None:
-        write_bytes(folder / "model.onnx", write_graph(read_weights(source), FP32, pooling))
+        write_bytes(folder / "model.onnx", write_graph(read_weights(teacher.files.folder), FP32, pooling))
     else:
-        _trace(teacher, folder / "model.onnx")
-    own = source / "tokenizer.json"
-    text = read_bytes(own) if own.is_file() else _converted_tokenizer(teacher)
-    write_bytes(folder / "tokenizer.json", compact_tokenizer(text))
+        _export(teacher, folder / "model.onnx")
+    write_bytes(folder / TOKENIZER_NAME, compact_tokenizer(_tokenizer(teacher)))
     return "own writer" if pooling is not None else "torch.onnx"
 
 
@@ -60,6 +66,8 @@ def writable_pooling(teacher: "BiEncoder") -> Pooling | None:
     folder = teacher.files.folder
     if modules != ["Transformer", "Pooling"] or not (folder / "model.safetensors").is_file():
         return None
+    if teacher.model.truncate_dim or _weight_bytes(teacher) > _LARGEST_FILE:
+        return None
     try:
         read_weights(folder)
     except InputError:
@@ -67,46 +75,88 @@ def writable_pooling(teacher: "BiEncoder") -> Pooling | None:
     return _POOLINGS.get(teacher.pooling)
 
 
-def _trace(teacher: "BiEncoder", path: Path) -> None:
+def _export(teacher: "BiEncoder", path: Path) -> None:
+    """Write all modules of the teacher, as queries go through them, by PyTorch's exporter."""
     import torch
 
-    dimension = teacher.dimension
+    modules, dimension = _query_modules(teacher), teacher.dimension
 
     class Whole(torch.nn.Module):
         """All modules of the teacher as one function of ids and mask."""
 
-        def __init__(self, modules: Any) -> None:
+        def __init__(self) -> None:
             super().__init__()
             self.modules_in_order = torch.nn.ModuleList(modules)
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            features = {"input_ids": input_ids, "attention_mask": attention_mask}
+            features: dict[str, torch.Tensor] = {"input_ids": input_ids, "attention_mask": attention_mask}
             for module in self.modules_in_order:
-                features = module(features)
-            embedding = features["sentence_embedding"].reshape(input_ids.shape[0], dimension)  # a fixed width
+                features = _static(module, features) if _is_static(module) else module(features)
+            embedding = features["sentence_embedding"][:, :dimension].reshape(input_ids.shape[0], dimension)
             return features["token_embeddings"], torch.nn.functional.normalize(embedding, dim=1)
 
     mask = torch.ones(2, 8, dtype=torch.int64)
     mask[1, 5:] = 0
     ids = torch.randint(5, 50, (2, 8), generator=torch.Generator().manual_seed(1)) * mask
-    axes = {name: {0: "batch", 1: "length"} for name in ("input_ids", "attention_mask", "last_hidden_state")}
-    axes["sentence_embedding"] = {0: "batch"}
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the exporter's own remarks on tracing
+    model, names = Whole().eval(), ["input_ids", "attention_mask"]
+    axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    with warnings.catch_warnings(), torch.no_grad(), _silent():
+        warnings.simplefilter("ignore")  # the exporter's own remarks
         torch.onnx.export(
-            Whole(list(teacher.model.children())).eval(),
+            model,
             (ids, mask),
-            str(path),
-            dynamo=False,
-            opset_version=17,
-            input_names=["input_ids", "attention_mask"],
+            path,
+            dynamo=True,
+            input_names=names,
             output_names=["last_hidden_state", "sentence_embedding"],
-            dynamic_axes=axes,
+            dynamic_shapes=dict.fromkeys(names, axes),
+            external_data=_weight_bytes(teacher) > _LARGEST_FILE,
+            verbose=False,
         )
 
 
-def _converted_tokenizer(teacher: "BiEncoder") -> bytes:
-    backend = getattr(teacher.model.tokenizer, "backend_tokenizer", None)
+def _query_modules(teacher: "BiEncoder") -> list[Any]:
+    """Return the modules in order; of routes, that of the queries, which are what is measured."""
+    routes = [getattr(module, "sub_modules", None) or {"query": [module]} for module in teacher.model.children()]
+    return [module for route in routes for module in route["query"]]
+
+
+def _is_static(module: Any) -> bool:
+    return type(module).__name__ == "StaticEmbedding"
+
+
+def _static(module: Any, features: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
+    """Return what a static table gives for padded ids; its own forward takes all ids in one row."""
+    tokens = module.embedding.weight[features["input_ids"]]
+    mask = features["attention_mask"].unsqueeze(-1).to(tokens.dtype)
+    mean = (tokens * mask).sum(1) / mask.sum(1).clamp(min=1)
+    return {"token_embeddings": tokens, "sentence_embedding": mean}
+
+
+def _weight_bytes(teacher: "BiEncoder") -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in teacher.model.state_dict().values())
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep the exporter from logging and printing what it does."""
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _tokenizer(teacher: "BiEncoder") -> bytes:
+    """Return the teacher's `tokenizer.json`; a static table's without the special tokens, which it does not read."""
+    first = _query_modules(teacher)[0]
+    if _is_static(first):
+        return json.dumps(json.loads(first.tokenizer.to_str()) | {"post_processor": None}).encode("utf-8")
+    own = teacher.files.folder / TOKENIZER_NAME
+    if own.is_file():
+        return read_bytes(own)
+    backend = teacher.tokenizer
     if backend is None:
         raise InputError(f"{teacher.files.name} has no fast tokenizer; name a teacher that comes with tokenizer.json")
     return backend.to_str().encode("utf-8")

@@ -142,7 +142,7 @@ def _check_folder(folder: Path) -> list[Path]:
         raise InputError(f"{folder} has no weights (model.safetensors); complete the folder or name another teacher")
     if (folder / "modules.json").is_file():
         for module in read_json(folder / "modules.json"):
-            if module.get("path"):
+            if module.get("path") not in (None, "", "."):
                 safe_join(folder, str(module["path"]))
             if not str(module.get("type", "")).startswith("sentence_transformers."):
                 raise InputError(

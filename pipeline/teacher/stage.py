@@ -29,6 +29,8 @@ def run_teacher(context: StageContext) -> None:
     settings = selected_teacher(context)
     context.progress.note("  loading the teacher")
     teacher = load_teacher(settings, answers_folder(context))
+    if teacher.first:
+        context.progress.note(f"  prompts of {teacher.first.files.name}: {teacher.first.prompts_in_words}")
     output = TeacherOutput(context.output)
     known = _KnownDocuments(CorpusOutput.of(context).documents_file)
     sources = _VectorSources(QueriesOutput.of(context).training_file, known, teacher.same_for_both_roles)

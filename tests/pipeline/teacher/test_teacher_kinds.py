@@ -7,11 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import small_models
+from pocketrank.benchmarks.measure.model_files import facts_of
+from pocketrank.benchmarks.measure.session import ModelFiles
 from pocketrank.pipeline.settings import TeacherSettings
-from pocketrank.pipeline.teacher import compared_graph
+from pocketrank.pipeline.student.initialization import teacher_source
+from pocketrank.pipeline.teacher import compared_graph, onnx_graph
 from pocketrank.pipeline.teacher.load import load_teacher
+from pocketrank.pipeline.teacher.prompts import chosen_prompts
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.progress import NoProgress
+
+pytest.importorskip("sentence_transformers")
+from experiments.teachers.kinds import accepted
 
 TEXTS = ["hello world", "merge two sorted lists", "open a network connection " * 8, "e"]
 
@@ -111,3 +118,70 @@ def test_a_teacher_without_a_graph_is_a_note_and_not_the_end(tmp_path, monkeypat
     failure = OSError(28, "no space left")
     with pytest.raises(OSError):
         compared_graph.write_compared_teacher(context, tmp_path / "teacher")
+
+
+def test_a_static_table_is_a_teacher_with_a_graph(tmp_path):
+    pytest.importorskip("sentence_transformers")
+    by_name = {kind.name: kind for kind in accepted.ACCEPTED}
+    for name in ("StaticEmbedding, none, float32", "model2vec, none, float32, a folder of model2vec"):
+        folder = tmp_path / name[:6]
+        by_name[name].write(folder)
+        check_against_library(folder)
+        teacher = load_teacher(TeacherSettings(model=str(folder))).first
+        assert teacher.max_length == 0 and teacher.bert_tensors() == {}
+        source = teacher_source(teacher)
+        assert source is not None and source.table.shape[1] == 32 and source.encoder is None
+        onnx_graph.write_teacher(teacher, folder / "graph")
+        graph = onnx_graph.open_teacher(teacher, folder / "graph")
+        assert (graph.encode_documents(TEXTS) * teacher.encode(TEXTS)).sum(1).min() > 0.9999
+        cut = load_teacher(TeacherSettings(model=str(folder), max_length=4))
+        one, other = cut.encode(["bara deton goming laming kuming bara", "bara deton goming laming kuming deton"])
+        assert np.abs(one - other).max() < 1e-6 < np.abs(one - cut.encode(["deton goming"])[0]).max()
+
+
+def test_a_teacher_that_starts_with_routes_has_no_table_to_start_from(tmp_path):
+    (kind,) = [kind for kind in accepted.ACCEPTED if kind.source == "Router first"]
+    kind.write(tmp_path / "teacher")
+    check_against_library(tmp_path / "teacher")
+    teacher = load_teacher(TeacherSettings(model=str(tmp_path / "teacher"))).first
+    assert teacher_source(teacher) is None
+    onnx_graph.write_teacher(teacher, tmp_path / "graph")  # that of the queries
+    graph = onnx_graph.open_teacher(teacher, tmp_path / "graph")
+    assert (graph.encode_queries(TEXTS) * teacher.encode(TEXTS, "query")).sum(1).min() > 0.9999
+
+
+def test_large_weights_lie_beside_the_graph(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_graph, "_LARGEST_FILE", 10_000)  # instead of 2 GB
+    teacher = load_teacher(TeacherSettings(model=str(folder))).first
+    assert onnx_graph.write_teacher(teacher, tmp_path / "graph") == "torch.onnx"  # ours writes one file
+    model, beside = tmp_path / "graph" / "model.onnx", tmp_path / "graph" / "model.onnx.data"
+    assert beside.stat().st_size > 10_000
+    graph = onnx_graph.open_teacher(teacher, tmp_path / "graph")
+    assert (graph.encode_documents(TEXTS) * teacher.encode(TEXTS)).sum(1).min() > 0.9999
+    facts = facts_of(ModelFiles("teacher", model, tmp_path / "graph" / "tokenizer.json"), "reference")
+    assert facts.model_bytes == model.stat().st_size + beside.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("own", "settings", "query", "document"),
+    [
+        ({"query": "q: ", "passage": "p: "}, {}, "q: ", "p: "),
+        ({"query": "q: ", "document": "", "corpus": "c: "}, {}, "q: ", "c: "),
+        ({"search": "s: "}, {}, "", ""),
+        ({"search": "s: "}, {"query_prompt": "search"}, "s: ", ""),
+        ({"query": "q: "}, {"query_prompt": "find: ", "document_prompt": "d: "}, "find: ", "d: "),
+    ],
+)
+def test_prompts_by_any_name(own, settings, query, document):
+    chosen, words = chosen_prompts(TeacherSettings(model="any", **settings), own)
+    assert chosen == {"query": query, "document": document}
+    assert all(repr(text) in words for text in (query, document) if text)
+    assert ("queries none" in words) == (not query) and ("documents none" in words) == (not document)
+    assert all(
+        name in words.partition("not used: ")[2] for name, text in own.items() if text not in ("", query, document)
+    )
+
+
+def test_a_prompt_changes_the_fingerprint(folder):
+    first, second = (TeacherSettings(model=str(folder), query_prompt=prompt) for prompt in ("", "find: "))
+    assert load_teacher(first).fingerprint != load_teacher(second).fingerprint

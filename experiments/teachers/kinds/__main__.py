@@ -1,0 +1,42 @@
+"""Run a small random teacher of every kind through all twelve stages, and write the table of docs.
+
+Example: python -m experiments.teachers.kinds
+"""
+
+import argparse
+import dataclasses
+import tempfile
+from pathlib import Path
+
+from pocketrank.runtime.files import read_json, write_bytes
+
+from experiments.figures import write_report
+from experiments.teachers.kinds.accepted import ACCEPTED
+from experiments.teachers.kinds.page import page
+from experiments.teachers.kinds.through import run_kind
+
+REPORT, PAGE = Path("experiments/reports/teacher-kinds.json"), Path("docs/explanation/teacher-kinds.md")
+
+
+def main() -> None:
+    """Run the kinds and write report and page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", metavar="WORD", help="kinds with this in their name; nothing is written")
+    parser.add_argument("--page", action="store_true", help="write the page from the report, without a run")
+    arguments = parser.parse_args()
+    if arguments.page:
+        write_bytes(PAGE, page(read_json(REPORT)).encode())
+        return
+    outcomes = []
+    for kind in ACCEPTED:
+        if arguments.only in kind.name:
+            with tempfile.TemporaryDirectory(prefix="pocketrank-") as folder:
+                outcomes.append(dataclasses.asdict(run_kind(kind, Path(folder))))
+            print(outcomes[-1], flush=True)
+    if not arguments.only:
+        write_report(REPORT, outcomes)
+        write_bytes(PAGE, page(outcomes).encode())
+
+
+if __name__ == "__main__":
+    main()

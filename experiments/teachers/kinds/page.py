@@ -1,0 +1,31 @@
+"""The page that shows every kind of teacher, from the report of a run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.teachers.kinds.accepted import ACCEPTED
+
+_TEXT = """\
+# Kinds of teacher
+
+Each line is a small random teacher of the real architecture, made without a network and run through all twelve stages
+by `python -m experiments.teachers.kinds`. The cosine is the worst of our float32 vectors to those of
+sentence-transformers' own `encode_query` and `encode_document` (where a folder has a prompt `passage` and none named
+`document`, documents get it). The last column says what wrote the graph that the benchmark measured beside the bundle.
+
+"""
+
+
+def page(outcomes: Sequence[Mapping[str, Any]]) -> str:
+    """Return the page."""
+    found = {outcome["kind"]: outcome for outcome in outcomes}
+    lines = [
+        "| architecture | pooling | weights | what is special | cosine | graph |",
+        "| --- | --- | --- | --- | ---: | --- |",
+    ]
+    for kind in ACCEPTED:
+        outcome = found[kind.name]
+        cells = [kind.architecture, kind.pooling, kind.dtype, kind.source, f"{outcome['cosine']:.6f}"]
+        graph = outcome["compared"].removeprefix("teacher by ").replace("|", "\\|")
+        lines.append(f"| {' | '.join(cells)} | {graph} |")
+    return _TEXT + "\n".join(lines) + "\n"
