@@ -32,6 +32,11 @@ class VocabularySettings:
         maximum=1_000_000_000_000,
     )
     lowercase: bool = key(True, "Whether texts are converted to lower case.")
+    strip_accents: bool = key(
+        False,
+        "Whether accents are dropped (é is e), as BERT does. For Latin, Greek and Cyrillic script only: elsewhere such "
+        "marks are vowels and consonants.",
+    )
     min_character_share: float = key(
         1e-5,
         "Share of the corpus's characters below which a character becomes `[UNK]`; printable ASCII never does.",

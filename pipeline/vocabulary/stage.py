@@ -105,7 +105,7 @@ def make_vocabulary(
     generated = [text.text for text in training if text.role == "query"]
     # Sizes are judged on queries as people write them; where there are none, on generated ones or documents.
     queries = [text.text for text in training if text.kind == "query"] or generated or list(documents)
-    counter = WordCounter(settings.lowercase)
+    counter = WordCounter(settings.lowercase, settings.strip_accents)
     document_words, query_words = counter.count(documents), counter.count(queries)
     words = document_words + counter.count(generated)
     alphabet, dropped = choose_alphabet(words, settings, counter)
@@ -195,9 +195,10 @@ def _learn(
         learned = learn_pieces(known, alphabet, room)
     for tokens in learned.values():
         if settings.kind == "unigram":
-            yield unigram_tokenizer(learn_unigram(spellable(known, alphabet), tokens), settings.lowercase)
+            scored = learn_unigram(spellable(known, alphabet), tokens)
+            yield unigram_tokenizer(scored, settings.lowercase, settings.strip_accents)
         else:
-            yield wordpiece_tokenizer(tokens, settings.lowercase)
+            yield wordpiece_tokenizer(tokens, settings.lowercase, settings.strip_accents)
 
 
 def teacher_tokens(tokenizer_file: Path, settings: VocabularySettings) -> list[str]:
@@ -213,13 +214,15 @@ def teacher_tokens(tokenizer_file: Path, settings: VocabularySettings) -> list[s
     if model.get("type") != "WordPiece" or normalizer.get("type") != "BertNormalizer":
         kinds = f"{model.get('type')} after {normalizer.get('type') or 'no normalizer'}"
         raise InputError(f"{tokenizer_file}: {kinds} is not BERT's WordPiece, {otherwise}")
-    if model.get("continuing_subword_prefix") != CONTINUATION or normalizer.get("strip_accents") is False:
-        raise InputError(f"{tokenizer_file} marks the inside of words, or reads accents, in another way, {otherwise}")
-    if bool(normalizer.get("lowercase")) != settings.lowercase:
-        raise InputError(
-            f"{tokenizer_file}: lowercase is {bool(normalizer.get('lowercase'))} there and {settings.lowercase} in "
-            "vocabulary.lowercase; make them the same"
-        )
-    counter = WordCounter(settings.lowercase)
+    if model.get("continuing_subword_prefix") != CONTINUATION:
+        raise InputError(f"{tokenizer_file} marks the inside of words in another way, {otherwise}")
+    lowercase, accents = bool(normalizer.get("lowercase")), normalizer.get("strip_accents")
+    theirs = {"lowercase": lowercase, "strip_accents": lowercase if accents is None else bool(accents)}
+    for name, value in theirs.items():
+        if value != getattr(settings, name):
+            raise InputError(
+                f"{tokenizer_file}: {name} is {value} there and {not value} in vocabulary.{name}; make them the same"
+            )
+    counter = WordCounter(settings.lowercase, settings.strip_accents)
     bare = {token: token.removeprefix(CONTINUATION) for token in model["vocab"]}
     return [token for token, text in bare.items() if text and counter.words(text) == [text]]
