@@ -46,7 +46,8 @@ def learn_by_script(
 ) -> dict[int, list[str]]:
     """Return for each size what `learn_pieces` returns, with rows for each script by its share.
 
-    Shares are those of the text to the power `smoothing`. What a script cannot fill goes to the others. The alphabet comes first, whatever the shares.
+    Shares are those of the text to the power `smoothing`. What a script cannot fill goes to the others. The alphabet
+    comes first, whatever the shares.
     """
     groups = words_by_script(spellable(word_counts, alphabet))
     letters = Counter(_group(piece, groups) for piece in alphabet)
