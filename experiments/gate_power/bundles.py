@@ -55,7 +55,7 @@ def learn_vocabularies(sizes: list[int]) -> dict[int, list[str]]:
     """Return for each size the tokens of a vocabulary of that many rows, special tokens counted."""
     corpus, _ = read_pydocs(CorpusSettings(packages=()), NoProgress())
     settings = VocabularySettings()
-    counter = WordCounter(settings.lowercase)
+    counter = WordCounter(settings.lowercase, strip_accents=True)
     words = counter.count(corpus.documents.values()) + counter.count(corpus.queries.values())
     words = {word: count for word, count in words.items() if len(word) <= 100}
     alphabet, _ = choose_alphabet(words, settings, counter)
@@ -112,7 +112,7 @@ def make_bundle(folder: Path, name: str, shape: Shape, tokens: list[str]) -> Pat
     if (bundle / MANIFEST_NAME).is_file():
         return bundle
     filled = [*tokens, *(f"[unused{number}]" for number in range(shape.rows - len(SPECIAL_TOKENS) - len(tokens)))]
-    tokenizer = wordpiece_tokenizer(filled, lowercase=True)
+    tokenizer = wordpiece_tokenizer(filled, lowercase=True, strip_accents=True)
     candidate = folder / f"{name}.candidate"
     assemble_candidate(candidate, Candidate(random_weights(shape), PLAN, tokenizer, MAX_LENGTH), TEXTS)
     facts = BundleFacts(

@@ -141,7 +141,7 @@ def recipe_of(arguments: argparse.Namespace) -> Recipe:
         "second-teachers",
         corpus=CorpusSettings(source="beir", path=str(arguments.data), test_split=arguments.test_split),
         queries=QueriesSettings(kinds=("query",)),
-        vocabulary=VocabularySettings(size=4096),
+        vocabulary=VocabularySettings(size=4096, strip_accents=True),
         teacher=TeacherSettings(dimension=DIMENSION, precision="mixed", workers=1),
         student=StudentSettings(layers=2, hidden=128, heads=4, intermediate=512, max_length=128),
         distill=DistillSettings(steps=arguments.steps, warmup_steps=30, document_share=0.5, workers=1),

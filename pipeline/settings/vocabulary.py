@@ -32,9 +32,22 @@ class VocabularySettings:
         maximum=1_000_000_000_000,
     )
     lowercase: bool = key(True, "Whether texts are converted to lower case.")
+    strip_accents: bool = key(
+        False,
+        "Whether accents are dropped (é is e), as BERT does. For Latin, Greek and Cyrillic script only: elsewhere such "
+        "marks are vowels and consonants.",
+    )
+    script_smoothing: float = key(
+        1.0,
+        "Scripts share the rows by their shares of the text to this power, so that those with little text keep some: "
+        "0.5 for a corpus of several scripts, 0: alike; 1: all words are learned together. Not for `teacher`.",
+        minimum=0.0,
+        maximum=1.0,
+    )
     min_character_share: float = key(
         1e-5,
-        "Share of the corpus's characters below which a character becomes `[UNK]`; printable ASCII never does.",
+        "Share of the corpus's characters below which a character becomes `[UNK]`; printable ASCII never does. With "
+        "`script_smoothing` below 1, share of the characters of its own script.",
         minimum=0.0,
         maximum=1.0,
     )

@@ -4,7 +4,6 @@ The method is our own and is explained in `docs/explanation/vocabulary.md`. The 
 bytes.
 """
 
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from ..stage import StageContext
 from ..teacher.source import resolve_teacher
 from .output import VocabularyOutput
 from .plot import vocabulary_plot
+from .scripts import learn_by_script, script, script_figures
 from .size_choice import (
     BYTES_PER_WEIGHT,
     SPLIT_WEIGHT,
@@ -57,6 +57,12 @@ def run_vocabulary(context: StageContext) -> None:
         f"  {chosen['size']:,} tokens, {chosen['tokens_per_word']:.3f} a word, "
         f"{chosen['unknown_rate']:.4%} of words unknown"
     )
+    if len(report["scripts"]) > 2:  # symbols are one
+        for name, row in report["scripts"].items():
+            context.progress.note(
+                f"    {name}: {row['share']:.1%} of the text, {row['rows']:,} tokens, "
+                f"{row['tokens_per_word']:.2f} a word, {row['unknown_rate']:.3%} of words unknown"
+            )
 
 
 def check_vocabulary(recipe: Recipe) -> str:
@@ -66,6 +72,10 @@ def check_vocabulary(recipe: Recipe) -> str:
         raise InputError(
             'vocabulary.kind = "teacher" takes the tokens of teacher.model, and cross_encoder.use = ["embeddings"] '
             'puts another in its place; choose vocabulary.kind = "wordpiece"'
+        )
+    if settings.kind == "teacher" and settings.script_smoothing < 1:
+        raise InputError(
+            'vocabulary.script_smoothing shares rows of kind "wordpiece" or "unigram", not "teacher"; leave it out'
         )
     size, width = least_size(settings), recipe.student.table_rank or recipe.student.hidden
     table = size * width * BYTES_PER_WEIGHT
@@ -105,7 +115,7 @@ def make_vocabulary(
     generated = [text.text for text in training if text.role == "query"]
     # Sizes are judged on queries as people write them; where there are none, on generated ones or documents.
     queries = [text.text for text in training if text.kind == "query"] or generated or list(documents)
-    counter = WordCounter(settings.lowercase)
+    counter = WordCounter(settings.lowercase, settings.strip_accents)
     document_words, query_words = counter.count(documents), counter.count(queries)
     words = document_words + counter.count(generated)
     alphabet, dropped = choose_alphabet(words, settings, counter)
@@ -131,6 +141,7 @@ def make_vocabulary(
             "why": "set in the recipe" if settings.size else "smallest score within the byte budget",
         },
         "words": {"distinct": len(words), "documents": document_words.total(), "queries": query_words.total()},
+        "scripts": script_figures(built[best.size][1], words, hidden * BYTES_PER_WEIGHT),
         "alphabet": len(alphabet),
         "characters_dropped": dropped,
     }
@@ -150,23 +161,24 @@ def choose_alphabet(
     for word, count in word_counts.items():
         for character in word:
             occurrences[character] += count
-    least = max(1.0, settings.min_character_share * occurrences.total())
+    totals: Counter[str] = Counter()
+    for character, count in occurrences.items():
+        totals[script(character) if settings.script_smoothing < 1 else ""] += count
+    least = {name: max(1.0, settings.min_character_share * total) for name, total in totals.items()}
     ascii_characters = {character for code in range(33, 127) for character in "".join(counter.words(chr(code)))}
-    kept = ascii_characters | {character for character, count in occurrences.items() if count >= least}
+    kept = ascii_characters | {
+        character
+        for character, count in occurrences.items()
+        if count >= least[script(character) if settings.script_smoothing < 1 else ""]
+    }
     alphabet = set(kept)
     alphabet.update(
         CONTINUATION + character for character in kept if counter.words(f"a{character}") == [f"a{character}"]
     )
     dropped: Counter[str] = Counter()
     for character in sorted(set(occurrences) - kept):
-        dropped[_script(character)] += occurrences[character]
+        dropped[script(character)] += occurrences[character]
     return alphabet, dict(sorted(dropped.items()))
-
-
-def _script(character: str) -> str:
-    if not character.isalpha():
-        return "symbols"
-    return unicodedata.name(character, "UNNAMED").split()[0].lower()
 
 
 def _learn(
@@ -191,13 +203,16 @@ def _learn(
             size: [token for token in tokens if token in alphabet or token in used[size]]
             for size, tokens in learned.items()
         }
+    elif settings.script_smoothing < 1:
+        learned = learn_by_script(known, alphabet, room, settings.script_smoothing)
     else:
         learned = learn_pieces(known, alphabet, room)
     for tokens in learned.values():
         if settings.kind == "unigram":
-            yield unigram_tokenizer(learn_unigram(spellable(known, alphabet), tokens), settings.lowercase)
+            scored = learn_unigram(spellable(known, alphabet), tokens)
+            yield unigram_tokenizer(scored, settings.lowercase, settings.strip_accents)
         else:
-            yield wordpiece_tokenizer(tokens, settings.lowercase)
+            yield wordpiece_tokenizer(tokens, settings.lowercase, settings.strip_accents)
 
 
 def teacher_tokens(tokenizer_file: Path, settings: VocabularySettings) -> list[str]:
@@ -213,13 +228,15 @@ def teacher_tokens(tokenizer_file: Path, settings: VocabularySettings) -> list[s
     if model.get("type") != "WordPiece" or normalizer.get("type") != "BertNormalizer":
         kinds = f"{model.get('type')} after {normalizer.get('type') or 'no normalizer'}"
         raise InputError(f"{tokenizer_file}: {kinds} is not BERT's WordPiece, {otherwise}")
-    if model.get("continuing_subword_prefix") != CONTINUATION or normalizer.get("strip_accents") is False:
-        raise InputError(f"{tokenizer_file} marks the inside of words, or reads accents, in another way, {otherwise}")
-    if bool(normalizer.get("lowercase")) != settings.lowercase:
-        raise InputError(
-            f"{tokenizer_file}: lowercase is {bool(normalizer.get('lowercase'))} there and {settings.lowercase} in "
-            "vocabulary.lowercase; make them the same"
-        )
-    counter = WordCounter(settings.lowercase)
+    if model.get("continuing_subword_prefix") != CONTINUATION:
+        raise InputError(f"{tokenizer_file} marks the inside of words in another way, {otherwise}")
+    lowercase, accents = bool(normalizer.get("lowercase")), normalizer.get("strip_accents")
+    theirs = {"lowercase": lowercase, "strip_accents": lowercase if accents is None else bool(accents)}
+    for name, value in theirs.items():
+        if value != getattr(settings, name):
+            raise InputError(
+                f"{tokenizer_file}: {name} is {value} there and {not value} in vocabulary.{name}; make them the same"
+            )
+    counter = WordCounter(settings.lowercase, settings.strip_accents)
     bare = {token: token.removeprefix(CONTINUATION) for token in model["vocab"]}
     return [token for token, text in bare.items() if text and counter.words(text) == [text]]

@@ -22,6 +22,7 @@ max_texts = 400
 
 [vocabulary]
 candidates = [512, 640]
+strip_accents = true
 
 [teacher]
 dimension = 32

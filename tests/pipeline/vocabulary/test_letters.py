@@ -48,7 +48,9 @@ PAIRS = {
 
 def tokenizers(lowercase=True):
     for kind in ("wordpiece", "unigram"):
-        settings = VocabularySettings(kind=kind, size=260, lowercase=lowercase, min_character_share=0.0)
+        settings = VocabularySettings(
+            kind=kind, size=260, lowercase=lowercase, strip_accents=lowercase, min_character_share=0.0
+        )
         data, _ = make_vocabulary([PLAIN] * 3, [], settings, 32)
         yield compact_tokenizer(data)
 
@@ -75,7 +77,7 @@ def test_a_symbol_costs_no_more_than_itself(symbol):
 
 
 def test_what_is_folded_holds_for_the_counts_of_words_too():
-    counter = WordCounter(lowercase=True)
+    counter = WordCounter(lowercase=True, strip_accents=True)
     for plain, odd in PAIRS.values():
         assert counter.words(odd) == counter.words(plain)
     for plain, forms in (SIGNS | LETTERS).items():
@@ -83,26 +85,27 @@ def test_what_is_folded_holds_for_the_counts_of_words_too():
 
 
 def test_with_capitals_letters_keep_their_accents():
-    counter = WordCounter(lowercase=False)
+    counter = WordCounter(lowercase=False, strip_accents=False)
     assert counter.words("Straße in Łódź, deﬁne 10 m²") == ["Straße", "in", "Łódź", ",", "define", "10", "m2"]
 
 
 def test_ascii_is_read_as_before():
-    ours, bert = WordCounter(lowercase=True), Tokenizer.from_file(str(MODELS / "general-english/bundle/tokenizer.json"))
+    ours = WordCounter(lowercase=True, strip_accents=True)
+    bert = Tokenizer.from_file(str(MODELS / "general-english/bundle/tokenizer.json"))
     for text in [*filter(str.isascii, TOKENIZER_EDGE_CASES), PLAIN, *(f"a{chr(code)}b" for code in range(128))]:
         words = bert.pre_tokenizer.pre_tokenize_str(bert.normalizer.normalize_str(text))
         assert ours.words(text) == [word for word, _ in words]
 
 
-@pytest.mark.parametrize("lowercase", [True, False])
-def test_the_tokenizer_of_the_page_reads_the_same(tmp_path, lowercase):
+@pytest.mark.parametrize(("lowercase", "strip"), [(True, True), (True, False), (False, False), (False, True)])
+def test_the_tokenizer_of_the_page_reads_the_same(tmp_path, lowercase, strip):
     """On every character of the planes that have any."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node is missing; install it: apt-get install nodejs npm")
     letters = [
         *(chr(code) for code in range(33, 127) if lowercase <= (not chr(code).isupper())),
-        *"€°½æøßłабвгд中あ👍×→ə",
+        *"€°½æøßłабвгд中あ👍×→əéईिंกำか\u3099가",
     ]
     codes = [*range(0xD800), *range(0xE000, 0x20000), *range(0x2F800, 0x30000), *range(0xE0000, 0xE0200)]
     texts = [*TOKENIZER_EDGE_CASES, *(text for pair in PAIRS.values() for text in pair)]
@@ -111,8 +114,8 @@ def test_the_tokenizer_of_the_page_reads_the_same(tmp_path, lowercase):
     marked = [(f"▁{letter}", -3.0 - row / 50) for row, letter in enumerate(letters)]
     inner = [(letter, -4.0 - row / 50) for row, letter in enumerate(letters)]
     made = (
-        wordpiece_tokenizer([*letters, *(f"##{letter}" for letter in letters)], lowercase),
-        unigram_tokenizer([*marked, *inner, ("▁", -2.5)], lowercase),
+        wordpiece_tokenizer([*letters, *(f"##{letter}" for letter in letters)], lowercase, strip),
+        unigram_tokenizer([*marked, *inner, ("▁", -2.5)], lowercase, strip),
     )
     for data in made:
         path = tmp_path / "tokenizer.json"
