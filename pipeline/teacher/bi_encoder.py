@@ -5,7 +5,7 @@ Weights are read from safetensors only, and no code that comes with a model is r
 
 import copy
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,18 @@ class BiEncoder:
             )
         from sentence_transformers import SentenceTransformer
 
-        with loading(files.folder, "teacher"):
-            self.model = SentenceTransformer(
+        def load() -> SentenceTransformer:
+            return SentenceTransformer(
                 str(files.folder),
                 device="cpu",
                 trust_remote_code=False,
                 local_files_only=True,
                 model_kwargs={"use_safetensors": True},
+            )
+
+        with loading(files.folder, "teacher"):
+            self.model = _with_all_weights(
+                load, files.folder
             ).float()  # weights may be stored in half precision; what computes is `teacher.precision`
         self.files, self._models = files, ModelByPrecision(self.model)
         prompts = dict(self.model.prompts or {})
@@ -148,6 +153,31 @@ class BiEncoder:
         )
 
 
+def _with_all_weights(load: Callable[[], Any], folder: Path) -> Any:
+    """Return the model; raise `InputError` when its files lack weights that its vectors depend on.
+
+    What is not in the files is drawn at random, with no more than a warning. A model that drew any is loaded once
+    more, with other draws: some have weights that no vector depends on, such as the pooler of BERT.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        before = torch.get_rng_state()
+        model = load()
+        if torch.equal(torch.get_rng_state(), before):
+            return model
+        torch.manual_seed(2)
+        other = load()
+    for encode, again in ((model.encode_query, other.encode_query), (model.encode_document, other.encode_document)):
+        if not np.array_equal(encode(["one text"]), again(["one text"]), equal_nan=True):
+            raise InputError(
+                f"{folder} lacks weights that its config.json announces, so that its vectors would be random; complete "
+                "the folder, or name another teacher"
+            )
+    return model
+
+
 class ModelByPrecision:
     """A model in float32, and its copy in bfloat16 from when it is first asked for."""
 
@@ -176,6 +206,6 @@ def loading(folder: Path, kind: str) -> Iterator[None]:
     transformers.utils.logging.disable_progress_bar()
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"{folder} cannot be loaded as a {kind} ({reason}); check the folder") from None
