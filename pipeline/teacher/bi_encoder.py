@@ -16,7 +16,7 @@ from ...runtime.encoder import length_batches
 from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes
 from ..settings import TeacherSettings
-from .protocol import Precision, Role
+from .protocol import Device, Precision, Role
 from .source import TeacherFiles, is_cross_encoder
 
 
@@ -62,6 +62,7 @@ class BiEncoder:
     def fingerprint(self) -> str:
         """Hash of all that decides a vector besides the text and its neighbours."""
         reading = [self.files.fingerprint, self.max_length, self.batch_tokens, self.prompts]
+        reading += [self._models.device] if self._models.device != "cpu" else []
         return sha256_bytes(json.dumps(reading, sort_keys=True).encode())
 
     @property
@@ -100,6 +101,10 @@ class BiEncoder:
     def modules(self) -> list[str]:
         """Names of the modules in order."""
         return [type(module).__name__ for module in self.model.children()]
+
+    def compute_on(self, device: Device) -> None:
+        """Compute on another device from now on."""
+        self._models.device = device
 
     def token_table(self) -> np.ndarray:
         """Return the input embeddings, float32 [teacher vocabulary, hidden]."""
@@ -179,19 +184,22 @@ def _with_all_weights(load: Callable[[], Any], folder: Path) -> Any:
 
 
 class ModelByPrecision:
-    """A model in float32, and its copy in bfloat16 from when it is first asked for."""
+    """A model in float32 on the processor, and its copies in bfloat16 and on other devices, made when asked for."""
 
     def __init__(self, model: Any) -> None:
         """Take a torch module in float32 and switch it to inference."""
-        self._models: dict[Precision, Any] = {"fp32": model.eval()}
+        self.device: Device = "cpu"  # that the next model computes on
+        self._models: dict[tuple[Device, Precision], Any] = {("cpu", "fp32"): model.eval()}
 
     def get(self, precision: Precision) -> Any:
         """Return the model that computes in `precision`."""
-        if precision not in self._models:
+        wanted = (self.device, precision)
+        if wanted not in self._models:
             import torch
 
-            self._models[precision] = copy.deepcopy(self._models["fp32"]).to(torch.bfloat16)
-        return self._models[precision]
+            dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+            self._models[wanted] = copy.deepcopy(self._models["cpu", "fp32"]).to(self.device, dtype)
+        return self._models[wanted]
 
 
 @contextmanager

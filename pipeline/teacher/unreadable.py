@@ -77,7 +77,7 @@ def _modules(folder: Path) -> Iterator[dict[str, Any]]:
 def _refuse_code(folder: Path) -> None:
     """Refuse folders whose model is code of their own: without it they would give other vectors, or none."""
     for module in _modules(folder):
-        if module.get("path"):
+        if module.get("path") not in (None, "", "."):
             safe_join(folder, str(module["path"]))
         if not str(module.get("type", "")).startswith("sentence_transformers."):
             raise InputError(
