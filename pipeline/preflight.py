@@ -22,6 +22,7 @@ from .quantize.recipe_plan import check_quantize, recipe_plan
 from .queries.stage import check_queries
 from .settings import Recipe
 from .student.model import shape_of
+from .teacher.computation import check_device
 from .teacher.cross_encoder.stage import check_cross_encoder
 from .teacher.endpoint.address import is_endpoint
 from .teacher.load import check_dimension, load_teacher, torch_weights
@@ -151,6 +152,7 @@ CHECKS = (
     Check("training", "distill", check_distill),
     Check("student", "distill", check_student),
     Check("quantization", "export", check_quantize),
+    Check("device", "teacher", check_device),
     Check("export", "export", check_export),
     Check("baselines", "evaluate", check_evaluate),
     Check("devices", "benchmark", check_benchmark),

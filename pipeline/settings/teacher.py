@@ -54,11 +54,16 @@ class TeacherSettings:
         maximum=65_536,
     )
     centre: bool = key(False, "Whether the mean is subtracted before the PCA.")
-    precision: Literal["fp32", "mixed", "bf16"] = key(
+    device: Literal["cpu", "cuda", "mps", "auto"] = key(
+        "cpu",
+        "What the teacher's layers compute on; `auto`: what is fastest here, measured for a second. Vectors of another "
+        "device differ in their last digits, and so do bundles.",
+    )
+    precision: Literal["fp32", "mixed", "bf16", "auto"] = key(
         "fp32",
         "Number format of the teacher's layers. `bf16` is several times faster on processors that multiply bfloat16 "
         "(AMX, AVX-512 BF16) and slower on others; `mixed`: bf16 for generated texts, fp32 for whole documents and "
-        "test queries.",
+        "test queries; `auto`: bf16 where it is clearly faster here, measured for a second, else fp32.",
     )
     batch_tokens: int = key(4096, "Tokens of a batch, padding included.", "tokens", minimum=1, maximum=100_000_000)
     shard_texts: int = key(

@@ -6,7 +6,7 @@ Weights are read from safetensors only, and no code that comes with a model is r
 import copy
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes
 from ..settings import TeacherSettings
 from .prompts import chosen_prompts
-from .protocol import Precision, Role
+from .protocol import Device, Precision, Role
 from .source import TeacherFiles, is_cross_encoder
 
 
@@ -34,13 +34,18 @@ class BiEncoder:
             )
         from sentence_transformers import SentenceTransformer
 
-        with loading(files.folder, "teacher"):
-            self.model = SentenceTransformer(
+        def load() -> SentenceTransformer:
+            return SentenceTransformer(
                 str(files.folder),
                 device="cpu",
                 trust_remote_code=False,
                 local_files_only=True,
                 model_kwargs={"use_safetensors": True},
+            )
+
+        with loading(files.folder, "teacher"):
+            self.model = _with_all_weights(
+                load, files.folder
             ).float()  # weights may be stored in half precision; what computes is `teacher.precision`
         self.files, self._models = files, ModelByPrecision(self.model)
         self.model.default_prompt_name = None  # prompts are given by role, below
@@ -57,6 +62,7 @@ class BiEncoder:
     def fingerprint(self) -> str:
         """Hash of all that decides a vector besides the text and its neighbours."""
         reading = [self.files.fingerprint, self.max_length, self.batch_tokens, self.prompts]
+        reading += [self._models.device] if self._models.device != "cpu" else []
         return sha256_bytes(json.dumps(reading, sort_keys=True).encode())
 
     @property
@@ -105,6 +111,10 @@ class BiEncoder:
     def modules(self) -> list[str]:
         """Names of the modules in order."""
         return [type(module).__name__ for module in self.model.children()]
+
+    def compute_on(self, device: Device) -> None:
+        """Compute on another device from now on."""
+        self._models.device = device
 
     @property
     def tokenizer(self) -> Any:
@@ -178,20 +188,48 @@ class BiEncoder:
         )
 
 
+def _with_all_weights(load: Callable[[], Any], folder: Path) -> Any:
+    """Return the model; raise `InputError` when its files lack weights that its vectors depend on.
+
+    What is not in the files is drawn at random, with no more than a warning. A model that drew any is loaded once
+    more, with other draws: some have weights that no vector depends on, such as the pooler of BERT.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        before = torch.get_rng_state()
+        model = load()
+        if torch.equal(torch.get_rng_state(), before):
+            return model
+        torch.manual_seed(2)
+        other = load()
+    for encode, again in ((model.encode_query, other.encode_query), (model.encode_document, other.encode_document)):
+        if not np.array_equal(encode(["one text"]), again(["one text"]), equal_nan=True):
+            raise InputError(
+                f"{folder} lacks weights that its config.json announces, so that its vectors would be random; complete "
+                "the folder, or name another teacher"
+            )
+    return model
+
+
 class ModelByPrecision:
-    """A model in float32, and its copy in bfloat16 from when it is first asked for."""
+    """A model in float32 on the processor, and its copies in bfloat16 and on other devices, made when asked for."""
 
     def __init__(self, model: Any) -> None:
         """Take a torch module in float32 and switch it to inference."""
-        self._models: dict[Precision, Any] = {"fp32": model.eval()}
+        self.device: Device = "cpu"  # that the next model computes on
+        self._models: dict[tuple[Device, Precision], Any] = {("cpu", "fp32"): model.eval()}
 
     def get(self, precision: Precision) -> Any:
         """Return the model that computes in `precision`."""
-        if precision not in self._models:
+        wanted = (self.device, precision)
+        if wanted not in self._models:
             import torch
 
-            self._models[precision] = copy.deepcopy(self._models["fp32"]).to(torch.bfloat16)
-        return self._models[precision]
+            dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+            self._models[wanted] = copy.deepcopy(self._models["cpu", "fp32"]).to(self.device, dtype)
+        return self._models[wanted]
 
 
 @contextmanager
@@ -206,6 +244,6 @@ def loading(folder: Path, kind: str) -> Iterator[None]:
     transformers.utils.logging.disable_progress_bar()
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"{folder} cannot be loaded as a {kind} ({reason}); check the folder") from None

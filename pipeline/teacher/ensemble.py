@@ -19,7 +19,7 @@ from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes
 from ..settings import TeacherSettings
 from .bi_encoder import BiEncoder
-from .protocol import Precision, Role
+from .protocol import Device, Precision, Role
 from .source import TeacherFiles, naming, resolve_teacher
 
 Result = TypeVar("Result")
@@ -89,6 +89,11 @@ class TeacherEnsemble:
             }
             for member, scale in zip(self._members, self._scales, strict=True)
         ]
+
+    def compute_on(self, device: Device) -> None:
+        """Compute on another device from now on, with every teacher."""
+        for member in self._members:
+            member.compute_on(device)
 
     def lengths(self, texts: Sequence[str], role: Role) -> list[int]:
         """Return how many tokens the first teacher reads of each text."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 Role = Literal["query", "document"]
 Precision = Literal["fp32", "bf16"]
+Device = Literal["cpu", "cuda", "mps"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,10 @@ class EmbeddingTeacher(Teacher, Protocol):
     @property
     def parts(self) -> Sequence[dict[str, Any]]:
         """What each of several bi-encoders adds to the vector, in order; empty for a single one."""
+        ...
+
+    def compute_on(self, device: Device, /) -> None:
+        """Compute on another device from now on; the fingerprint says so."""
         ...
 
     @property

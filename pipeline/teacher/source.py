@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...runtime.errors import InputError, UnavailableError
-from ...runtime.files import read_json, safe_join, sha256_bytes, sha256_file
+from ...runtime.files import sha256_bytes, sha256_file
 from ..settings import TeacherSettings
 from .protocol import TeacherIdentity
+from .unreadable import PICKLED, check_folder, configuration, refuse_file
 
 # Packaged teachers: the hash of model.safetensors, and the licences of package and weights.
 KNOWN_PACKAGES = {
@@ -19,10 +20,9 @@ KNOWN_PACKAGES = {
         {"package": "MIT", "weights": "Apache-2.0"},
     ),
 }
-_PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _FILES_THAT_COUNT = (".json", ".safetensors", ".txt", ".model")
 # What a hub download leaves out: weights in other formats.
-_NOT_NEEDED = [*(f"*{suffix}" for suffix in _PICKLED), "*.h5", "*.msgpack", "*.ot", "*.onnx", "onnx/*", "openvino/*"]
+_NOT_NEEDED = [*(f"*{suffix}" for suffix in PICKLED), "*.h5", "*.msgpack", "*.ot", "*.onnx", "onnx/*", "openvino/*"]
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,12 @@ def resolve_teacher(settings: TeacherSettings) -> TeacherFiles:
         folder = Path(name)
         name = folder.resolve().name
     elif name.startswith((".", "/", "~")):
+        refuse_file(name)
         raise InputError(f"teacher.model = {name!r}: there is no such folder; check the path")
     else:
+        refuse_file(name)
         folder, revision = _hub_folder(name, settings.revision), settings.revision
-    weights = _check_folder(folder)
+    weights = check_folder(folder)
     sha256 = _combined_hash(folder, weights) if len(weights) > 1 else sha256_file(weights[0])
     if expected and sha256 != expected:
         raise InputError(
@@ -118,38 +120,11 @@ def naming(section: str) -> Iterator[None]:
 
 
 def is_cross_encoder(folder: Path) -> bool:
-    """Return whether a model reads pairs and gives a score: its `config.json` names a classification head."""
-    path = folder / "config.json"
-    config = read_json(path) if path.is_file() else {}
-    names = config.get("architectures") if isinstance(config, dict) else None
+    """Return whether a model reads pairs and gives a score: it says so, or its `config.json` names such a head."""
+    if configuration(folder / "config_sentence_transformers.json").get("model_type") == "CrossEncoder":
+        return True
+    names = configuration(folder / "config.json").get("architectures")
     return any(str(name).endswith("ForSequenceClassification") for name in names or ())
-
-
-def _check_folder(folder: Path) -> list[Path]:
-    """Return the weight files of every module; refuse missing or pickled ones, and modules from elsewhere."""
-    if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
-        raise InputError(
-            f"{folder} has neither modules.json nor config.json; name the folder of a sentence-transformers model"
-        )
-    weights = sorted(folder.rglob("*.safetensors"))
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in _PICKLED):
-        if not any(other.parent == path.parent for other in weights):
-            raise InputError(
-                f"{path}: pickled weights are refused because loading them can run code; "
-                f"convert them to {path.with_name('model.safetensors').name} with safetensors and remove this file"
-            )
-    if not weights:
-        raise InputError(f"{folder} has no weights (model.safetensors); complete the folder or name another teacher")
-    if (folder / "modules.json").is_file():
-        for module in read_json(folder / "modules.json"):
-            if module.get("path") not in (None, "", "."):
-                safe_join(folder, str(module["path"]))
-            if not str(module.get("type", "")).startswith("sentence_transformers."):
-                raise InputError(
-                    f"{folder / 'modules.json'}: the module type {module.get('type')!r} is not part of "
-                    f"sentence-transformers, and code from elsewhere is not run; choose another teacher"
-                )
-    return weights
 
 
 def _combined_hash(folder: Path, files: Sequence[Path]) -> str:

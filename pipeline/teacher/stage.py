@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from ..corpus.output import CorpusOutput
 from ..queries.output import QueriesOutput
 from ..settings import TeacherSettings
 from ..stage import StageContext
+from .computation import Computation, choose_computation
 from .endpoint.teacher import EndpointTeacher
 from .load import load_teacher, processes
 from .output import CrossEncoderOutput, TeacherOutput
@@ -22,6 +24,8 @@ from .protocol import EmbeddingTeacher, Precision, Role, TeacherIdentity
 from .selection import answers_folder, selected_teacher
 from .vector_files import VectorReader, VectorWriter, read_shards
 from .vector_shards import Encoded, Shard, cut_shards, encode_shards, shards_folder
+
+_MEASURED_DOCUMENTS = 512  # of which some are encoded to choose device and precision
 
 
 def run_teacher(context: StageContext) -> None:
@@ -34,14 +38,15 @@ def run_teacher(context: StageContext) -> None:
     output = TeacherOutput(context.output)
     known = _KnownDocuments(CorpusOutput.of(context).documents_file)
     sources = _VectorSources(QueriesOutput.of(context).training_file, known, teacher.same_for_both_roles)
+    computation = _computation(context, settings, teacher)
     if isinstance(teacher, EndpointTeacher):
         context.progress.note(f"  {teacher.bill(_all_texts(context, sources))}")
-    encoded = _encode(context, settings, teacher, sources)
+    encoded = _encode(context, settings, computation, teacher, sources)
     if isinstance(teacher, EndpointTeacher):
         context.progress.note(f"  {teacher.bill_paid}")
     reduction = fit_reduction(VectorReader(output.training_file).blocks(), settings.dimension, settings.centre)
     write_reduction(output.projection_file, reduction)
-    write_json(output.record_file, _record(context, teacher, reduction, sources.counts))
+    write_json(output.record_file, _record(context, teacher, computation, reduction, sources.counts))
     write_json(context.output / "speed.json", encoded.speed())
 
 
@@ -57,15 +62,32 @@ def _all_texts(context: StageContext, sources: "_VectorSources") -> Iterator[tup
         yield text, "query"
 
 
+def _computation(context: StageContext, settings: TeacherSettings, teacher: EmbeddingTeacher) -> Computation:
+    """Let the teacher compute as the recipe says, or as fast as this machine can, which is said."""
+    if teacher.first is None:  # it computes elsewhere, or in a format of its own
+        return Computation("cpu", "fp32")
+    documents = list(islice(document_texts(CorpusOutput.of(context).documents_file), _MEASURED_DOCUMENTS))
+    computation, seconds = choose_computation(settings, teacher, documents, context.scratch / "computation.json")
+    teacher.compute_on(computation.device)
+    if "auto" in (settings.device, settings.precision):
+        measured = ", ".join(f"{name} {least * 1000:.0f} ms" for name, least in seconds.items())
+        context.progress.note(f"  computes in {computation}" + (f" ({measured})" if measured else " (as it began)"))
+    return computation
+
+
 def _encode(
-    context: StageContext, settings: TeacherSettings, teacher: EmbeddingTeacher, sources: "_VectorSources"
+    context: StageContext,
+    settings: TeacherSettings,
+    computation: Computation,
+    teacher: EmbeddingTeacher,
+    sources: "_VectorSources",
 ) -> Encoded:
     """Write `documents.npy`, `queries.npy` and `training.npy`."""
     corpus, output = CorpusOutput.of(context), TeacherOutput(context.output)
     shards = shards_folder(context.scratch)
     shards.mkdir(parents=True, exist_ok=True)
-    whole: Precision = "bf16" if settings.precision == "bf16" else "fp32"
-    generated: Precision = "fp32" if settings.precision == "fp32" else "bf16"
+    whole: Precision = "bf16" if computation.precision == "bf16" else "fp32"
+    generated: Precision = "fp32" if computation.precision == "fp32" else "bf16"
 
     def cut(texts: Iterator[str], role: Role, precision: Precision) -> Iterator[Shard]:
         return cut_shards(texts, role, teacher.fingerprint, shards, settings.shard_texts, precision)
@@ -78,7 +100,7 @@ def _encode(
             lambda: cut(sources.texts("query"), "query", generated),
             lambda: cut(_query_texts(corpus.queries_file), "query", whole),
         ],
-        processes(settings),
+        processes(settings) if computation.device == "cpu" else 1,  # others are not shared among processes
         context.progress,
     )
     query_count = sum(1 for _ in _query_texts(corpus.queries_file))
@@ -188,7 +210,11 @@ def _join(shards: list[Path], path: Path, rows: int, dimension: int) -> None:
 
 
 def _record(
-    context: StageContext, teacher: EmbeddingTeacher, reduction: Reduction, sources: Mapping[str, int]
+    context: StageContext,
+    teacher: EmbeddingTeacher,
+    computation: Computation,
+    reduction: Reduction,
+    sources: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return the content of `teacher.json`; `sources` counts the training texts by where their vectors come from."""
     files = teacher.files
@@ -202,7 +228,8 @@ def _record(
         "reduced_dimension": reduction.matrix.shape[1],
         "centred": context.recipe.teacher.centre,
         "explained_variance": round(reduction.explained, 6),
-        "precision": context.recipe.teacher.precision,
+        "precision": computation.precision,
+        "device": computation.device,
         **teacher.reading,
         **({"several": list(teacher.parts)} if teacher.parts else {}),
         "training_texts": {

@@ -67,7 +67,7 @@ WRONG = {
     "vocabulary.kind=teacher vocabulary.lowercase=false": "make them the same",
     "vocabulary.kind=teacher cross_encoder.model=./x cross_encoder.use=['embeddings']": 'vocabulary.kind = "teacher"',
     "teacher.model=./nowhere": "there is no such folder",
-    "teacher.model=./broken": "cannot be loaded as a teacher",
+    "teacher.model=./broken": "is no whole safetensors file",
     "teacher.model=package:gt-no-such": "pip install gt-no-such",
     "teacher.model=a/b": "teacher.revision",
     "teacher.dimension=33": "more than the teacher's own 32",

@@ -12,11 +12,12 @@ import numpy as np
 
 from ....runtime.encoder import length_batches
 from ....runtime.errors import InputError
-from ....runtime.files import read_json, sha256_bytes
+from ....runtime.files import sha256_bytes
 from ...settings import CrossEncoderSettings, TeacherSettings
 from ..bi_encoder import ModelByPrecision, loading
 from ..protocol import Precision, Role
 from ..source import TeacherFiles, is_cross_encoder, naming, resolve_teacher
+from ..unreadable import configuration
 
 SEPARATOR = "\x1e"  # between query and document of a pair that travels as one text
 
@@ -39,9 +40,7 @@ def resolve_cross_encoder(settings: CrossEncoderSettings) -> TeacherFiles:
             TeacherSettings(model=settings.model, revision=settings.revision, sha256=settings.sha256)
         )
     path = files.folder / "config.json"
-    config = read_json(path) if path.is_file() else {}
-    if config.get("auto_map"):
-        raise InputError(f"{path}: this model comes with code of its own, which is not run; choose another")
+    config = configuration(path)
     if not is_cross_encoder(files.folder):
         raise InputError(
             f"{path} names no ...ForSequenceClassification among its architectures, so that it is no cross-encoder; "
@@ -49,7 +48,7 @@ def resolve_cross_encoder(settings: CrossEncoderSettings) -> TeacherFiles:
         )
     outputs = len(config["id2label"]) if "id2label" in config else config.get("num_labels", 2)
     if outputs != 1:
-        raise InputError(f"{path}: a cross-encoder with {outputs} outputs; one with a single score is needed")
+        raise InputError(f"{path}: a cross-encoder with {outputs} outputs; choose one with a single score")
     return files
 
 
@@ -65,10 +64,16 @@ class CrossEncoder:
 
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         with loading(files.folder, "cross-encoder"):
-            self.model = transformers.AutoModelForSequenceClassification.from_pretrained(
-                files.folder, use_safetensors=True, dtype=torch.float32, **options
+            self.model, found = transformers.AutoModelForSequenceClassification.from_pretrained(
+                files.folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
             )
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, **options)
+        if found["missing_keys"]:
+            lacking = ", ".join(sorted(found["missing_keys"])[:3])
+            raise InputError(
+                f"{files.folder} lacks weights ({lacking}), so that its scores would be random; complete the folder "
+                "or name another cross-encoder"
+            )
         if not self.tokenizer.is_fast:
             raise InputError(f"{files.folder} has no fast tokenizer; complete it with tokenizer.json")
         self.files, self._models = files, ModelByPrecision(self.model)

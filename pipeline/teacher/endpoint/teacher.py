@@ -14,7 +14,7 @@ import numpy as np
 from ....runtime.errors import InputError
 from ....runtime.files import sha256_bytes
 from ...settings import TeacherSettings
-from ..protocol import Precision, Role, TeacherIdentity
+from ..protocol import Device, Precision, Role, TeacherIdentity
 from ..vector_files import read_shard, write_shard
 from .admission import TEXTS, admit
 from .answers import AnswerStore
@@ -114,6 +114,9 @@ class EndpointTeacher:
             f"{asked['texts']:,} texts in {asked['requests']:,} requests, {counted}"
             f"{asked['tokens_estimated']:,} tokens as estimated"
         )
+
+    def compute_on(self, device: Device) -> None:
+        """Do nothing: the server decides where it computes."""
 
     def encode(self, texts: Sequence[str], role: Role = "document", precision: Precision = "fp32") -> np.ndarray:
         """Return unit vectors, float32 [texts, dimension]; what was answered before is not asked for."""

@@ -272,12 +272,12 @@ def damage_tensors(folder: Path) -> None:
     ("damage", "words"),
     [
         (damage_weights, "has no weights .*complete the folder or name another teacher"),
-        (damage_pickle, r"pytorch_model\.bin: pickled weights are refused.*convert them"),
+        (damage_pickle, r"pytorch_model\.bin: pickled weights are refused.*save_pretrained"),
         (damage_dense, r"3_Dense/pytorch_model\.bin: pickled weights are refused"),
         (damage_module, "'custom_module.Transformer' is not part of sentence-transformers"),
         (damage_path, "could lead out of the folder"),
         (damage_config, "neither modules.json nor config.json"),
-        (damage_tensors, "cannot be loaded as a teacher"),
+        (damage_tensors, r"model\.safetensors is no whole safetensors file.*fetch it again"),
     ],
 )
 def test_damaged_folders_are_refused(copy: Path, damage: Any, words: str) -> None:
