@@ -22,7 +22,7 @@ Format = Literal["fp32", "mixed", "bf16"]
 _SHARE = 0.8  # of the time of what it replaces, at most
 _ROUNDS = 3  # at least
 _SECONDS = 1.0  # of rounds; a slow teacher takes as long as its three rounds do
-_TEXTS, _CHARACTERS = 16, 600  # of a round
+_TEXTS, _CHARACTERS = 8, 600  # of a round
 
 
 @dataclass(frozen=True)
