@@ -97,8 +97,12 @@ def check_teacher_files(recipe: Recipe) -> str:
     ):
         if value:
             raise InputError(f"{key} needs the files of the teacher, and {recipe.teacher.model} is a server; {advice}")
-    if recipe.teacher.precision != "fp32":
-        raise InputError("teacher.precision is not ours to choose where a server computes; take it out of the recipe")
+    for key, value, usual in (
+        ("precision", recipe.teacher.precision, "fp32"),
+        ("device", recipe.teacher.device, "cpu"),
+    ):
+        if value != usual:
+            raise InputError(f"teacher.{key} is not ours to choose where a server computes; take it out of the recipe")
     return "a server"
 
 

@@ -344,6 +344,7 @@ def test_a_server_that_is_killed_is_asked_only_for_the_rest(home: Path, folder: 
         ("student.initialise=teacher", "takes the weights of the teacher"),
         ("evaluate.baselines=['teacher-int8']", "takes the weights of the teacher"),
         ("teacher.precision=bf16", "not ours to choose"),
+        ("teacher.device=auto", "teacher.device is not ours to choose"),
         ("teacher.dimension=33", "more than the teacher's own 32"),
         ("teacher.ensemble=[{model='./teacher'}]", "cannot be one of several"),
         ("teacher.model=http://127.0.0.1:1 teacher.endpoint_patience=0", "does not answer"),
