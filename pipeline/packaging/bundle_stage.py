@@ -46,7 +46,18 @@ def run_bundle(context: StageContext) -> None:
     write_json(output.variants_file, fact_rows(variants))
     for variant in variants:
         context.progress.note(fact_line(variant))
-    finish_bundle(candidate, output.bundle, facts, recipe_toml(context.resolved_toml))
+    finish_bundle(candidate, output.bundle, facts, recipe_toml(shipped_recipe(context, teacher)))
+
+
+def shipped_recipe(context: StageContext, teacher: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recipe that travels along; teachers that were balanced by measurement have their measured weights."""
+    written = dict(context.resolved_toml)
+    if teacher.get("several") and context.recipe.teacher.balance == "spread":
+        shares = [part["share"] for part in teacher["several"]]
+        members = zip(written["teacher"]["ensemble"], shares[1:], strict=True)
+        ensemble = [dict(member) | {"weight": share} for member, share in members]
+        written["teacher"] = written["teacher"] | {"weight": shares[0], "ensemble": ensemble, "balance": "none"}
+    return written
 
 
 def quality_figures(evaluation: Mapping[str, Any]) -> dict[str, Figure]:

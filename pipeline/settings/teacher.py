@@ -90,7 +90,7 @@ class TeacherSettings:
     weight: float = key(1.0, "Weight of the teacher's cosine in an ensemble.", above=0.0, maximum=1e6)
     balance: Literal["spread", "none"] = key(
         "spread",
-        "Ensemble: `spread` counts each weight in units of the spread of that teacher's cosines, so that one whose "
-        "cosines all lie close together counts as well; `none`: the weights as they are.",
+        "Ensemble: `spread` counts each weight in units of the spread of that teacher's cosines on the corpus, so that "
+        "one whose cosines all lie close together counts as well; `none`: the weights as they are.",
     )
     ensemble: tuple[EnsembleMember, ...] = key((), "Further bi-encoders, each a table `[[teacher.ensemble]]`.")

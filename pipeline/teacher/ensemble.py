@@ -3,14 +3,15 @@
 Each teacher's unit vector is scaled by the square root of its share of the weights, and the vectors are concatenated.
 The result has unit length again, and the dot product of two of them is the weighted mean of the teachers' cosines. The
 cosines of some teachers lie in a narrow band (those of E5 between 0.7 and 0.9) and would hardly count. So a weight is
-divided by the spread of that teacher's cosines over some texts that have nothing to do with one another; this makes the
-score a sum of z-scores, but for their means, which change no ranking.
+divided by the spread of that teacher's cosines between queries and documents of the corpus; this makes the score a sum
+of z-scores, but for their means, which change no ranking.
 
 So everything that works with one teacher's vectors works with theirs: the reduction (PCA) takes the long vector to the
 student's space, and documents that the teachers encoded enter it by the same matrix.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,41 +25,28 @@ from .source import TeacherFiles, naming, resolve_teacher
 
 Result = TypeVar("Result")
 
-# About different things each: the spread of cosines among them is that among a query and documents at large.
-_UNRELATED = (
-    "how to remove a red wine stain from a wool carpet",
-    "The mitochondrial membrane potential was measured in cultured neurons.",
-    "list the files of a folder, the newest first",
-    "In 1789 the assembly abolished the feudal privileges of the nobility.",
-    "symptoms of iron deficiency in adults",
-    "The striker missed a penalty in the last minute of the final.",
-    "convert a string to a floating point number",
-    "Whales migrate thousands of miles between feeding and breeding grounds.",
-    "best time to plant tulips",
-    "Interest rates were left unchanged by the central bank on Thursday.",
-    "train tickets from the airport to the city",
-    "The violin concerto was first performed in Vienna by the composer's pupil.",
-    "does vitamin D prevent colds",
-    "Volcanic ash closed the northern airports for a week.",
-    "symmetric and asymmetric encryption compared",
-    "Knead the dough for ten minutes and let it rise in a warm place.",
-)
-
 
 class TeacherEnsemble:
     """The bi-encoders of `teacher.model` and `[[teacher.ensemble]]`, with vectors of all their dimensions together."""
 
-    def __init__(self, settings: TeacherSettings) -> None:
-        """Load all; errors are those of one teacher."""
-        self._members = _for_each(settings, lambda member: BiEncoder(resolve_teacher(member), member))
-        balanced = settings.balance == "spread"
-        weights = shares(settings, [cosine_spread(member) for member in self._members] if balanced else None)
-        self._scales = np.sqrt(weights).astype(np.float32)
+    def __init__(
+        self, settings: TeacherSettings, members: Sequence[BiEncoder] = (), spreads: Sequence[float] = ()
+    ) -> None:
+        """Load all but given `members`; errors are those of one teacher. Weights count in units of the `spreads`."""
+        self._settings, self._spreads = settings, spreads
+        self._members = members or _for_each(settings, lambda member: BiEncoder(resolve_teacher(member), member))
+        self._weights = shares(settings, spreads)
+        self._scales = np.sqrt(self._weights).astype(np.float32)
         self.dimension = sum(member.dimension for member in self._members)
-        readings = zip(weights.tolist(), self._members, strict=True)
+        readings = zip(self._weights.tolist(), self._members, strict=True)
         lines = [f"{weight!r} {member.fingerprint}" for weight, member in readings]
         self.fingerprint = sha256_bytes("\n".join(lines).encode())
-        self.files = combined_files(weights, [member.files for member in self._members], self.fingerprint)
+        self.files = combined_files(self._weights, [member.files for member in self._members], self.fingerprint)
+
+    def balanced(self, queries: Sequence[str], documents: Sequence[str]) -> "TeacherEnsemble":
+        """Return the same teachers, each weight in units of how far that teacher's cosines spread over these texts."""
+        spreads = [cosine_spread(member, queries, documents) for member in self._members]
+        return TeacherEnsemble(self._settings, self._members, spreads)
 
     @property
     def first(self) -> BiEncoder:
@@ -85,9 +73,11 @@ class TeacherEnsemble:
                 "sha256": member.files.sha256,
                 "licences": member.files.licences,
                 "dimension": member.dimension,
-                "scale": round(float(scale), 6),
+                "share": float(self._weights[number]),
+                "scale": round(float(self._scales[number]), 6),
+                **({"cosine_spread": self._spreads[number]} if self._spreads else {}),
             }
-            for member, scale in zip(self._members, self._scales, strict=True)
+            for number, member in enumerate(self._members)
         ]
 
     def compute_on(self, device: Device) -> None:
@@ -108,25 +98,32 @@ class TeacherEnsemble:
         return np.concatenate(vectors, axis=1)
 
 
-def shares(settings: TeacherSettings, spreads: Sequence[float] | None = None) -> np.ndarray:
+def shares(settings: TeacherSettings, spreads: Sequence[float] = ()) -> np.ndarray:
     """Return each teacher's share of the score, float64 [teachers]; they sum to one.
 
     With `spreads`, how much each teacher's cosines spread, a teacher's weight counts in units of its spread.
     """
     weights = np.array([settings.weight, *(member.weight for member in settings.ensemble)])
-    if spreads is not None:
+    if spreads:
         weights = weights / np.asarray(spreads)
     return weights / weights.sum()
 
 
-def cosine_spread(teacher: BiEncoder) -> float:
-    """Return the standard deviation of a query's cosines with unrelated documents, to two significant digits.
+def with_shares(settings: TeacherSettings, parts: Sequence[Mapping[str, Any]]) -> TeacherSettings:
+    """Return the settings with the shares that were measured, `parts` of a teacher's record, as their weights."""
+    weights = [float(part["share"]) for part in parts]
+    members = zip(settings.ensemble, weights[1:], strict=True)
+    ensemble = tuple(replace(member, weight=weight) for member, weight in members)
+    return replace(settings, weight=weights[0], ensemble=ensemble, balance="none")
+
+
+def cosine_spread(teacher: BiEncoder, queries: Sequence[str], documents: Sequence[str]) -> float:
+    """Return the standard deviation of a query's cosines with the documents, to two significant digits.
 
     So few digits keep the rounding of one machine from changing the fingerprint on another.
     """
-    cosines = teacher.encode(_UNRELATED, "query") @ teacher.encode(_UNRELATED, "document").T
-    others = cosines[~np.eye(len(_UNRELATED), dtype=bool)].reshape(len(_UNRELATED), -1)
-    spread = float(others.std(axis=1).mean())
+    cosines = teacher.encode(queries, "query") @ teacher.encode(documents, "document").T
+    spread = float(cosines.std(axis=1).mean())
     if not spread > 1e-6:
         raise InputError(
             f"teacher.ensemble: {teacher.files.name} gives all texts nearly the same vector; check its weights, or set "

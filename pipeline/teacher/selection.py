@@ -7,13 +7,18 @@ from pathlib import Path
 from ...runtime.errors import InputError
 from ..settings import Recipe, TeacherSettings
 from ..stage import StageContext
-from .ensemble import combined_sha256, resolve_several
-from .output import DUAL_TEACHER, CrossEncoderOutput
+from .ensemble import combined_sha256, resolve_several, with_shares
+from .output import DUAL_TEACHER, CrossEncoderOutput, TeacherOutput
 
 
 def selected_teacher(context: StageContext) -> TeacherSettings:
-    """Return the teacher's settings as the stages after `cross_encoder` use them."""
+    """Return the teacher's settings as the stages after `cross_encoder` use them.
+
+    An ensemble has the weights that the stage `teacher` measured, once it has.
+    """
     settings, cross_encoder = context.recipe.teacher, context.recipe.cross_encoder
+    if TeacherOutput.stage in context.inputs and settings.ensemble:
+        settings = with_shares(settings, TeacherOutput.of(context).record()["several"])
     if not cross_encoder.model or "embeddings" not in cross_encoder.use:
         return settings
     folder = CrossEncoderOutput.of(context).dual_teacher

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ...export.check.parity import spread_texts
 from ...runtime.documents.json_files import read_json_lines
 from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes, write_json
@@ -17,6 +18,7 @@ from ..settings import TeacherSettings
 from ..stage import StageContext
 from .computation import Computation, choose_computation
 from .endpoint.teacher import EndpointTeacher
+from .ensemble import TeacherEnsemble
 from .load import load_teacher, processes
 from .output import CrossEncoderOutput, TeacherOutput
 from .pca import Reduction, fit_reduction, write_reduction
@@ -26,6 +28,7 @@ from .vector_files import VectorReader, VectorWriter, read_shards
 from .vector_shards import Encoded, Shard, cut_shards, encode_shards, shards_folder
 
 _MEASURED_DOCUMENTS = 512  # of which some are encoded to choose device and precision
+_BALANCE_QUERIES, _BALANCE_DOCUMENTS = 64, 256  # that a teacher's cosines are compared on
 
 
 def run_teacher(context: StageContext) -> None:
@@ -35,6 +38,8 @@ def run_teacher(context: StageContext) -> None:
     teacher = load_teacher(settings, answers_folder(context))
     if teacher.first:
         context.progress.note(f"  prompts of {teacher.first.files.name}: {teacher.first.prompts_in_words}")
+    if isinstance(teacher, TeacherEnsemble) and settings.balance == "spread":
+        teacher = _balanced(context, teacher)
     output = TeacherOutput(context.output)
     known = _KnownDocuments(CorpusOutput.of(context).documents_file)
     sources = _VectorSources(QueriesOutput.of(context).training_file, known, teacher.same_for_both_roles)
@@ -73,6 +78,20 @@ def _computation(context: StageContext, settings: TeacherSettings, teacher: Embe
         measured = ", ".join(f"{name} {least * 1000:.0f} ms" for name, least in seconds.items())
         context.progress.note(f"  computes in {computation}" + (f" ({measured})" if measured else " (as it began)"))
     return computation
+
+
+def _balanced(context: StageContext, teacher: TeacherEnsemble) -> TeacherEnsemble:
+    """Weigh the teachers by how far their cosines spread over queries as people write them, or the next best."""
+    documents = spread_texts(list(document_texts(CorpusOutput.of(context).documents_file)), _BALANCE_DOCUMENTS)
+    if len(documents) < 2:
+        return teacher  # there is nothing to rank
+    training = QueriesOutput.of(context).training_texts()
+    generated = [text.text for text in training if text.role == "query"]
+    queries = [text.text for text in training if text.kind == "query"] or generated or documents
+    balanced = teacher.balanced(spread_texts(queries, _BALANCE_QUERIES), documents)
+    spreads = ", ".join(f"{part['id']} {part['cosine_spread']:g}" for part in balanced.parts)
+    context.progress.note(f"  cosines spread by {spreads}: taken as {balanced.files.name}")
+    return balanced
 
 
 def _encode(

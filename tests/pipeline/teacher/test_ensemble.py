@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,19 @@ import pytest
 import torch
 from builders import small_models
 from pocketrank.pipeline.fingerprint import teacher_fingerprint
+from pocketrank.pipeline.packaging.bundle_stage import shipped_recipe
 from pocketrank.pipeline.recipe import read_recipe
 from pocketrank.pipeline.settings import EnsembleMember, Recipe, TeacherSettings
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.teacher import ensemble
 from pocketrank.pipeline.teacher.load import load_teacher
-from pocketrank.pipeline.teacher.selection import teacher_of_bundle
+from pocketrank.pipeline.teacher.selection import selected_teacher, teacher_of_bundle
 from pocketrank.pipeline.teacher.source import TeacherFiles, resolve_teacher
 from pocketrank.pipeline.teacher.stage import run_teacher
 from pocketrank.pipeline.teacher.vector_shards import encode_texts
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.progress import NoProgress
+from pocketrank.runtime.schema import from_mapping, to_mapping
 from safetensors.torch import load_file, save_file
 
 
@@ -73,13 +76,15 @@ def test_a_teacher_whose_cosines_lie_close_together_counts_as_much(folders: list
     tensors[last][0] += 30.0
     save_file(tensors, narrow / "model.safetensors", {"format": "pt"})
     alone = [load_teacher(TeacherSettings(model=str(folder))).first for folder in (folders[0], narrow)]
-    wide, close = (ensemble.cosine_spread(member) for member in alone)
-    assert wide > 3 * close
-    loaded = load_teacher(settings([folders[0], narrow], weight=1.0, balance="spread"))
-    scales = np.array([part["scale"] for part in loaded.parts]) ** 2
-    assert np.allclose(scales, [close / (wide + close), wide / (wide + close)], atol=1e-4)
-    assert scales.sum() == pytest.approx(1, abs=1e-4)
     queries, documents = small_models.sentences(9, 1), small_models.sentences(40, 2)
+    wide, close = (ensemble.cosine_spread(member, queries, documents) for member in alone)
+    assert wide > 3 * close
+    plain = load_teacher(settings([folders[0], narrow], weight=1.0, balance="spread"))
+    assert isinstance(plain, ensemble.TeacherEnsemble)
+    loaded = plain.balanced(queries, documents)
+    shares = np.array([part["share"] for part in loaded.parts])
+    assert np.allclose(shares, [close / (wide + close), wide / (wide + close)])
+    assert loaded.fingerprint != plain.fingerprint
     together = loaded.encode(queries, "query") @ loaded.encode(documents).T
     agreement = [
         np.corrcoef(together.ravel(), (member.encode(queries, "query") @ member.encode(documents).T).ravel())[0, 1]
@@ -125,6 +130,39 @@ def test_the_stage_writes_long_vectors_and_every_licence(folders: list[Path], tm
     texts = [json.loads(line)["text"] for line in (tmp_path / "corpus" / "queries.jsonl").read_text().splitlines()]
     assert np.allclose(
         np.load(tmp_path / "output" / "queries.npy"), load_teacher(recipe.teacher).encode(texts, "query"), atol=1e-5
+    )
+
+
+def test_the_stage_balances_on_texts_of_the_corpus_and_later_stages_take_its_shares(
+    folders: list[Path], tmp_path: Path
+) -> None:
+    small_models.make_texts(tmp_path)
+    recipe = Recipe("test", teacher=settings(folders, balance="spread"))
+    places = {name: tmp_path / name for name in ("corpus", "queries")}
+    records = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        context = StageContext(recipe, to_mapping(recipe), places, tmp_path / name, tmp_path / "work", NoProgress())
+        (tmp_path / "work").mkdir(exist_ok=True)
+        run_teacher(context)
+        records.append(json.loads((tmp_path / name / "teacher.json").read_text()))
+    assert records[0] == records[1]
+    assert json.loads((tmp_path / "two" / "speed.json").read_text())["texts"] == 0  # the second found all its shards
+
+    first, second = records[0]["several"]
+    by_spread = 3 / first["cosine_spread"], 1 / second["cosine_spread"]
+    assert first["share"] == pytest.approx(by_spread[0] / sum(by_spread)) and first["share"] != 0.75
+    later = replace(context, inputs=places | {"teacher": tmp_path / "one"})
+    found = selected_teacher(later)
+    assert (found.weight, found.ensemble[0].weight) == (first["share"], second["share"])
+    vectors = np.load(tmp_path / "one" / "queries.npy")
+    texts = [json.loads(line)["text"] for line in (tmp_path / "corpus" / "queries.jsonl").read_text().splitlines()]
+    assert np.allclose(load_teacher(found).encode(texts, "query"), vectors, atol=1e-5)
+    # A bundle's recipe holds the shares too, so that its documents can be encoded without the corpus.
+    shipped = from_mapping(Recipe, shipped_recipe(later, records[0]), "shipped")
+    assert shipped.teacher == found
+    assert shipped_recipe(replace(later, recipe=Recipe("test", teacher=settings(folders))), records[0]) == to_mapping(
+        recipe
     )
 
 
