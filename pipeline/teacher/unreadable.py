@@ -31,6 +31,7 @@ def check_folder(folder: Path) -> list[Path]:
     weights = sorted(folder.rglob("*.safetensors"))
     if not weights and any(folder.rglob("*.gguf")):
         raise InputError(f"{folder} holds GGUF weights, and GGUF is not read; {_SERVE_IT}")
+    _refuse_adapter(folder)
     if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
         raise InputError(
             f"{folder} has neither modules.json nor config.json; name the folder of a sentence-transformers model"
@@ -44,7 +45,7 @@ def check_folder(folder: Path) -> list[Path]:
     _refuse_kinds(folder)
     for path in weights:
         _check_whole(path)
-    if not any(path for name in _TOKENIZERS for path in folder.rglob(name)) and not _is_adapter(folder):
+    if not any(path for name in _TOKENIZERS for path in folder.rglob(name)):
         raise InputError(f"{folder} has no tokenizer (tokenizer.json); complete the folder, or name another teacher")
     for path in sorted(folder.rglob("*.json")):
         read_json(path)
@@ -61,9 +62,14 @@ def configuration(path: Path) -> dict[str, Any]:
     return value
 
 
-def _is_adapter(folder: Path) -> bool:
-    """Return whether the folder is an adapter (PEFT), whose tokenizer may be that of the model it adapts."""
-    return (folder / "adapter_config.json").is_file()
+def _refuse_adapter(folder: Path) -> None:
+    """Refuse an adapter (PEFT): the model that it adapts would be looked up by a name without a revision."""
+    for path in folder.rglob("adapter_config.json"):
+        base = configuration(path).get("base_model_name_or_path")
+        raise InputError(
+            f"{path.parent} is a PEFT adapter of {base!r}; merge it once with `merge_and_unload()` of peft, save the "
+            "whole model, and name its folder"
+        )
 
 
 def _modules(folder: Path) -> Iterator[dict[str, Any]]:
@@ -100,7 +106,13 @@ def _refuse_kinds(folder: Path) -> None:
             f"{folder} is a sparse encoder, such as SPLADE, whose vectors are weights of words; name a model of dense "
             "vectors under teacher.model"
         )
+    if any(".multi_vector_encoder." in name for name in types):
+        raise InputError(f"{folder} gives many vectors a text, as ColBERT does; name a model of one vector a text")
     config = folder / "config.json"
+    if configuration(config).get("quantization_config"):
+        raise InputError(
+            f"{config}: quantized weights are not read; name the model in float32, float16 or bfloat16, or {_SERVE_IT}"
+        )
     parts = [key for key in ("vision_config", "audio_config") if configuration(config).get(key)]
     if parts or any(name.endswith((".CLIPModel", ".CLIPModule")) for name in types):
         what = f"{config} has {parts[0]}" if parts else f"{folder} is a CLIP model"

@@ -8,14 +8,22 @@ pytest.importorskip("sentence_transformers")
 from experiments.teachers.kinds.__main__ import PAGE, REPORT
 from experiments.teachers.kinds.accepted import ACCEPTED
 from experiments.teachers.kinds.page import page
-from experiments.teachers.kinds.through import run_kind
+from experiments.teachers.kinds.refused import REFUSED
+from experiments.teachers.kinds.through import refusal, run_kind
 
 
 def test_the_page_shows_every_kind():
-    outcomes = read_json(REPOSITORY / REPORT)
-    assert [outcome["kind"] for outcome in outcomes] == [kind.name for kind in ACCEPTED]
-    assert min(outcome["cosine"] for outcome in outcomes) >= 0.9999
-    assert (REPOSITORY / PAGE).read_text("utf-8") == page(outcomes)
+    report = read_json(REPOSITORY / REPORT)
+    assert [outcome["kind"] for outcome in report["teachers"]] == [kind.name for kind in ACCEPTED]
+    assert min(outcome["cosine"] for outcome in report["teachers"]) >= 0.9999
+    assert [refused["kind"] for refused in report["refused"]] == [kind.name for kind in REFUSED]
+    assert (REPOSITORY / PAGE).read_text("utf-8") == page(report)
+
+
+def test_every_refusal_is_that_of_the_page(tmp_path):
+    for number, refused in enumerate(read_json(REPOSITORY / REPORT)["refused"]):
+        (tmp_path / str(number)).mkdir()
+        assert refusal(REFUSED[number], tmp_path / str(number)) == refused["message"]
 
 
 def test_a_static_teacher_goes_through_all_stages(tmp_path):

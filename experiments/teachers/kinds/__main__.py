@@ -1,4 +1,4 @@
-"""Run a small random teacher of every kind through all twelve stages, and write the table of docs.
+"""Run a small random teacher of every kind through all twelve stages, show what is refused, and write the docs' page.
 
 Example: python -m experiments.teachers.kinds
 """
@@ -13,7 +13,8 @@ from pocketrank.runtime.files import read_json, write_bytes
 from experiments.figures import write_report
 from experiments.teachers.kinds.accepted import ACCEPTED
 from experiments.teachers.kinds.page import page
-from experiments.teachers.kinds.through import run_kind
+from experiments.teachers.kinds.refused import REFUSED
+from experiments.teachers.kinds.through import refusal, run_kind
 
 REPORT, PAGE = Path("experiments/reports/teacher-kinds.json"), Path("docs/explanation/teacher-kinds.md")
 
@@ -27,15 +28,21 @@ def main() -> None:
     if arguments.page:
         write_bytes(PAGE, page(read_json(REPORT)).encode())
         return
-    outcomes = []
+    teachers, refused = [], []
     for kind in ACCEPTED:
         if arguments.only in kind.name:
             with tempfile.TemporaryDirectory(prefix="pocketrank-") as folder:
-                outcomes.append(dataclasses.asdict(run_kind(kind, Path(folder))))
-            print(outcomes[-1], flush=True)
+                teachers.append(dataclasses.asdict(run_kind(kind, Path(folder))))
+            print(teachers[-1], flush=True)
+    for kind in REFUSED:
+        if arguments.only in kind.name:
+            with tempfile.TemporaryDirectory(prefix="pocketrank-") as folder:
+                refused.append({"kind": kind.name, "key": kind.key, "message": refusal(kind, Path(folder))})
+            print(refused[-1], flush=True)
     if not arguments.only:
-        write_report(REPORT, outcomes)
-        write_bytes(PAGE, page(outcomes).encode())
+        report = {"teachers": teachers, "refused": refused}
+        write_report(REPORT, report)
+        write_bytes(PAGE, page(report).encode())
 
 
 if __name__ == "__main__":

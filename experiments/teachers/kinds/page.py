@@ -1,4 +1,4 @@
-"""The page that shows every kind of teacher, from the report of a run."""
+"""The page that shows every kind of teacher, and every kind of model that is none, from the report of a run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,8 +16,21 @@ sentence-transformers' own `encode_query` and `encode_document` (where a folder 
 """
 
 
-def page(outcomes: Sequence[Mapping[str, Any]]) -> str:
+_REFUSED = """
+## What is no teacher
+
+Each of these was made too, and refused by the checks before the first stage (`pocketrank run RECIPE --check` makes them
+alone) with this message.
+
+"""
+
+
+def page(report: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Return the page."""
+    return _TEXT + _accepted(report["teachers"]) + _REFUSED + _refused(report["refused"])
+
+
+def _accepted(outcomes: Sequence[Mapping[str, Any]]) -> str:
     found = {outcome["kind"]: outcome for outcome in outcomes}
     lines = [
         "| architecture | pooling | weights | what is special | cosine | graph |",
@@ -28,4 +41,12 @@ def page(outcomes: Sequence[Mapping[str, Any]]) -> str:
         cells = [kind.architecture, kind.pooling, kind.dtype, kind.source, f"{outcome['cosine']:.6f}"]
         graph = outcome["compared"].removeprefix("teacher by ").replace("|", "\\|")
         lines.append(f"| {' | '.join(cells)} | {graph} |")
-    return _TEXT + "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def _refused(refusals: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["| what | key | message |", "| --- | --- | --- |"]
+    for refusal in refusals:
+        message = refusal["message"].replace("|", "\\|")
+        lines.append(f"| {refusal['kind']} | `{refusal['key']}` | {message} |")
+    return "\n".join(lines) + "\n"

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 from pocketrank.benchmarks.records.report import read_report
 from pocketrank.pipeline.recipe import read_recipe
-from pocketrank.pipeline.runner import run_recipe
+from pocketrank.pipeline.runner import check_recipe, run_recipe
 from pocketrank.pipeline.settings import TeacherSettings
 from pocketrank.pipeline.teacher.load import load_teacher
+from pocketrank.runtime.errors import PocketrankError
 from pocketrank.runtime.progress import NoProgress
 
-from experiments.teachers.kinds.accepted import Kind
+from experiments.teachers.kinds.accepted import Kind, plain
 from experiments.teachers.kinds.folders import sentences
+from experiments.teachers.kinds.refused import RefusedKind
 
 STAGES = 12
 _DOCUMENTS, _QUERIES = 60, 20
@@ -122,3 +124,20 @@ def run_kind(kind: Kind, folder: Path) -> Outcome:
         round(float(np.minimum(worst_cosine(teacher), 1.0)), 6),
         json.loads(parity.read_text())["name"] if parity.is_file() else report.not_compared,
     )
+
+
+def refusal(kind: RefusedKind, folder: Path) -> str:
+    """Return the message that `pocketrank run --check` refuses this kind with, its folder written as FOLDER."""
+    write_corpus(folder / "corpus")
+    recipe = folder / "recipe.toml"
+    recipe.write_text(_RECIPE, encoding="utf-8")
+    name = kind.write(folder / "model")
+    overrides = [f"corpus.path={folder / 'corpus'}", f"{kind.key}={name}"]
+    if kind.key != "teacher.model":
+        plain(folder / "teacher")
+        overrides += [f"teacher.model={folder / 'teacher'}", "distill.losses.list_kl=0.5", "distill.batch_lists=1"]
+    try:
+        found = list(check_recipe(read_recipe(recipe, overrides), folder / "run"))
+    except PocketrankError as error:
+        return str(error).replace(str(folder / "model"), "FOLDER")
+    raise AssertionError(f"{kind.name} was not refused: {found}")
