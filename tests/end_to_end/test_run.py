@@ -19,6 +19,7 @@ STAGES = [
     "vocabulary",
     "cross_encoder",
     "teacher",
+    "passages",
     "distill",
     "export",
     "index",
@@ -71,7 +72,7 @@ def test_the_final_table_puts_teacher_and_bundle_side_by_side(
     done = pocketrank("run", tiny_recipe, "--out", tiny_run)
     for words in ("shipped bytes", "nDCG@10", "p50 latency", "peak RSS", "energy per query", "verdict: pass"):
         assert words in done.stdout
-    assert "[12/12] gate: the verdict (kept" in done.stderr
+    assert "[13/13] gate: the verdict (kept" in done.stderr
 
 
 def test_search_finds_documents_in_the_run(tiny_run: Path, pocketrank: Command) -> None:
