@@ -88,8 +88,8 @@ class FoundPassages:
     tokens: "array[int]" = field(default_factory=lambda: array("l"))
     documents: int = 0
     long_documents: int = 0
-    first_tokens: int = 0  # of the windows that documents themselves stand for
-    trained_first_tokens: int = 0
+    document_tokens: int = 0
+    trained_first_tokens: int = 0  # of the windows that documents themselves stand for
     indexed_tokens: int = 0
 
     def __len__(self) -> int:
@@ -112,7 +112,7 @@ class FoundPassages:
             long_documents=self.long_documents,
             passages=len(self),
             drawn=len(drawn),
-            tokens=self.first_tokens + sum(self.tokens),
+            tokens=self.document_tokens,
             trained_tokens=self.trained_first_tokens + sum(self.tokens[position] for position in drawn),
             indexed_tokens=self.indexed_tokens,
         )
@@ -132,7 +132,7 @@ def find_passages(
         spans = list(windows(text, characters_read))
         counts = [student.tokens([text[begin:end]]) for begin, end in spans]
         found.documents += 1
-        found.first_tokens += sum(counts[:1])
+        found.document_tokens += student.tokens([text]) if spans and spans[-1][1] < len(text) else sum(counts)
         found.trained_first_tokens += sum(counts[:1]) if text in trained else 0
         found.indexed_tokens += student.tokens([text[: student.characters(text)]]) if len(spans) > 1 else sum(counts)
         found.long_documents += len(spans) > 1

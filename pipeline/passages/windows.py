@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 _FIRST_LOOK = 2000  # characters that are tokenized to find a window's end; more where a model reads all of them
 _SENTENCE_END = re.compile(r"[.!?]+[\"')\]]*\s+|[。！？]|\n+")  # noqa: RUF001
+_LITTLE = 8  # a rest below one part in so many of what is read at first is left
 _SPACE = re.compile(r"\s+")
 
 
@@ -12,14 +13,19 @@ def windows(text: str, characters_read: Callable[[str], int]) -> Iterator[tuple[
     """Yield begin and end of each window, in order; a text that is read whole is one window.
 
     `characters_read` says how many characters of a text are read. A window ends with a sentence where one ends in its
-    second half, else with a word, else where reading ends. Windows stop where a model reads nothing.
+    second half, else with a word, else where reading ends. Windows stop where a model reads nothing. A text of which
+    less than an eighth as much remains as is read has one window, without that.
     """
     begin = 0
     while begin < len(text):
         end = _read_until(text, begin, characters_read)
         if end == begin:
             return
-        cut = end if end == len(text) else _cut(text, begin, end)
+        rest = len(text) - end
+        if not rest or (begin == 0 and _LITTLE * rest < end):
+            yield begin, end
+            return
+        cut = _cut(text, begin, end)
         yield begin, cut
         begin = cut
 

@@ -147,6 +147,7 @@ def test_without_long_documents_nothing_is_added(inputs: Path, tmp_path: Path) -
     [
         ("", []),
         ("short", ["short"]),
+        ("One two three. Four en", ["One two three. Four "]),  # what remains is too little
         ("One two three. Four five six seven", ["One two three. ", "Four five six seven"]),
         ("one two three four five six seven", ["one two three four ", "five six seven"]),
         ("x" * 45, ["x" * 20, "x" * 20, "x" * 5]),
