@@ -50,6 +50,7 @@ def _distill(context: StageContext) -> None:
     lists = (
         CrossEncoderOutput.of(context).score_lists(len(texts)) if CrossEncoderOutput.stage in context.inputs else None
     )
+    count = len(texts)
     texts, targets = _with_passages(context, texts, targets)
     tokens = read_tokens(tokenizer_file)
     parameters = FlatParameters(shape_of(recipe.student, len(tokens), targets.shape[1]))
@@ -57,7 +58,7 @@ def _distill(context: StageContext) -> None:
     pairs = known_pairs(CorpusOutput.of(context).retrieval_set(), training_file)
     if lists is None and not WeightedLosses(recipe.distill.losses).read_scores:
         lists = pairs.lists()
-    data = TrainingData(texts, targets, pairs, lists)
+    data = TrainingData(texts, targets, pairs, lists, len(texts) - count)
     trainer = Trainer(recipe.distill, recipe.seed, parameters, data, plan=plan)
     state = read_checkpoint(context.scratch / "checkpoint.safetensors")
     if state is not None and trainer.fits(state):

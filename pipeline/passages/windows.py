@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 _FIRST_LOOK = 2000  # characters that are tokenized to find a window's end; more where a model reads all of them
 _SENTENCE_END = re.compile(r"[.!?]+[\"')\]]*\s+|[。！？]|\n+")  # noqa: RUF001
-_LITTLE = 8  # a rest below one part in so many of what is read at first is left
+_LITTLE = 4  # a rest below one part in so many of what is read at first is left
 _SPACE = re.compile(r"\s+")
 
 
@@ -14,7 +14,7 @@ def windows(text: str, characters_read: Callable[[str], int]) -> Iterator[tuple[
 
     `characters_read` says how many characters of a text are read. A window ends with a sentence where one ends in its
     second half, else with a word, else where reading ends. Windows stop where a model reads nothing. A text of which
-    less than an eighth as much remains as is read has one window, without that.
+    less than a quarter as much remains as is read has one window, without that.
     """
     begin = 0
     while begin < len(text):
