@@ -16,6 +16,7 @@ from .fingerprint import (
     cross_encoder_fingerprint,
     distill_fingerprint,
     gate_fingerprint,
+    passages_fingerprint,
     queries_fingerprint,
     teacher_fingerprint,
     vocabulary_fingerprint,
@@ -81,8 +82,8 @@ STAGES = (
         run_passages,
         ("corpus", "queries", "vocabulary", "cross_encoder"),
         ("queries", "student", "teacher", "cross_encoder", "seed"),
-        "the rest of long documents, with the teacher's vectors",
-        teacher_fingerprint,
+        "how much of the documents is read; passages of long ones, with the teacher's vectors",
+        passages_fingerprint,
     ),
     Stage(
         "distill",

@@ -56,17 +56,17 @@ def hold_back(data: Path, folder: Path) -> None:
     write_retrieval_set(folder, replace(whole, qrels=qrels))
 
 
-def recipe_of(data: Path, documents: int, seed: int, steps: int) -> Recipe:
-    """Return the recipe of both students."""
+def recipe_of(data: Path, arguments: argparse.Namespace, seed: int, share: float) -> Recipe:
+    """Return the recipe of a student."""
     return Recipe(
         "long-documents",
         seed=seed,
-        corpus=CorpusSettings(source="beir", path=str(data), max_documents=documents),
+        corpus=CorpusSettings(source="beir", path=str(data), max_documents=arguments.documents),
         queries=QueriesSettings(max_texts=40_000, per_document=2),
         vocabulary=VocabularySettings(size=4096),
         teacher=TeacherSettings(dimension=128, precision="mixed"),
         student=StudentSettings(layers=2, hidden=128, heads=4, intermediate=512),
-        distill=DistillSettings(steps=steps, warmup_steps=30, document_share=0.25),
+        distill=DistillSettings(steps=arguments.steps, warmup_steps=30, document_share=0.25, passage_share=share),
     )
 
 
@@ -77,7 +77,7 @@ class Windows:
         """Find the windows as stage `passages` does."""
         recipe, texts = stages.recipe, list(corpus.documents.values())
         student = StudentReading(stages.outputs["vocabulary"] / "tokenizer.json", recipe.student.max_length)
-        found = find_passages(iter(texts), set(texts), student, load_teacher(recipe.teacher))
+        found = find_passages(iter(texts), set(texts), student, load_teacher(recipe.teacher).first)
         every = range(len(found))
         self.texts = [*texts, *found.texts(iter(texts), every)]
         self.documents = np.array([*range(len(texts)), *found.rows])
@@ -119,7 +119,7 @@ def measure(data: Path, arguments: argparse.Namespace, seed: int) -> dict[str, o
     """Train both students on one set and return the figures."""
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as name:
         hold_back(data, Path(name) / "set")
-        stages = Stages(Path(name), recipe_of(Path(name) / "set", arguments.documents, seed, arguments.steps))
+        stages = Stages(Path(name), recipe_of(Path(name) / "set", arguments, seed, arguments.share))
         for stage in (run_corpus, run_queries, run_vocabulary, run_teacher, run_passages):
             stages.run(stage)
         corpus = read_retrieval_set(stages.outputs["corpus"])
@@ -127,23 +127,18 @@ def measure(data: Path, arguments: argparse.Namespace, seed: int) -> dict[str, o
         reduced = read_reduction(stages.outputs["teacher"] / "projection.safetensors").apply(windows.teacher)
         asked = scored_queries(corpus, "test")
         teacher = scored_rows(np.load(stages.outputs["teacher"] / "queries.npy"), corpus, "test")
-        firsts = record.tokens - sum(map(int, window_tokens(stages, windows.texts[len(corpus.documents) :])))
         figures: dict[str, object] = {
             "set": data.name,
             "seed": seed,
             "documents": record.documents,
             "long documents": record.long_documents,
             "passages": record.drawn,
-            "tokens trained without": round(firsts / record.tokens, 4),
+            "tokens read without": round(record.indexed_tokens / record.tokens, 4),
             "tokens trained with": round(record.trained_tokens / record.tokens, 4),
-            "tokens indexed": round(record.indexed_tokens / record.tokens, 4),
             "teacher": both_ways(teacher, windows.teacher, windows, corpus),
         }
-        passages = stages.outputs.pop("passages")
-        for title in ("without", "with"):
-            if title == "with":
-                stages.outputs["passages"] = passages
-            stages.run(run_distill)
+        for title, share in (("without", 0.0), ("with", arguments.share)):
+            stages.run(run_distill, recipe_of(Path(name) / "set", arguments, seed, share))
             queries = student_vectors(stages, [corpus.queries[query] for query in asked])
             figures[title] = {
                 "symmetric": both_ways(queries, student_vectors(stages, windows.texts), windows, corpus),
@@ -152,17 +147,12 @@ def measure(data: Path, arguments: argparse.Namespace, seed: int) -> dict[str, o
     return figures
 
 
-def window_tokens(stages: Stages, texts: list[str]) -> list[int]:
-    """Return how many tokens each text has."""
-    student = StudentReading(stages.outputs["vocabulary"] / "tokenizer.json", stages.recipe.student.max_length)
-    return [student.tokens([text]) for text in texts]
-
-
 def main() -> None:
     """Measure every set and seed, and print one JSON object each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="+", help="folders in BEIR layout with training queries")
     parser.add_argument("--documents", type=int, default=0, help="of a set, at most; 0: all")
+    parser.add_argument("--share", type=float, default=0.1, help="distill.passage_share of the student with passages")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     arguments = parser.parse_args()

@@ -83,7 +83,7 @@ def _with_passages(
     context: StageContext, texts: TokenizedTexts, targets: np.ndarray
 ) -> tuple[TokenizedTexts, np.ndarray]:
     """Return texts and targets with those of the passages of long documents behind them."""
-    if PassagesOutput.stage not in context.inputs or not PassagesOutput.of(context).record().drawn:
+    if not context.recipe.distill.passage_share or not PassagesOutput.of(context).record().drawn:
         return texts, targets
     passages = PassagesOutput.of(context)
     cut = tokenize(passages.texts_file, VocabularyOutput.of(context).tokenizer_file, context.recipe.student.max_length)

@@ -41,7 +41,7 @@ class TrainingData:
     targets: np.ndarray  # float32 [texts, dimension], the teacher's unit vectors
     pairs: KnownPairs = NO_PAIRS
     lists: ScoreLists | None = None  # for list losses
-    passages: int = 0  # how many of the texts, the last ones, are passages of documents among the others
+    passages: int = 0  # how many of the texts, the last ones, are passages of documents
 
     @cached_property
     def teacher_documents(self) -> TeacherDocuments:

@@ -18,9 +18,10 @@ from ..queries.training_texts import TrainingText
 from ..retrieval.dataset import json_lines
 from ..settings import TeacherSettings
 from ..stage import StageContext
+from ..teacher.bi_encoder import BiEncoder
 from ..teacher.load import load_teacher
 from ..teacher.protocol import EmbeddingTeacher
-from ..teacher.selection import selected_teacher
+from ..teacher.selection import answers_folder, selected_teacher
 from ..teacher.stage import document_texts
 from ..teacher.vector_files import VectorWriter, read_shards
 from ..teacher.vector_shards import cut_shards, encode_shards, shards_folder
@@ -32,25 +33,27 @@ SHARE_OF_TEXTS = 4  # passages are at most a fourth as many as `queries.max_text
 
 
 def run_passages(context: StageContext) -> None:
-    """Write `passages.jsonl`, `passages.npy` and `report.json`: how much of the documents is read."""
-    settings, output = selected_teacher(context), PassagesOutput(context.output)
+    """Write `report.json`: how much of the documents is read; and `passages.jsonl` and `passages.npy`."""
+    settings, output, recipe = selected_teacher(context), PassagesOutput(context.output), context.recipe
     documents = CorpusOutput.of(context).documents_file
-    student = StudentReading(VocabularyOutput.of(context).tokenizer_file, context.recipe.student.max_length)
-    teacher = load_teacher(settings)
+    student = StudentReading(VocabularyOutput.of(context).tokenizer_file, recipe.student.max_length)
     trained = {text.text for text in QueriesOutput.of(context).training_texts() if text.kind == "document"}
-    found = find_passages(document_texts(documents), trained, student, teacher)
-    most = context.recipe.queries.max_texts // SHARE_OF_TEXTS
-    drawn = range(len(found)) if len(found) <= most else _draw(len(found), most, context.recipe.seed)
-    texts = found.texts(document_texts(documents), drawn)
-    passages = (TrainingText(text, "document", "passage") for text in texts)
-    write_bytes(output.texts_file, json_lines(text.record() for text in passages))
-    record = found.record(drawn)
+    if recipe.distill.passage_share:
+        teacher = load_teacher(settings, answers_folder(context))
+        found = find_passages(document_texts(documents), trained, student, teacher.first)
+        drawn = _draw(len(found), recipe.queries.max_texts // SHARE_OF_TEXTS, recipe.seed)
+        texts = found.texts(document_texts(documents), drawn)
+        passages = (TrainingText(text, "document", "passage") for text in texts)
+        write_bytes(output.texts_file, json_lines(text.record() for text in passages))
+        _encode(context, settings, teacher, len(drawn))
+        record = found.record(drawn)
+    else:
+        record = count_read(document_texts(documents), trained, student)
     write_json(output.record_file, to_mapping(record))
-    _encode(context, settings, teacher, len(drawn))
+    cut = f": {record.drawn:,} of {record.passages:,} passages" if record.passages else ""
     context.progress.note(
-        f"  {record.long_documents:,} of {record.documents:,} documents are longer than is read at once: "
-        f"{record.drawn:,} of {record.passages:,} passages; of the documents' tokens "
-        f"{record.trained_tokens / max(record.tokens, 1):.1%} are trained on, "
+        f"  {record.long_documents:,} of {record.documents:,} documents are longer than is read at once{cut}; of the "
+        f"documents' tokens {record.trained_tokens / max(record.tokens, 1):.1%} are trained on, "
         f"{record.indexed_tokens / max(record.tokens, 1):.1%} indexed"
     )
 
@@ -72,10 +75,14 @@ class StudentReading:
         encoding = self._tokenizer.encode(text)
         return max(end for _, end in encoding.offsets) if encoding.overflowing else len(text)
 
-    def tokens(self, texts: list[str]) -> int:
-        """Return how many tokens the texts have in all, without [CLS] and [SEP]."""
+    def tokens(self, text: str) -> int:
+        """Return how many tokens a text has, without [CLS] and [SEP]."""
         self._tokenizer.no_truncation()
-        return sum(len(encoding.ids) for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False))
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def tokens_read(self, count: int) -> int:
+        """Return how many of `count` tokens are read."""
+        return min(count, self._max_length - self._tokenizer.num_special_tokens_to_add(is_pair=False))
 
 
 @dataclass
@@ -113,28 +120,47 @@ class FoundPassages:
             passages=len(self),
             drawn=len(drawn),
             tokens=self.document_tokens,
-            trained_tokens=self.trained_first_tokens + sum(self.tokens[position] for position in drawn),
+            # A word that is cut in two may have more tokens than whole.
+            trained_tokens=min(
+                self.trained_first_tokens + sum(map(self.tokens.__getitem__, drawn)), self.document_tokens
+            ),
             indexed_tokens=self.indexed_tokens,
         )
 
 
+def count_read(documents: Iterator[str], trained: set[str], student: StudentReading) -> PassagesRecord:
+    """Count how much the student reads of documents without passages; `trained` are those that are trained on."""
+    counts = [(student.tokens(text), text in trained) for text in documents]
+    read = [(student.tokens_read(count), is_trained) for count, is_trained in counts]
+    return PassagesRecord(
+        documents=len(counts),
+        long_documents=sum(count > student.tokens_read(count) for count, _ in counts),
+        passages=0,
+        drawn=0,
+        tokens=sum(count for count, _ in counts),
+        trained_tokens=sum(count for count, is_trained in read if is_trained),
+        indexed_tokens=sum(count for count, _ in read),
+    )
+
+
 def find_passages(
-    documents: Iterator[str], trained: set[str], student: StudentReading, teacher: EmbeddingTeacher
+    documents: Iterator[str], trained: set[str], student: StudentReading, teacher: BiEncoder | None
 ) -> FoundPassages:
     """Cut all documents; `trained` are the texts of those that are trained on."""
 
     def characters_read(text: str) -> int:
         read = student.characters(text)
-        return min(read, teacher.characters_read(text[:read], "document"))
+        return min(read, teacher.characters_read(text[:read], "document")) if teacher else read
 
     found = FoundPassages()
     for row, text in enumerate(documents):
         spans = list(windows(text, characters_read))
-        counts = [student.tokens([text[begin:end]]) for begin, end in spans]
+        counts = [student.tokens(text[begin:end]) for begin, end in spans]
+        tokens = student.tokens(text)
         found.documents += 1
-        found.document_tokens += student.tokens([text]) if spans and spans[-1][1] < len(text) else sum(counts)
+        found.document_tokens += tokens
         found.trained_first_tokens += sum(counts[:1]) if text in trained else 0
-        found.indexed_tokens += student.tokens([text[: student.characters(text)]]) if len(spans) > 1 else sum(counts)
+        found.indexed_tokens += student.tokens_read(tokens)
         found.long_documents += len(spans) > 1
         for (begin, end), count in zip(spans[1:], counts[1:], strict=True):
             if text[begin:end].strip():
@@ -145,8 +171,8 @@ def find_passages(
     return found
 
 
-def _draw(count: int, most: int, seed: int) -> list[int]:
-    return sorted(random.Random(f"{seed} passage").sample(range(count), most))
+def _draw(count: int, most: int, seed: int) -> range | list[int]:
+    return range(count) if count <= most else sorted(random.Random(f"{seed} passage").sample(range(count), most))
 
 
 def _encode(context: StageContext, settings: TeacherSettings, teacher: EmbeddingTeacher, count: int) -> None:

@@ -24,12 +24,7 @@ class QueriesSettings:
     files: tuple[str, ...] = key((), "Text files with more texts to train on, one a line, such as a log of queries.")
     per_document: int = key(3, "Generated texts per document and kind, at most.", "texts", minimum=0, maximum=100_000)
     max_texts: int = key(
-        40_000,
-        "Training texts in all, documents included, at most. Passages of long documents come beside them, at most a "
-        "fourth as many.",
-        "texts",
-        minimum=1,
-        maximum=1_000_000_000,
+        40_000, "Training texts in all, documents included, at most.", "texts", minimum=1, maximum=1_000_000_000
     )
     term_dropout: float = key(0.0, "Probability that a word of a generated text is left out.", minimum=0.0, maximum=1.0)
     noise: float = key(

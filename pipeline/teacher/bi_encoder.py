@@ -157,7 +157,7 @@ class BiEncoder:
         ]
 
     def characters_read(self, text: str, role: Role) -> int:
-        """Return how many characters of a text are read; see `EmbeddingTeacher.characters_read`."""
+        """Return how many characters of a text it reads: all where the text is within its limit of tokens."""
         backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
         if backend is None or not self.max_length:
             return len(text)

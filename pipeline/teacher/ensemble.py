@@ -89,10 +89,6 @@ class TeacherEnsemble:
         """Return how many tokens the first teacher reads of each text."""
         return self.first.lengths(texts, role)
 
-    def characters_read(self, text: str, role: Role) -> int:
-        """Return how many characters of a text all of them read."""
-        return min(member.characters_read(text, role) for member in self._members)
-
     def encode(self, texts: Sequence[str], role: Role = "document", precision: Precision = "fp32") -> np.ndarray:
         """Return unit vectors, float32 [texts, sum of the dimensions]."""
         vectors = [

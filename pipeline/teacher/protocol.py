@@ -85,7 +85,3 @@ class EmbeddingTeacher(Teacher, Protocol):
     def same_for_both_roles(self) -> bool:
         """Whether a text has the same vector as a query and as a document."""
         ...
-
-    def characters_read(self, text: str, role: Role, /) -> int:
-        """Return how many characters of a text it reads: all where the text is within its limit of tokens."""
-        ...

@@ -54,7 +54,7 @@ def write(path: Path, records: list[dict[str, str]]) -> None:
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
-def recipe(teacher: Path, max_texts: int = 1000) -> Recipe:
+def recipe(teacher: Path, max_texts: int = 1000, passage_share: float = 0.25) -> Recipe:
     return Recipe(
         "test",
         queries=QueriesSettings(max_texts=max_texts),
@@ -62,7 +62,9 @@ def recipe(teacher: Path, max_texts: int = 1000) -> Recipe:
         student=StudentSettings(
             layers=1, hidden=24, heads=2, intermediate=32, max_length=STUDENT_TOKENS, initialise="random"
         ),
-        distill=DistillSettings(steps=12, batch_texts=16, warmup_steps=2, workers=1, document_share=0.5),
+        distill=DistillSettings(
+            steps=12, batch_texts=16, warmup_steps=2, workers=1, document_share=0.5, passage_share=passage_share
+        ),
     )
 
 
@@ -127,6 +129,21 @@ def test_training_reads_them(inputs: Path) -> None:
     drawn = PassagesOutput(inputs / "passages").record().drawn
     log = json.loads((run(inputs, "distill", run_distill, settings) / "log.json").read_text())
     assert log["texts"] == 100 + drawn > 140
+
+
+def test_by_default_none_are_made_and_what_is_read_is_counted(inputs: Path) -> None:
+    assert DistillSettings().passage_share == 0
+    settings = recipe(inputs / "teacher-model", passage_share=0)
+    off = PassagesOutput(run(inputs, "passages", run_passages, settings, "off"))
+    assert [path.name for path in off.folder.iterdir()] == ["report.json"]
+    made = PassagesOutput(run(inputs, "passages", run_passages, recipe(inputs / "teacher-model"), "on")).record()
+    record = off.record()
+    assert record.passages == record.drawn == 0
+    assert record.trained_tokens == record.indexed_tokens  # all documents are trained on: their beginnings
+    for name in ("documents", "long_documents", "tokens", "indexed_tokens"):
+        assert getattr(record, name) == getattr(made, name)
+    log = json.loads((run(inputs, "distill", run_distill, settings, "distill-off") / "log.json").read_text())
+    assert log["texts"] == 100
 
 
 def test_without_long_documents_nothing_is_added(inputs: Path, tmp_path: Path) -> None:
