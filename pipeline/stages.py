@@ -80,7 +80,7 @@ STAGES = (
     Stage(
         "passages",
         run_passages,
-        ("corpus", "queries", "vocabulary", "cross_encoder"),
+        ("corpus", "queries", "vocabulary", "cross_encoder", "teacher"),
         ("queries", "student", "teacher", "cross_encoder", "seed"),
         "how much of the documents is read; passages of long ones, with the teacher's vectors",
         passages_fingerprint,

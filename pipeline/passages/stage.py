@@ -19,7 +19,9 @@ from ..retrieval.dataset import json_lines
 from ..settings import TeacherSettings
 from ..stage import StageContext
 from ..teacher.bi_encoder import BiEncoder
-from ..teacher.load import load_teacher
+from ..teacher.computation import available_devices
+from ..teacher.load import load_teacher, processes
+from ..teacher.output import TeacherOutput
 from ..teacher.protocol import EmbeddingTeacher
 from ..teacher.selection import answers_folder, selected_teacher
 from ..teacher.stage import document_texts
@@ -176,15 +178,19 @@ def _draw(count: int, most: int, seed: int) -> range | list[int]:
 
 
 def _encode(context: StageContext, settings: TeacherSettings, teacher: EmbeddingTeacher, count: int) -> None:
-    """Write `passages.npy`."""
+    """Write `passages.npy`: on the device and in the precision of the other training texts."""
     output, folder = PassagesOutput(context.output), shards_folder(context.scratch)
     folder.mkdir(parents=True, exist_ok=True)
-    precision = "fp32" if settings.precision == "fp32" else "bf16"
+    record = TeacherOutput.of(context).record()
+    device = record["device"] if record["device"] in available_devices() else "cpu"
+    if teacher.first:
+        teacher.compute_on(device)
+    precision = "fp32" if record["precision"] == "fp32" else "bf16"
     texts = (lambda: document_texts(output.texts_file)) if count else lambda: iter(())
     paths, encoded = encode_shards(
         teacher,
         [lambda: cut_shards(texts(), "document", teacher.fingerprint, folder, settings.shard_texts, precision)],
-        settings.workers,
+        processes(settings) if device == "cpu" else 1,
         context.progress,
     )
     writer = VectorWriter(output.vectors_file, count, teacher.dimension)

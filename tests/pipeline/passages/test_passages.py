@@ -147,7 +147,7 @@ def test_by_default_none_are_made_and_what_is_read_is_counted(inputs: Path) -> N
 
 
 def test_without_long_documents_nothing_is_added(inputs: Path, tmp_path: Path) -> None:
-    for name in ("corpus", "queries", "vocabulary"):
+    for name in ("corpus", "queries", "vocabulary", "teacher"):
         (tmp_path / name).mkdir()
         for path in (inputs / name).iterdir():
             if path.is_file():
