@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from ..benchmarks.measure.model_files import find_model, quality_measurements
 from ..benchmarks.measure.query_texts import QueryTexts
 from ..benchmarks.measure.run import measure
 from ..benchmarks.measure.session import MeasureSettings, ModelFiles
+from ..benchmarks.records.metrics import Measurement
 from ..benchmarks.records.report import Report, read_report, write_report
 from ..benchmarks.render.page import html_page
 from ..benchmarks.render.tables import markdown
@@ -24,6 +26,7 @@ from ..runtime.files import write_bytes
 from ..runtime.manifest import TOKENIZER_NAME
 from .corpus.output import CorpusOutput
 from .packaging.output import BundleOutput, EvaluateOutput
+from .passages.output import PassagesOutput, PassagesRecord
 from .quantize.plan_choice import target_bytes
 from .settings import Recipe
 from .stage import OutputPath, StageContext, StageOutput
@@ -138,5 +141,19 @@ def _measure(context: StageContext, teacher: Path) -> Report:
         ),
         QueryTexts(list(queries.values()), "held-out queries of the corpus"),
         context.progress,
-        quality=quality_measurements(bundle, EvaluateOutput.of(context).evaluation_file),
+        quality=[
+            *quality_measurements(bundle, EvaluateOutput.of(context).evaluation_file),
+            *_token_shares(PassagesOutput.of(context).record()),
+        ],
     )
+
+
+def _token_shares(record: PassagesRecord) -> Iterator[Measurement]:
+    """Yield which shares of the documents' tokens were trained on and are indexed."""
+    read = {
+        "document_tokens_trained": (record.trained_tokens, "tokens of the documents in training texts and passages"),
+        "document_tokens_indexed": (record.indexed_tokens, "tokens of the documents that the student reads"),
+    }
+    for name, (tokens, method) in read.items():
+        share = tokens / max(record.tokens, 1)
+        yield Measurement(name, "1", "counted", f"{method}, share of all", value=share, count=record.documents)

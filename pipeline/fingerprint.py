@@ -52,6 +52,11 @@ def teacher_fingerprint(recipe: Recipe) -> dict[str, str]:
     return fingerprint
 
 
+def passages_fingerprint(recipe: Recipe) -> dict[str, str]:
+    """Return the fingerprint of the teacher where passages are made, which it labels."""
+    return {"passages": "made"} | teacher_fingerprint(recipe) if recipe.distill.passage_share else {}
+
+
 def cross_encoder_fingerprint(recipe: Recipe) -> dict[str, str]:
     """Return the hash of a local cross-encoder, or the revision of a hub one."""
     settings = recipe.cross_encoder

@@ -16,6 +16,7 @@ from .fingerprint import (
     cross_encoder_fingerprint,
     distill_fingerprint,
     gate_fingerprint,
+    passages_fingerprint,
     queries_fingerprint,
     teacher_fingerprint,
     vocabulary_fingerprint,
@@ -23,6 +24,7 @@ from .fingerprint import (
 from .packaging.bundle_stage import run_bundle
 from .packaging.index_stage import run_index
 from .packaging.stage import run_export
+from .passages.stage import run_passages
 from .queries.stage import run_queries
 from .settings import Recipe
 from .stage import StageContext
@@ -76,9 +78,17 @@ STAGES = (
         teacher_fingerprint,
     ),
     Stage(
+        "passages",
+        run_passages,
+        ("corpus", "queries", "vocabulary", "cross_encoder", "teacher"),
+        ("queries", "student", "teacher", "cross_encoder", "seed"),
+        "how much of the documents is read; passages of long ones, with the teacher's vectors",
+        passages_fingerprint,
+    ),
+    Stage(
         "distill",
         run_distill,
-        ("corpus", "queries", "vocabulary", "cross_encoder", "teacher"),
+        ("corpus", "queries", "vocabulary", "cross_encoder", "teacher", "passages"),
         ("student", "distill", "teacher", "cross_encoder", "seed"),
         "the trained student",
         distill_fingerprint,
@@ -119,7 +129,7 @@ STAGES = (
     Stage(
         "benchmark",
         run_benchmark,
-        ("corpus", "cross_encoder", "teacher", "evaluate", "bundle"),
+        ("corpus", "cross_encoder", "teacher", "passages", "evaluate", "bundle"),
         ("benchmark", "teacher", "cross_encoder"),
         "what the bundle and the teacher cost on each device",
         teacher_fingerprint,
@@ -128,7 +138,7 @@ STAGES = (
         "gate",
         run_gate,
         # All inputs of the benchmark too: a broken limit on time is confirmed by one more run.
-        ("corpus", "teacher", "evaluate", "bundle", "benchmark"),
+        ("corpus", "teacher", "passages", "evaluate", "bundle", "benchmark"),
         ("gate", "benchmark"),
         "the verdict",
         gate_fingerprint,

@@ -24,7 +24,7 @@ from ...runtime.errors import InputError, UnavailableError
 from ...runtime.progress import Progress
 from ..code_version import library_version
 from ..retrieval.dataset import RetrievalSet
-from ..retrieval.near_duplicates import first_of_each, normalise, word_shingles
+from ..retrieval.near_duplicates import first_of_each, normalise
 from ..settings import CorpusSettings
 from .docstrings import MIN_BODY_WORDS, Passage, clean_line, cut, make_passage, module_passages, source_files
 from .sampling import hash_order, hold_out
@@ -141,7 +141,7 @@ def _topic_passages() -> Iterator[Passage]:
 def _without_repetitions(passages: list[Passage]) -> list[Passage]:
     # Public and short names first, so that of two copies the one stays that a user would look for.
     order = sorted(passages, key=lambda passage: (passage.identifier.count("."), passage.identifier))
-    kept = first_of_each([word_shingles(passage.body) for passage in order], SAME_DOCUMENT)
+    kept = first_of_each([passage.body for passage in order], SAME_DOCUMENT)
     return sorted((order[position] for position in kept), key=lambda passage: passage.identifier)
 
 

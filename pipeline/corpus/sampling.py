@@ -26,7 +26,7 @@ def hold_out(
     other query nearly repeats.
     """
     wanted = min(settings.max_test_queries, round(settings.test_fraction * len(queries)))
-    index = ShingleIndex([character_shingles(text) for text in queries.values()], SAME_QUERY)
+    index = ShingleIndex((character_shingles(text) for text in queries.values()), SAME_QUERY)
     test: set[str] = set()
     for query in sorted(queries, key=hash_order):
         if len(test) == wanted:

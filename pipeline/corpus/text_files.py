@@ -17,7 +17,7 @@ from ...runtime.documents.read import read_records
 from ...runtime.documents.remarks import Remarks
 from ...runtime.errors import InputError
 from ..retrieval.dataset import RetrievalSet
-from ..retrieval.near_duplicates import first_of_each, word_shingles
+from ..retrieval.near_duplicates import first_of_each
 from ..settings import CorpusSettings
 from .sampling import hash_order, hold_out
 
@@ -44,7 +44,7 @@ def read_texts(settings: CorpusSettings) -> tuple[RetrievalSet, dict[str, Any]]:
     remarks = Remarks()
     sources = _sources(settings, remarks)
     passages = [passage for source in sources for passage in _passages(source, remarks)]
-    kept = first_of_each([word_shingles(f"{passage.title} {passage.text}") for passage in passages], SAME_DOCUMENT)
+    kept = first_of_each([f"{passage.title} {passage.text}" for passage in passages], SAME_DOCUMENT)
     if settings.max_documents:
         by_hash = sorted(kept, key=lambda position: hash_order(passages[position].identifier))
         kept = sorted(by_hash[: settings.max_documents])

@@ -67,12 +67,14 @@ class BatchPlan:
         *,
         lists: ScoreLists | None = None,
         judged: np.ndarray | None = None,
+        passages: int = 0,
     ) -> None:
         """Plan batches of `batch_texts` texts, none of them among the rows `excluded`.
 
         Each has the texts of `batch_lists` of the score lists `lists`. Of the rest, `document_share` are documents and
         `judged_share` are of the rows `judged`, which are not among the others then; with a share of 0 they come as
-        often as any other text. Raises `InputError` when lists and texts do not fit or no text is left.
+        often as any other text. `passage_share` are of the last `passages` texts, which are not among the documents.
+        Raises `InputError` when lists and texts do not fit or no text is left.
         """
         self._texts = texts
         self._lists = lists.without(excluded) if lists is not None else None
@@ -86,18 +88,22 @@ class BatchPlan:
         usable = np.setdiff1d(np.arange(len(texts)), excluded)
         if not len(usable):
             raise InputError("no training texts are left; add texts to the corpus or raise queries.max_texts")
+        usable, cut = np.split(usable, [np.searchsorted(usable, len(texts) - passages)])
+        passage_count = min(max(round(size * settings.passage_share), 1), size) if len(cut) else 0
+        self._passages = _Pool(cut, texts.lengths, passage_count, (seed, 5))
+        room = size - passage_count
         documents = usable[texts.is_document[usable]]
         others = usable[~texts.is_document[usable]]
         share = settings.document_share if len(documents) and len(others) else float(len(documents) > 0)
-        document_count = min(max(round(size * share), int(share > 0)), size)
+        document_count = min(max(round(size * share), int(share > 0)), room)
         self._documents = _Pool(documents, texts.lengths, document_count, (seed, 1))
         judged = np.empty(0, np.int64) if judged is None or not settings.judged_share else judged
         judged = np.intersect1d(others, judged)
         if len(judged) == len(others):  # there are no other queries that they could have a share beside
             judged = judged[:0]
-        judged_count = min(max(round(size * settings.judged_share), 1), size - document_count) if len(judged) else 0
+        judged_count = min(max(round(size * settings.judged_share), 1), room - document_count) if len(judged) else 0
         self._judged = _Pool(judged, texts.lengths, judged_count, (seed, 4))
-        other_count = size - document_count - judged_count
+        other_count = room - document_count - judged_count
         self._others = _Pool(np.setdiff1d(others, judged), texts.lengths, other_count, (seed, 2))
 
     def rows(self, step: int) -> np.ndarray:
@@ -119,7 +125,8 @@ class BatchPlan:
         return ListPositions(positions, self._lists.scores[chosen])
 
     def _unsorted(self, step: int) -> np.ndarray:
-        parts = [self._others.batch(step), self._judged.batch(step), self._documents.batch(step)]
+        pools = (self._others, self._judged, self._documents, self._passages)
+        parts = [pool.batch(step) for pool in pools]
         if self._lists is not None:
             listed = self._lists.rows[self._list_pool.batch(step)]
             parts.append(listed[listed != ABSENT])

@@ -6,6 +6,7 @@ from ...runtime.documents.json_files import read_json_lines
 from ...runtime.files import write_json
 from ..corpus.output import CorpusOutput
 from ..losses.weighted import WeightedLosses
+from ..passages.output import PassagesOutput
 from ..quantize.recipe_plan import trained_plan
 from ..queries.output import QueriesOutput
 from ..queries.tokenized_texts import TokenizedTexts, tokenize
@@ -46,16 +47,18 @@ def _distill(context: StageContext) -> None:
     tokenizer_file, training_file = VocabularyOutput.of(context).tokenizer_file, QueriesOutput.of(context).training_file
     texts = tokenize(training_file, tokenizer_file, recipe.student.max_length)
     targets = TeacherOutput.of(context).training_targets(len(texts))
+    lists = (
+        CrossEncoderOutput.of(context).score_lists(len(texts)) if CrossEncoderOutput.stage in context.inputs else None
+    )
+    count = len(texts)
+    texts, targets = _with_passages(context, texts, targets)
     tokens = read_tokens(tokenizer_file)
     parameters = FlatParameters(shape_of(recipe.student, len(tokens), targets.shape[1]))
     plan = trained_plan(recipe.quantize) if recipe.distill.quantize_aware_steps else None
     pairs = known_pairs(CorpusOutput.of(context).retrieval_set(), training_file)
-    lists = (
-        CrossEncoderOutput.of(context).score_lists(len(texts)) if CrossEncoderOutput.stage in context.inputs else None
-    )
     if lists is None and not WeightedLosses(recipe.distill.losses).read_scores:
         lists = pairs.lists()
-    data = TrainingData(texts, targets, pairs, lists)
+    data = TrainingData(texts, targets, pairs, lists, len(texts) - count)
     trainer = Trainer(recipe.distill, recipe.seed, parameters, data, plan=plan)
     state = read_checkpoint(context.scratch / "checkpoint.safetensors")
     if state is not None and trainer.fits(state):
@@ -74,6 +77,18 @@ def _distill(context: StageContext) -> None:
     lines = read_json_lines(training_file)
     queries = [value["text"] for row, (_, value) in enumerate(lines) if row in held_back]
     write_json(output.held_back_file, {"queries": queries})
+
+
+def _with_passages(
+    context: StageContext, texts: TokenizedTexts, targets: np.ndarray
+) -> tuple[TokenizedTexts, np.ndarray]:
+    """Return texts and targets with those of the passages of long documents behind them."""
+    if not context.recipe.distill.passage_share or not PassagesOutput.of(context).record().drawn:
+        return texts, targets
+    passages = PassagesOutput.of(context)
+    cut = tokenize(passages.texts_file, VocabularyOutput.of(context).tokenizer_file, context.recipe.student.max_length)
+    vectors = passages.targets(TeacherOutput.of(context).reduction(), len(cut))
+    return texts.followed_by(cut), np.concatenate([targets, vectors])
 
 
 def _initialise(

@@ -60,7 +60,8 @@ class Trainer:
         self.validation = Validation(data, *held_back(count, data.judged, seed, settings))
         self.trained = np.setdiff1d(np.arange(count), self.validation.excluded)  # rows that batches are made of
         lists = data.lists if losses.read_lists else None
-        batches = BatchPlan(data.texts, self.validation.excluded, settings, seed, lists=lists, judged=data.judged)
+        excluded, passages = self.validation.excluded, data.passages
+        batches = BatchPlan(data.texts, excluded, settings, seed, lists=lists, judged=data.judged, passages=passages)
         self._gradients = TrainingStep(settings, parameters, data, batches, losses)
         self.student = Student(parameters, self._gradients.flat)
         self._rounded = FakeQuantizedWeights(parameters, plan) if plan else None
@@ -167,8 +168,7 @@ class Trainer:
 
 def check_settings(settings: DistillSettings) -> None:
     """Raise `InputError` for shares of a batch that are more than the whole."""
-    if not settings.judged_share <= 1 - settings.document_share + 1e-9:
-        raise InputError(
-            f"distill.judged_share = {settings.judged_share} and document_share = {settings.document_share} are more "
-            "than 1 together; lower one"
-        )
+    shares = {name: getattr(settings, name) for name in ("document_share", "judged_share", "passage_share")}
+    if sum(shares.values()) > 1 + 1e-9:
+        named = ", ".join(f"{name} = {share}" for name, share in shares.items())
+        raise InputError(f"distill: {named} are more than 1 together; lower one")

@@ -41,12 +41,16 @@ class TrainingData:
     targets: np.ndarray  # float32 [texts, dimension], the teacher's unit vectors
     pairs: KnownPairs = NO_PAIRS
     lists: ScoreLists | None = None  # for list losses
+    passages: int = 0  # how many of the texts, the last ones, are passages of documents
 
     @cached_property
     def teacher_documents(self) -> TeacherDocuments:
-        """The documents among the texts; where there are very many, those in pairs and an even choice of the rest."""
+        """The documents among the texts; where there are very many, those in pairs and an even choice of the rest.
+
+        Passages are none of them: they would compete with the very documents that they are from.
+        """
         pairs = self.pairs.all
-        rows = np.flatnonzero(self.texts.is_document)
+        rows = np.flatnonzero(self.texts.is_document[: len(self.texts) - self.passages])
         if len(rows) > _MOST_DOCUMENTS:
             rows = np.union1d(rows[:: -(-len(rows) // _MOST_DOCUMENTS)], pairs[:, 1])
         position = np.full(len(self.texts), ABSENT, np.int64)

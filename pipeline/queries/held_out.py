@@ -17,12 +17,13 @@ class HeldOut:
     def __init__(self, queries: Any) -> None:
         """Index `queries`, an iterable of texts."""
         texts = list(queries)
-        self._index = ShingleIndex([character_shingles(text) for text in texts], SAME_QUERY)
-        self._by_start: dict[str, list[str]] = {}  # first three words -> whole normalised queries
+        self._index = ShingleIndex((character_shingles(text) for text in texts), SAME_QUERY)
+        # First three words -> number of words -> whole normalised queries; a query of fewer words starts with all.
+        self._by_start: dict[str, dict[int, set[str]]] = {}
         for text in texts:
             words = normalise(text).split()
             if words:
-                self._by_start.setdefault(" ".join(words[:3]), []).append(" ".join(words))
+                self._by_start.setdefault(" ".join(words[:3]), {}).setdefault(len(words), set()).add(" ".join(words))
         self._count = len(texts)
 
     def __len__(self) -> int:
@@ -32,11 +33,9 @@ class HeldOut:
     def repeats(self, text: str) -> bool:
         """Return whether `text` repeats a held-out query."""
         words = normalise(text).split()
-        for start in range(len(words)):
-            for length in (1, 2, 3):  # queries of fewer than three words start with all they have
-                for query in self._by_start.get(" ".join(words[start : start + length]), ()):
-                    size = query.count(" ") + 1
-                    # One or two words are in too many texts to be given away by containing them.
-                    if " ".join(words[start : start + size]) == query and (size >= 3 or size == len(words)):
-                        return True
+        # One or two words are in too many texts to be given away by containing them: they must be the whole text.
+        for start in range(max(len(words) - 2, 1)):
+            for size, queries in self._by_start.get(" ".join(words[start : start + 3]), {}).items():
+                if " ".join(words[start : start + size]) in queries:
+                    return True
         return bool(self._index.matches(character_shingles(text)))

@@ -27,6 +27,14 @@ class TokenizedTexts:
         """Tokens of each text, int64 [texts]."""
         return np.diff(self.starts)
 
+    def followed_by(self, others: "TokenizedTexts") -> "TokenizedTexts":
+        """Return these texts and behind them the others."""
+        return TokenizedTexts(
+            np.concatenate([self.ids, others.ids]),
+            np.concatenate([self.starts, self.starts[-1] + others.starts[1:]]),
+            np.concatenate([self.is_document, others.is_document]),
+        )
+
     def padded(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return ids, int64 [rows, longest], padded with 0, and lengths, int64 [rows]."""
         lengths = self.lengths[rows]

@@ -49,6 +49,13 @@ class DistillSettings:
         minimum=0.0,
         maximum=1.0,
     )
+    passage_share: float = key(
+        0.0,
+        "Share of passages in a batch, with the two other shares at most 1; 0: none are made. They are cut from what "
+        "no model reads of long documents, at most a fourth as many as `queries.max_texts`.",
+        minimum=0.0,
+        maximum=1.0,
+    )
     batch_lists: int = key(
         4,
         "Score lists of a cross-encoder in a batch, for list losses; their texts count among `batch_texts`.",

@@ -156,6 +156,23 @@ class BiEncoder:
             for item in backend.encode_batch_fast([prompt + text[: 32 * limit] for text in texts])
         ]
 
+    def characters_read(self, text: str, role: Role) -> int:
+        """Return how many characters of a text it reads: all where the text is within its limit of tokens."""
+        backend = getattr(self.model.tokenizer, "backend_tokenizer", None)
+        if backend is None or not self.max_length:
+            return len(text)
+        backend.no_padding()
+        backend.no_truncation()
+        prompt, head = self.prompts[role], text[: 32 * self.max_length]
+        encoding = backend.encode(prompt + head)
+        if len(encoding.ids) <= self.max_length:
+            return len(head)
+        words = [
+            end for (_, end), special in zip(encoding.offsets, encoding.special_tokens_mask, strict=True) if not special
+        ]
+        room = self.max_length - (len(encoding.ids) - len(words))
+        return max(words[room - 1] - len(prompt), 0) if room > 0 else 0
+
     def encode(self, texts: Sequence[str], role: Role = "document", precision: Precision = "fp32") -> np.ndarray:
         """Return unit vectors, float32 [texts, dimension]; see `Teacher.encode`."""
         vectors = np.empty((len(texts), self.dimension), np.float32)

@@ -19,6 +19,7 @@ STAGES = [
     "vocabulary",
     "cross_encoder",
     "teacher",
+    "passages",
     "distill",
     "export",
     "index",
@@ -71,7 +72,16 @@ def test_the_final_table_puts_teacher_and_bundle_side_by_side(
     done = pocketrank("run", tiny_recipe, "--out", tiny_run)
     for words in ("shipped bytes", "nDCG@10", "p50 latency", "peak RSS", "energy per query", "verdict: pass"):
         assert words in done.stdout
-    assert "[12/12] gate: the verdict (kept" in done.stderr
+    assert "[13/13] gate: the verdict (kept" in done.stderr
+
+
+def test_the_report_says_how_much_of_the_documents_was_read(tiny_run: Path) -> None:
+    figures = {figure["metric"]: figure for figure in json.loads((tiny_run / "report.json").read_bytes())["quality"]}
+    record = json.loads((tiny_run / "stages" / "passages" / "report.json").read_bytes())
+    assert record["passages"] == 0 < record["long_documents"]  # none by default: beginnings are read
+    for name in ("trained", "indexed"):
+        share = figures[f"document_tokens_{name}"]["value"]
+        assert share == pytest.approx(record[f"{name}_tokens"] / record["tokens"]) and 0 < share < 1
 
 
 def test_search_finds_documents_in_the_run(tiny_run: Path, pocketrank: Command) -> None:

@@ -83,6 +83,7 @@ WRONG = {
     "distill.losses={margin_mse=1.0}": "there is no cross-encoder",
     "distill.losses={cosine=0.0}": "no loss with a weight above 0",
     "distill.document_share=0.7 distill.judged_share=0.5": "more than 1 together",
+    "distill.document_share=0.7 distill.passage_share=0.5": "passage_share = 0.5 are more than 1 together",
     "distill.quantize_aware_steps=9 quantize.target_bytes='1MB'": "quantize_aware_steps needs to know the schemes",
     "student.heads=3": "student.heads",
     "student.table_rank=32": "student.table_rank",

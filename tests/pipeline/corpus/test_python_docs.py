@@ -13,7 +13,7 @@ from pocketrank.pipeline.corpus.hub import read_hub_set
 from pocketrank.pipeline.corpus.python_docs import read_pydocs
 from pocketrank.pipeline.corpus.sampling import SAME_QUERY
 from pocketrank.pipeline.corpus.text_files import read_texts
-from pocketrank.pipeline.retrieval.near_duplicates import ShingleIndex, character_shingles, normalise, word_shingles
+from pocketrank.pipeline.retrieval.near_duplicates import ShingleIndex, character_shingles, first_of_each, normalise
 from pocketrank.pipeline.settings import CorpusSettings
 from pocketrank.runtime.errors import InputError, UnavailableError
 from pocketrank.runtime.progress import NoProgress
@@ -135,11 +135,30 @@ def test_corpus_and_its_source(small):
             assert found.queries[query].lower() not in found.body(document).lower()
 
 
+def word_shingles(text: str) -> frozenset[str]:
+    words = normalise(text).split()
+    return frozenset(" ".join(words[start : start + 3]) for start in range(max(1, len(words) - 2)))
+
+
 def test_no_two_documents_nearly_repeat_each_other(small):
     found, _ = small
     sets = [word_shingles(found.body(name)) for name in found.documents]
     index = ShingleIndex(sets, pydocs.SAME_DOCUMENT)
     assert all(index.matches(members) == [position] for position, members in enumerate(sets))
+
+
+def test_the_first_of_near_texts_stays_as_comparing_all_pairs_says(small):
+    found, _ = small
+    bodies = [found.body(name) for name in list(found.documents)[:120]]
+    texts = [*bodies, *(body[: len(body) * 9 // 10] for body in bodies), "", "one", "One!", "one two", ""]
+    sets = [word_shingles(text) for text in texts]
+    for threshold in (0.3, 0.6, 0.8, 1.0):
+        kept: list[int] = []
+        for position, members in enumerate(sets):
+            if not any(similarity(members, sets[other]) >= threshold for other in kept):
+                kept.append(position)
+        assert first_of_each(texts, threshold) == kept
+    assert first_of_each([], 0.8) == []
 
 
 def test_no_test_query_is_repeated_anywhere(small):

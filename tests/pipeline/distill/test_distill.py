@@ -321,6 +321,24 @@ def test_judged_queries_have_their_share_of_a_batch() -> None:
         assert not np.isin(batch, query_rows).any()
 
 
+def test_passages_have_their_share_in_place_of_generated_texts() -> None:
+    texts = texts_of([5] * 200, 100)
+    with_passages = texts.followed_by(texts_of([5] * 50, 50))
+    settings = DistillSettings(batch_texts=16, document_share=0.25, passage_share=0.1)
+    plan = BatchPlan(with_passages, np.array([3, 210]), settings, 1, passages=50)
+    seen = set()
+    for step in range(60):
+        batch = plan.rows(step)
+        passages = batch[batch >= 200]
+        assert len(batch) == 16 and len(passages) == 2
+        assert with_passages.is_document[batch].sum() - len(passages) == 4
+        seen.update(passages.tolist())
+    assert len(seen) > 45 and 210 not in seen
+    without = [BatchPlan(texts, np.array([3]), settings, 1).rows(step).tolist() for step in range(5)]
+    zero = DistillSettings(batch_texts=16, document_share=0.25)
+    assert without == [BatchPlan(texts, np.array([3]), zero, 1).rows(step).tolist() for step in range(5)]
+
+
 def test_each_text_comes_once_an_epoch() -> None:
     texts = texts_of([5] * 64, 0)
     plan = BatchPlan(texts, np.empty(0, np.int64), DistillSettings(batch_texts=16), 3)
