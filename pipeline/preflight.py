@@ -26,6 +26,7 @@ from .teacher.computation import check_device
 from .teacher.cross_encoder.stage import check_cross_encoder
 from .teacher.endpoint.address import is_endpoint
 from .teacher.load import check_dimension, load_teacher, torch_weights
+from .teacher.onnx_folder.files import graph_of
 from .teacher.onnx_graph import writable_pooling
 from .teacher.protocol import EmbeddingTeacher
 from .vocabulary.stage import check_teacher_tokens, check_vocabulary, least_size
@@ -88,22 +89,22 @@ def check_teacher(recipe: Recipe, out: Path) -> str:
 
 
 def check_teacher_files(recipe: Recipe) -> str:
-    """Check that no later stage needs files of a teacher that has none here: a server."""
-    if not is_endpoint(recipe.teacher.model):
+    """Check that no later stage needs what a teacher does not have here: a server no files, a graph no weights."""
+    settings = recipe.teacher
+    server, folder = is_endpoint(settings.model), Path(settings.model)
+    if not server and not (folder.is_dir() and graph_of(folder)):
         return "its files are here"
+    kind = "a server" if server else "an ONNX folder"
     for key, value, advice in (
-        ("vocabulary.kind", recipe.vocabulary.kind == "teacher", 'set it to "wordpiece" or "unigram"'),
+        ("vocabulary.kind", server and recipe.vocabulary.kind == "teacher", 'set it to "wordpiece" or "unigram"'),
         ("evaluate.baselines", "model2vec" in recipe.evaluate.baselines, "take model2vec out"),
     ):
         if value:
-            raise InputError(f"{key} needs the files of the teacher, and {recipe.teacher.model} is a server; {advice}")
-    for key, value, usual in (
-        ("precision", recipe.teacher.precision, "fp32"),
-        ("device", recipe.teacher.device, "cpu"),
-    ):
+            raise InputError(f"{key} needs the files of the teacher, and {settings.model} is {kind}; {advice}")
+    for key, value, usual in (("precision", settings.precision, "fp32"), ("device", settings.device, "cpu")):
         if value != usual:
-            raise InputError(f"teacher.{key} is not ours to choose where a server computes; take it out of the recipe")
-    return "a server"
+            raise InputError(f"teacher.{key} is not ours to choose where {kind} computes; take it out of the recipe")
+    return kind
 
 
 def _check_weights(recipe: Recipe, teacher: EmbeddingTeacher) -> None:

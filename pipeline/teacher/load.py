@@ -8,6 +8,8 @@ from .bi_encoder import BiEncoder
 from .endpoint.address import is_endpoint
 from .endpoint.teacher import EndpointTeacher
 from .ensemble import TeacherEnsemble
+from .onnx_folder.files import graph_of
+from .onnx_folder.teacher import OnnxTeacher
 from .protocol import EmbeddingTeacher
 from .source import resolve_teacher
 
@@ -22,7 +24,10 @@ def load_teacher(settings: TeacherSettings, answers: Path | None = None) -> Embe
         raise InputError("teacher.ensemble: a server cannot be one of several teachers; name folders, or it alone")
     if is_endpoint(settings.model):
         return EndpointTeacher(settings, answers)
-    return TeacherEnsemble(settings) if settings.ensemble else BiEncoder(resolve_teacher(settings), settings)
+    if settings.ensemble:
+        return TeacherEnsemble(settings)
+    files = resolve_teacher(settings)
+    return OnnxTeacher(files, settings) if graph_of(files.folder) else BiEncoder(files, settings)
 
 
 def processes(settings: TeacherSettings) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ...runtime.errors import InputError, UnavailableError
 from ...runtime.files import sha256_bytes, sha256_file
 from ..settings import TeacherSettings
+from .onnx_folder.files import check_graph_folder, graph_of
 from .protocol import TeacherIdentity
 from .unreadable import PICKLED, check_folder, configuration, refuse_file
 
@@ -55,13 +56,16 @@ def resolve_teacher(settings: TeacherSettings) -> TeacherFiles:
     else:
         refuse_file(name)
         folder, revision = _hub_folder(name, settings.revision), settings.revision
-    weights = check_folder(folder)
+    graph = graph_of(folder)
+    weights = check_graph_folder(folder, graph) if graph else check_folder(folder)
     sha256 = _combined_hash(folder, weights) if len(weights) > 1 else sha256_file(weights[0])
     if expected and sha256 != expected:
         raise InputError(
             f"{weights[0]}: sha256 is {sha256}, expected {expected}; install the right weights or fix teacher.sha256"
         )
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in _FILES_THAT_COUNT)
+    files = sorted(
+        path for path in folder.rglob("*") if path.is_file() and (path.suffix in _FILES_THAT_COUNT or path in weights)
+    )
     fingerprint = _combined_hash(folder, files)
     return TeacherFiles(name, revision, sha256, fingerprint, licences or _declared_licence(folder), folder)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from builders import small_models
 from builders.embedding_server import EmbeddingServer, Encode, serve_teacher
+from builders.tiny_run import write_home
 from pocketrank.pipeline.recipe import read_recipe
 from pocketrank.pipeline.runner import check_recipe, run_recipe
 from pocketrank.pipeline.settings import TeacherSettings
@@ -236,19 +237,8 @@ def test_what_a_server_says_is_recorded(encode: Encode) -> None:
     assert admission["read_words"] == 32  # of 48 tokens, two of them around the text
 
 
-RECIPE = """\
-corpus = { source = "beir", path = "data" }
-student = { layers = 1, hidden = 32, heads = 2, intermediate = 64, initialise = "random", max_length = 32 }
-vocabulary = { candidates = [512] }
-queries = { per_document = 1 }
-distill = { steps = 30, batch_texts = 16, warmup_steps = 2 }
-evaluate = { bootstrap = 20 }
-benchmark = { repetitions = 1, min_seconds = 0.1, min_queries = 60 }
-gate = { budget = "budget.toml" }
-[teacher]
+TEACHER = """\
 model = "http://127.0.0.1:1"
-dimension = 16
-workers = 1
 endpoint_texts = 8
 endpoint_patience = 60
 """
@@ -256,17 +246,7 @@ endpoint_patience = 60
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    documents = [{"_id": f"d{number}", "text": text} for number, text in enumerate(small_models.sentences(60))]
-    queries = [{"_id": f"q{number}", "text": f"bast {number} goton"} for number in range(16)]
-    small_models.write_lines(tmp_path / "data" / "corpus.jsonl", documents)
-    small_models.write_lines(tmp_path / "data" / "queries.jsonl", queries)
-    (tmp_path / "data" / "qrels").mkdir()
-    for split, numbers in (("train", range(8)), ("test", range(8, 16))):
-        lines = "".join(f"q{number}\td{number}\t1\n" for number in numbers)
-        (tmp_path / "data" / "qrels" / f"{split}.tsv").write_text(lines, encoding="utf-8")
-    (tmp_path / "budget.toml").write_text('[bundle]\nshipped_bytes = "300 KB"', encoding="utf-8")
-    (tmp_path / "r.toml").write_text(RECIPE, encoding="utf-8")
-    return tmp_path
+    return write_home(tmp_path, TEACHER)
 
 
 def test_twelve_stages_with_a_server_as_teacher(home: Path, folder: Path, encode: Encode, monkeypatch: Any) -> None:
