@@ -16,10 +16,10 @@ from ...runtime.packaged import bundle_path
 from ...runtime.progress import NoProgress, Progress
 from ...runtime.projection import bundle_projection
 from ...runtime.schema import from_mapping
-from ...runtime.search.bm25 import load_library
+from ...runtime.search.bm25 import collection_language, load_library
 from ...runtime.text.unknown_words import unknown_warning
 from ..retrieval.dataset import read_retrieval_set
-from ..retrieval.system import TEACHER, DocumentEncoder, System
+from ..retrieval.system import BM25, TEACHER, DocumentEncoder, System
 from ..settings import EvaluateSettings, Recipe, TeacherSettings
 from ..teacher.bi_encoder import Role
 from ..teacher.selection import teacher_of_bundle
@@ -138,4 +138,7 @@ def evaluate_bundle(
     if expensive:
         task = BaselineTask(on_set.teacher, judged, on_set.cache, progress)
         baselines = measure_baselines(expensive, settings.model2vec, task)
-    return summarize(figures, options.split, len(judged.documents), settings.bootstrap, options.seed, baselines)
+    language = collection_language(judged.documents) if BM25.key in figures else "en"
+    return summarize(
+        figures, options.split, len(judged.documents), settings.bootstrap, options.seed, baselines, language
+    )

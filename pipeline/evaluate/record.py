@@ -10,7 +10,7 @@ from ...runtime.errors import InputError
 from ...runtime.files import read_json
 from ...runtime.schema import from_mapping
 from ..retrieval.metrics import METRICS, QualityFigures
-from ..retrieval.system import METHODS, TEACHER
+from ..retrieval.system import TEACHER, method_in
 from .baselines import BaselineFigures
 from .bm25_weight import Bm25Weight
 
@@ -78,10 +78,11 @@ def summarize(
     resamples: int,
     seed: int,
     baselines: Sequence[BaselineFigures] = (),
+    bm25_language: str = "en",
 ) -> Evaluation:
     """Return means and intervals of all systems, and their retention of the teacher's nDCG@10 when it is there.
 
-    `figures` are by `System.key`; `documents` is how many were ranked.
+    `figures` are by `System.key`; `documents` is how many were ranked, `bm25_language` whose stop words BM25 used.
     """
     count = len(next(iter(figures.values())).query_ids)
     if not count:
@@ -96,7 +97,7 @@ def summarize(
             measured[RETENTION] = _entry(ratio, count, f"{method}; relative to the teacher alone")
         return measured
 
-    systems = {name: entries(values, METHODS[name]) for name, values in figures.items()}
+    systems = {name: entries(values, method_in(name, bm25_language)) for name, values in figures.items()}
     others = {
         baseline.name: BaselineEntry(Size(baseline.bytes), **entries(baseline.figures(), baseline.method))
         for baseline in baselines

@@ -12,11 +12,12 @@ from ...runtime.encoder import Encoder
 from ...runtime.errors import UnavailableError
 from ...runtime.files import write_json
 from ...runtime.schema import to_mapping
+from ...runtime.search.bm25 import collection_language
 from ..corpus.output import CorpusOutput
 from ..distill.output import DistillOutput
 from ..packaging.output import EvaluateOutput, ExportOutput, IndexOutput
 from ..retrieval.metrics import scored_rows
-from ..retrieval.system import ASYMMETRIC, SYMMETRIC, TEACHER, System
+from ..retrieval.system import ASYMMETRIC, BM25, SYMMETRIC, TEACHER, System
 from ..settings import Recipe
 from ..stage import StageContext
 from ..teacher.output import TeacherOutput
@@ -73,7 +74,10 @@ def run_evaluate(context: StageContext) -> None:
     # Baselines do not depend on the student: what is measured of them outlives the stage's key.
     task = BaselineTask(selected_teacher(context), judged, context.scratch.parent / ".baselines", context.progress)
     baselines = measure_baselines(settings.baselines, settings.model2vec, task)
-    evaluation = summarize(figures, SPLIT, len(judged.documents), settings.bootstrap, context.recipe.seed, baselines)
+    language = collection_language(judged.documents) if BM25.key in figures else "en"
+    evaluation = summarize(
+        figures, SPLIT, len(judged.documents), settings.bootstrap, context.recipe.seed, baselines, language
+    )
     evaluation = replace(evaluation, bm25_weight=weights)
     write_json(output.evaluation_file, to_mapping(evaluation))
     write_json(

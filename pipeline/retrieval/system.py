@@ -62,3 +62,13 @@ _METHODS: dict[System, str] = {
 
 # key -> what it is, for people; in the order of reports
 METHODS = {system.key: method for system, method in _METHODS.items()}
+
+
+def method_in(key: str, language: str) -> str:
+    """Return what system `key` is, with the stop words of BM25 in `language` (`Bm25Settings.stop_words`).
+
+    >>> method_in("bm25", "de"), method_in("bm25", "none")
+    ('BM25, stop words of "de"', 'BM25, no stop words')
+    """
+    stop_words = "no stop words" if language == "none" else f'stop words of "{language}"'
+    return METHODS[key] if language == "en" else METHODS[key].replace("English stop words", stop_words)

@@ -12,6 +12,7 @@ word's worth to four digits ranks as well. Nothing in them is pickled. The libra
 is imported only when an index is made or searched with BM25.
 """
 
+import functools
 import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,10 +26,16 @@ from ..extras import require
 from ..files import is_object, read_json
 from ..schema import from_mapping
 from .arrays import open_array
+from .words import NO_LANGUAGE, detect_language, words
 
 FOLDER = "bm25"
 _ARRAYS = ("data", "indices", "indptr")
 _KINDS = {"data": ("float16",), "indices": ("uint16", "int32"), "indptr": ("int32", "int64")}
+STOP_WORDS = {  # language -> its list in bm25s.stopwords
+    **{"en": "EN", "de": "GERMAN", "fr": "FRENCH", "es": "SPANISH", "pt": "PORTUGUESE", "it": "ITALIAN"},
+    **{"nl": "DUTCH", "sv": "SWEDISH", "no": "NORWEGIAN", "da": "DANISH", "tr": "TURKISH", "ru": "RUSSIAN"},
+    **{"zh": "CHINESE", "ko": "KOREAN"},
+}
 NAMES = (*(f"{name}.csc.index.npy" for name in _ARRAYS), "vocab.index.json", "params.index.json")
 
 
@@ -39,11 +46,11 @@ class Bm25Settings:
     method: str = "lucene"  # variant of BM25, by the name that bm25s gives it
     k1: float = 1.5  # how soon more occurrences of a word stop counting
     b: float = 0.75  # how much long documents are held back, from 0 to 1
-    stop_words: str = "en"  # the list of bm25s of that name; empty: none
+    stop_words: str = "en"  # the list of bm25s of that language; "none": words of any script, no stop words
 
     def __post_init__(self) -> None:
         """Refuse what this pocketrank does not compute."""
-        if self.method != "lucene" or self.stop_words not in ("", "en"):
+        if self.method != "lucene" or self.stop_words not in ("", NO_LANGUAGE, *STOP_WORDS):
             raise ValueError(
                 f"BM25 {self.method!r} with stop words {self.stop_words!r} is not known; update pocketrank"
             )
@@ -71,13 +78,39 @@ def load_library() -> Any:
     return importlib.import_module("bm25s")
 
 
+@functools.cache
+def _stop_words(language: str) -> frozenset[str]:
+    """Return the stop words of a language as they come out of `words`: pairs of characters in Chinese."""
+    name = STOP_WORDS.get(language)
+    listed = getattr(importlib.import_module("bm25s.stopwords"), f"STOPWORDS_{name}") if name else ()
+    return frozenset(part for word in listed for part in words(word))
+
+
+def collection_language(texts: Iterable[str]) -> str:
+    """Return the language of `texts`, of which the first are read, as `Bm25Settings.stop_words` has it."""
+    load_library()
+    return detect_language(texts, {language: _stop_words(language) for language in STOP_WORDS})
+
+
+def tokenize(texts: Iterable[str], stop_words: str, *, return_ids: bool = False) -> Any:
+    """Return what `bm25s.tokenize` gives: English words as it finds them, those of other languages by their script."""
+    library = load_library()
+    if stop_words in ("", "en"):
+        return library.tokenize(texts, stopwords=stop_words or None, show_progress=False, return_ids=return_ids)
+    left_out = _stop_words(stop_words)
+    kept = (" ".join(word for word in words(text) if word not in left_out) for text in texts)
+    return library.tokenize(
+        kept, token_pattern=r"\S+", stopwords=None, lower=False, show_progress=False, return_ids=return_ids
+    )
+
+
 def write_bm25(folder: Path, texts: Iterable[str], settings: Bm25Settings) -> None:
     """Index `texts`, read once, and write the files to the empty or absent `folder`.
 
     Memory grows with the number of words in all texts (about 30 bytes a word), unlike that of the vectors.
     """
     library = load_library()
-    tokens = library.tokenize(texts, stopwords=settings.stop_words or None, show_progress=False)
+    tokens = tokenize(texts, settings.stop_words, return_ids=True)
     if not tokens.vocab:
         raise InputError("no document has a word that BM25 could index; leave hybrid search out")
     model = library.BM25(k1=settings.k1, b=settings.b, method=settings.method)
@@ -93,9 +126,8 @@ def write_bm25(folder: Path, texts: Iterable[str], settings: Bm25Settings) -> No
 class Bm25Index:
     """The BM25 part of an index, mapped from disk. Open one with `Bm25Index.open`."""
 
-    def __init__(self, library: Any, model: Any, settings: Bm25Settings, folder: Path) -> None:
+    def __init__(self, model: Any, settings: Bm25Settings, folder: Path) -> None:
         """Keep what `Bm25Index.open` has checked."""
-        self._library = library
         self._model = model
         self._settings = settings
         self.folder = folder
@@ -128,13 +160,12 @@ class Bm25Index:
         # bm25s numbers the empty word after all others and gives it no postings.
         model.vocab_dict = {word: number for word, number in vocabulary.items() if number < len(begins) - 1}
         model.unique_token_ids_set = set(model.vocab_dict.values())
-        return cls(library, model, settings, folder)
+        return cls(model, settings, folder)
 
     def scores(self, query: str) -> np.ndarray:
         """Return float32 [documents]: the BM25 score of each for `query`, 0 where they share no word."""
-        stop_words = self._settings.stop_words or None
-        (words,) = self._library.tokenize([query], stopwords=stop_words, show_progress=False, return_ids=False)
-        numbers = self._model.get_tokens_ids(words)
+        (found,) = tokenize([query], self._settings.stop_words)
+        numbers = self._model.get_tokens_ids(found)
         if not numbers:
             return np.zeros(int(self._model.scores["num_docs"]), dtype=np.float32)
         try:

@@ -36,7 +36,7 @@ from ..schema import from_mapping, to_mapping
 from .arrays import open_array
 from .bm25 import FOLDER as BM25_FOLDER
 from .bm25 import NAMES as BM25_NAMES
-from .bm25 import Bm25Settings, write_bm25
+from .bm25 import Bm25Settings, collection_language, write_bm25
 from .stored_vectors import BLOCK_ROWS, StoredVectors, VectorKind, array_layout, store_vectors
 
 SCHEMA_VERSION = 2
@@ -159,7 +159,8 @@ def build_index(
     _check_target(folder)
     if teacher is not None:
         teacher.check(count, encoder.dimension)
-    bm25 = Bm25Settings() if hybrid else None
+    texts = (document.full_text for document in documents)
+    bm25 = Bm25Settings(stop_words=collection_language(texts)) if hybrid else None
     require_space(folder, count * encoder.dimension * (4 if vectors == "float32" else 1), "the index")
     with atomic_folder(folder, INDEX_NAME) as partial:
         if bm25 is not None:  # first: what it lacks shows before anything is encoded
