@@ -12,6 +12,7 @@ from ...runtime.documents.texts import read_texts
 from ...runtime.errors import InputError
 from ..retrieval.dataset import RetrievalSet
 from ..settings import QueriesSettings
+from .segmentation import SENTENCE_END, is_unspaced, keyword_candidates, pieces
 from .typing_noise import without_punctuation
 
 CROP_WORDS = (3, 20)
@@ -25,11 +26,10 @@ TEMPLATE_PARTS = ("title", "sentence", "phrase", "name")
 
 Item = TypeVar("Item")
 
-_SENTENCE = re.compile(r"(?<=[.!?;:])\s+|\n+")
+_SENTENCE = re.compile(rf"(?<=[.!?;:])\s+|{SENTENCE_END}|\n+")
 _CODE = re.compile(r"[_={}\[\]]|\w\(|->")
 _CALLED = re.compile(r"(?<!\w)([A-Za-z_]\w+)\(")  # names of functions and classes where they are defined or called
 _WORD_IN_NAME = re.compile(r"_+|(?<=[a-z])(?=[A-Z])")
-_KEYWORD = re.compile(r"[^\W\d_][^\W_]+")
 
 
 def lines(files: Sequence[str]) -> Iterator[str]:
@@ -42,19 +42,19 @@ def sentences(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> It
     """Yield at most `count` sentences of each document, of 3 to 40 words."""
     for document in retrieval_set.documents:
         sentences = [part.strip() for part in _SENTENCE.split(retrieval_set.body(document))]
-        usable = [sentence for sentence in sentences if len(sentence.split()) in SENTENCE_WORDS]
+        usable = [sentence for sentence in sentences if len(pieces(sentence)) in SENTENCE_WORDS]
         yield from sample(usable, count, rng)
 
 
 def crops(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterator[str]:
     """Yield `count` runs of 3 to 20 words of each document."""
     for document in retrieval_set.documents:
-        words = retrieval_set.body(document).split()
+        words = pieces(retrieval_set.body(document))
         for _ in range(count):
             length = rng.randint(*CROP_WORDS)
             start = rng.randint(0, max(0, len(words) - length))
             if len(words) >= CROP_WORDS[0]:
-                yield " ".join(words[start : start + length])
+                yield "".join(words[start : start + length]).strip()
 
 
 def keywords(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterator[str]:
@@ -68,7 +68,7 @@ def keywords(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Ite
 
 
 def _bags(retrieval_set: RetrievalSet) -> dict[str, Counter[str]]:
-    return {name: Counter(_KEYWORD.findall(text.lower())) for name, text in retrieval_set.documents.items()}
+    return {name: Counter(keyword_candidates(text)) for name, text in retrieval_set.documents.items()}
 
 
 def _best_words(bags: Mapping[str, Counter[str]]) -> dict[str, list[str]]:
@@ -106,10 +106,10 @@ def templated(retrieval_set: RetrievalSet, settings: QueriesSettings, rng: rando
 
 def _short_sentences(body: str) -> list[str]:
     """Return the beginnings of a text's sentences; of a text with marks of code in it those without, if any."""
-    sentences = [part for part in _SENTENCE.split(body) if len(part.split()) > 2]
+    sentences = [part for part in _SENTENCE.split(body) if len(pieces(part)) > 2]
     in_words = [part for part in sentences if not _CODE.search(part)]
-    cleaned = [without_punctuation(part).split() for part in in_words or sentences]
-    return [" ".join(words[:TEMPLATED_SENTENCE_WORDS]) for words in cleaned if len(words) > 2]
+    cleaned = [pieces(without_punctuation(part)) for part in in_words or sentences]
+    return ["".join(words[:TEMPLATED_SENTENCE_WORDS]).strip() for words in cleaned if len(words) > 2]
 
 
 def _spoken_names(body: str) -> list[str]:
@@ -135,6 +135,8 @@ def placeholder(template: str) -> str:
 
 def _phrases(body: str, best: Sequence[str], common: set[str], rng: random.Random) -> list[str]:
     """Return runs of a few words of a text, around its best words, without common words at the ends."""
+    if is_unspaced(body):
+        return list(best)
     words = re.findall(r"\w[\w'-]*", body)
     positions = [position for position, word in enumerate(words) if word.lower() in best]
     runs = []
