@@ -18,6 +18,7 @@ from ...runtime.documents.remarks import Remarks
 from ...runtime.errors import InputError
 from ..retrieval.dataset import RetrievalSet
 from ..retrieval.near_duplicates import first_of_each
+from ..retrieval.segmentation import SENTENCE_END, pieces
 from ..settings import CorpusSettings
 from .sampling import hash_order, hold_out
 
@@ -26,7 +27,7 @@ QUERY_WORDS = range(3, 31)
 MIN_DOCUMENT_WORDS = 8
 SAME_DOCUMENT = 0.8  # Jaccard similarity of word triples
 
-_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_SENTENCE = re.compile(rf"(?<=[.!?])\s+|{SENTENCE_END}")
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _query_and_rest(passage: _Passage) -> tuple[str, str] | None:
         query, rest = passage.title, passage.text
     else:
         query, _, rest = _SENTENCE.sub("\n", passage.text, count=1).partition("\n")
-    if len(query.split()) in QUERY_WORDS and len(rest.split()) >= MIN_DOCUMENT_WORDS:
+    if len(pieces(query)) in QUERY_WORDS and len(pieces(rest)) >= MIN_DOCUMENT_WORDS:
         return query, rest
     return None
 

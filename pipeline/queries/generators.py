@@ -11,8 +11,8 @@ from typing import TypeVar
 from ...runtime.documents.texts import read_texts
 from ...runtime.errors import InputError
 from ..retrieval.dataset import RetrievalSet
+from ..retrieval.segmentation import SENTENCE_END, is_unspaced, keyword_candidates, pieces
 from ..settings import QueriesSettings
-from .segmentation import SENTENCE_END, is_unspaced, keyword_candidates, pieces
 from .typing_noise import without_punctuation
 
 CROP_WORDS = (3, 20)

@@ -58,7 +58,7 @@ def _keyword_pattern() -> re.Pattern[str]:
 
 
 def keyword_candidates(text: str) -> list[str]:
-    """Return the lower-case words that may be keywords: of Han every pair of neighbours, of Thai and its kin every four.
+    """Return the lower-case words that may be keywords: every pair of Han, every four of Thai and its kin.
 
     >>> keyword_candidates("Read 2 files"), keyword_candidates("मशीन की"), keyword_candidates("検索エンジンを")
     (['read', 'files'], ['मशीन', 'की'], ['検索', 'エンジン'])
