@@ -1,4 +1,4 @@
-"""Run a small random teacher of every kind through all twelve stages, show what is refused, and write the docs' page.
+"""Run a small random teacher of every kind through all stages, show what is refused, and write the docs' page.
 
 Example: python -m experiments.teachers.kinds
 """

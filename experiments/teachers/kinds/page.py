@@ -8,7 +8,7 @@ from experiments.teachers.kinds.accepted import ACCEPTED
 _TEXT = """\
 # Kinds of teacher
 
-Each line is a small random teacher of the real architecture, made without a network and run through all twelve stages
+Each line is a small random teacher of the real architecture, made without a network and run through all stages
 by `python -m experiments.teachers.kinds`. The cosine is the worst of our float32 vectors to those of
 sentence-transformers' own `encode_query` and `encode_document` (where a folder has a prompt `passage` and none named
 `document`, documents get it). The last column says what wrote the graph that the benchmark measured beside the bundle.

@@ -249,7 +249,7 @@ def home(tmp_path: Path) -> Path:
     return write_home(tmp_path, TEACHER)
 
 
-def test_twelve_stages_with_a_server_as_teacher(home: Path, folder: Path, encode: Encode, monkeypatch: Any) -> None:
+def test_all_stages_with_a_server_as_teacher(home: Path, folder: Path, encode: Encode, monkeypatch: Any) -> None:
     monkeypatch.setenv("TEST_KEY", SECRET)
     with EmbeddingServer(encode, key=SECRET) as server:
         keys = [f"teacher.model={server.address}", "teacher.endpoint_model=tiny", "teacher.api_key_variable=TEST_KEY"]

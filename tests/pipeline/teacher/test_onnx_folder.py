@@ -188,7 +188,7 @@ def test_what_cannot_be_read_is_refused(original: Path, tmp_path: Path, fault: s
     assert "\n" not in str(refused.value)
 
 
-def test_twelve_stages_with_an_onnx_folder_as_teacher(original: Path, tmp_path: Path) -> None:
+def test_all_stages_with_an_onnx_folder_as_teacher(original: Path, tmp_path: Path) -> None:
     folder = shipped(original, tmp_path / "t")
     home = write_home(tmp_path / "home", f"model = {json.dumps(str(folder))}\n")
     results = run_recipe(read_recipe(home / "r.toml"), home / "run")
