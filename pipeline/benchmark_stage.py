@@ -25,13 +25,17 @@ from ..runtime.errors import InputError, UnavailableError
 from ..runtime.files import write_bytes
 from ..runtime.manifest import TOKENIZER_NAME
 from .corpus.output import CorpusOutput
+from .evaluate.record import read_evaluation
 from .packaging.output import BundleOutput, EvaluateOutput
 from .passages.output import PassagesOutput, PassagesRecord
 from .quantize.plan_choice import target_bytes
+from .retrieval.dataset import RetrievalSet
 from .settings import Recipe
 from .stage import OutputPath, StageContext, StageOutput
 from .teacher.compared_graph import write_compared_teacher
 from .teacher.output import TeacherOutput
+
+_BEGINNING = 60  # characters of a document: about as long as a query
 
 
 class BenchmarkOutput(StageOutput):
@@ -128,9 +132,8 @@ def _measure(context: StageContext, teacher: Path) -> Report:
     if teacher.is_dir():
         length = int(TeacherOutput.of(context).record().get("max_length", 256))
         models.append(ModelFiles("teacher", teacher / "model.onnx", teacher / TOKENIZER_NAME, length))
-    corpus = CorpusOutput.of(context).retrieval_set()
-    queries = corpus.split_queries("test") or corpus.queries
-    return measure(
+    evaluation = EvaluateOutput.of(context).evaluation_file
+    report = measure(
         models,
         settings.devices,
         MeasureSettings(
@@ -139,13 +142,24 @@ def _measure(context: StageContext, teacher: Path) -> Report:
             min_queries=settings.min_queries,
             energy=settings.energy,
         ),
-        QueryTexts(list(queries.values()), "held-out queries of the corpus"),
+        _texts(CorpusOutput.of(context).retrieval_set()),
         context.progress,
         quality=[
-            *quality_measurements(bundle, EvaluateOutput.of(context).evaluation_file),
+            *quality_measurements(bundle, evaluation),
             *_token_shares(PassagesOutput.of(context).record()),
         ],
     )
+    return dataclasses.replace(report, quality_not_measured=read_evaluation(evaluation).not_measured)
+
+
+def _texts(corpus: RetrievalSet) -> QueryTexts:
+    """Return what stands for queries on the device: the held-out ones, or else the most like them that there is."""
+    if held_out := corpus.split_queries("test"):
+        return QueryTexts(list(held_out.values()), "held-out queries of the corpus")
+    if corpus.queries:
+        return QueryTexts(list(corpus.queries.values()), "training queries of the corpus")
+    beginnings = [text[:_BEGINNING] for text in corpus.documents.values()]
+    return QueryTexts(beginnings, "beginnings of the documents, for want of queries")
 
 
 def _token_shares(record: PassagesRecord) -> Iterator[Measurement]:

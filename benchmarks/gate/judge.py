@@ -22,6 +22,7 @@ Outcome = Literal["pass", "fail", "inconclusive"]
 Word = Literal["pass", "fail", "inconclusive", "no budget"]
 BASELINE = "baseline"  # name of the baseline release when it is measured in the same run
 _AGAIN = "measure again with this version"
+_ADD_QUERIES = "add judged test queries to the corpus"
 EXIT_CODES: dict[Word, int] = {"pass": 0, "fail": 1, "inconclusive": 4, "no budget": 0}
 
 
@@ -158,12 +159,15 @@ def _checks(report: Report, budget: Budget, baseline: Report | None) -> Iterator
         elif limit.section == "device":
             yield _device_check(limit, report)
         else:
-            yield _plain_check(limit, report.bundle if limit.section == "bundle" else report.quality)
+            yield _plain_check(limit, report)
 
 
-def _plain_check(limit: Limit, rows: Sequence[Measurement]) -> Check:
+def _plain_check(limit: Limit, report: Report) -> Check:
+    rows = report.bundle if limit.section == "bundle" else report.quality
     measurement = _of_metric(rows, limit.metric)
     if measurement is None:
+        if unknown := _why_unknown(limit, report):
+            return _Case(limit).inconclusive(unknown, _ADD_QUERIES)
         names = [row.metric for row in rows]
         hint = did_you_mean(limit.metric, names) if names else "the report has no such figures at all"
         return _Case(limit).failed(f"no measurement matches this limit; {hint}")
@@ -172,6 +176,13 @@ def _plain_check(limit: Limit, rows: Sequence[Measurement]) -> Check:
 
 def _of_metric(rows: Sequence[Measurement], metric: str) -> Measurement | None:
     return next((row for row in rows if row.metric == metric), None)
+
+
+def _why_unknown(limit: Limit, report: Report) -> str:
+    """Return why a report has no figure of ranking quality, or nothing; parity needs no judged queries."""
+    ranking = metric_of(limit.metric).section == "quality" and not limit.metric.startswith("parity_")
+    reason = report.quality_not_measured
+    return f"the ranking quality was not measured: {reason}" if ranking and reason else ""
 
 
 def _device_check(limit: Limit, report: Report) -> Check:
@@ -269,6 +280,8 @@ def _regressions(limit: Limit, report: Report, baseline: Report | None) -> Itera
 def _figure_regression(limit: Limit, report: Report, baseline: Report) -> Check:
     rows = (*report.bundle, *report.quality)
     new, old = _of_metric(rows, limit.metric), _of_metric((*baseline.bundle, *baseline.quality), limit.metric)
+    if new is None and (unknown := _why_unknown(limit, report)):
+        return _Case(limit).inconclusive(unknown, _ADD_QUERIES)
     if new is None and old is None:
         names = [row.metric for row in rows]
         hint = did_you_mean(limit.metric, names) if names else "neither report has such figures"

@@ -191,6 +191,8 @@ def _note(report: Report, device: DeviceReport) -> str:
         if row.metric == "energy_per_query" and row.value is not None:
             notes.append(f"energy: {row.source}, {row.method}")
     notes += [report.not_compared] if report.not_compared else []
+    if report.quality_not_measured:
+        notes.append(f"ranking quality was not measured: {report.quality_not_measured}")
     return ". ".join(notes) + "."
 
 

@@ -19,7 +19,8 @@ SCHEMA_VERSION = 1
 def run_corpus(context: StageContext) -> None:
     """Write `corpus.jsonl`, `queries.jsonl`, `qrels/{train,test}.tsv` and `manifest.json`.
 
-    Raises `InputError` for a source that cannot be read, holds no document, or has nothing to test with.
+    Without test queries, which is said, all but the ranking quality can be measured. Raises `InputError` for a source
+    that cannot be read or holds no document.
     """
     settings = context.recipe.corpus
     if settings.source == "pydocs":
@@ -30,10 +31,6 @@ def run_corpus(context: StageContext) -> None:
         whole, source = _read_judged(settings)
         retrieval_set = select(whole, settings)
         source["unused_queries"] = len(whole.queries) - len(retrieval_set.queries)
-    if not retrieval_set.qrels["test"]:
-        raise InputError(
-            f"corpus.source {settings.source!r} gives no test query; add texts, or raise corpus.test_fraction"
-        )
     for remark in retrieval_set.remarks:
         context.progress.note(f"  {remark}")
     content = write_retrieval_set(context.output, retrieval_set)
@@ -50,6 +47,12 @@ def run_corpus(context: StageContext) -> None:
         f"  {len(retrieval_set.documents):,} documents, {len(retrieval_set.qrels['train']):,} training and "
         f"{len(retrieval_set.qrels['test']):,} test queries"
     )
+    if not retrieval_set.qrels["test"]:
+        advice = f"add queries.jsonl and qrels/{settings.test_split}.tsv"
+        if settings.source in ("pydocs", "texts"):
+            share = f"{settings.test_fraction:g} of {len(retrieval_set.queries):,} possible queries"
+            advice = f"held out were {share}; add texts, or raise corpus.test_fraction"
+        context.progress.note(f"  without test queries, ranking quality will not be measured ({advice})")
 
 
 def check_corpus(recipe: Recipe) -> str:
@@ -65,13 +68,27 @@ def check_corpus(recipe: Recipe) -> str:
         return f"{settings.path} at {settings.revision[:12]}, not fetched yet"
     if not settings.path or not Path(settings.path).exists():
         raise InputError(f"corpus.path = {settings.path!r} does not exist; name a folder in BEIR layout")
-    return check_folder(Path(settings.path), settings.test_split)
+    return check_folder(Path(settings.path), settings.test_split, judged=_must_be_judged(settings))
 
 
 def _read_judged(settings: CorpusSettings) -> tuple[RetrievalSet, dict[str, Any]]:
     if settings.source == "hub":
         return read_hub_set(settings)
-    return read_retrieval_set(Path(settings.path), ("train", settings.test_split)), {}
+    splits = ("train", settings.test_split)
+    return read_retrieval_set(Path(settings.path), splits, judged=_must_be_judged(settings)), {}
+
+
+def _must_be_judged(settings: CorpusSettings) -> bool:
+    """Tell whether the recipe names held-out judgements itself; a name that is not there is then a mistake."""
+    return settings.test_split != CorpusSettings.test_split
+
+
+def _held_out(whole: RetrievalSet, settings: CorpusSettings) -> dict[str, dict[str, int]]:
+    """Return the held-out judgements, possibly none; refuse a file whose judgements fit nothing in the set."""
+    left_out = whole.queries and whole.remarks and settings.test_split in whole.qrels
+    if left_out or _must_be_judged(settings):
+        return whole.judgements(settings.test_split)
+    return whole.qrels.get(settings.test_split, {})
 
 
 def select(whole: RetrievalSet, settings: CorpusSettings) -> RetrievalSet:
@@ -81,7 +98,7 @@ def select(whole: RetrievalSet, settings: CorpusSettings) -> RetrievalSet:
     or of another split are left out: they may be somebody's test. With `max_documents`, documents that a held-out
     query needs stay first, then those that a training query needs, then the others, each in an order by hash.
     """
-    test = whole.judgements(settings.test_split)
+    test = _held_out(whole, settings)
     train = {} if settings.test_split == "train" else whole.qrels.get("train", {})
     train = {query: grades for query, grades in train.items() if query not in test}
     kept = set(whole.documents)

@@ -64,6 +64,7 @@ class Evaluation:
     ndcg10_retention: dict[str, Entry]  # share of the teacher's nDCG@10
     baselines: dict[str, BaselineEntry] = field(default_factory=dict)
     bm25_weight: dict[str, Bm25Weight] = field(default_factory=dict)  # of BM25 in hybrid search, as it was chosen
+    not_measured: str = ""  # why there are no figures
 
     def __post_init__(self) -> None:
         """Refuse a file of another version."""
@@ -108,11 +109,16 @@ def summarize(
     return Evaluation(SCHEMA_VERSION, split, documents, count, ndcg10, mrr10, recall100, retention, others)
 
 
+def nothing_measured(split: str, documents: int, reason: str) -> Evaluation:
+    """Return an evaluation without figures, and why there are none."""
+    return Evaluation(SCHEMA_VERSION, split, documents, 0, {}, {}, {}, {}, not_measured=reason)
+
+
 def per_query(figures: Mapping[str, QualityFigures]) -> dict[str, Any]:
     """Return nDCG@10 of every query by system, for paired comparisons of two bundles."""
-    first = next(iter(figures.values()))
     values = {name: [round(float(value), 6) for value in system.ndcg10] for name, system in figures.items()}
-    return {"schema_version": SCHEMA_VERSION, "queries": list(first.query_ids), "ndcg10": values}
+    queries = next((list(system.query_ids) for system in figures.values()), [])
+    return {"schema_version": SCHEMA_VERSION, "queries": queries, "ndcg10": values}
 
 
 def read_evaluation(path: Path) -> Evaluation:

@@ -5,7 +5,10 @@ brought into the bundle's space by its projection (asymmetric).
 """
 
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import replace
+
+import numpy as np
 
 from ...export.bundle.assemble import DEFAULT, REFERENCE
 from ...runtime.encoder import Encoder
@@ -16,15 +19,15 @@ from ...runtime.search.bm25 import collection_language
 from ..corpus.output import CorpusOutput
 from ..distill.output import DistillOutput
 from ..packaging.output import EvaluateOutput, ExportOutput, IndexOutput
-from ..retrieval.metrics import scored_rows
-from ..retrieval.system import ASYMMETRIC, BM25, SYMMETRIC, TEACHER, System
-from ..settings import Recipe
+from ..retrieval.metrics import QualityFigures, scored_rows
+from ..retrieval.system import BM25, TEACHER, DocumentEncoder, System
+from ..settings import EvaluateSettings, Recipe
 from ..stage import StageContext
 from ..teacher.output import TeacherOutput
 from ..teacher.selection import selected_teacher
 from .baselines import BaselineTask, measure_baselines
 from .bm25_weight import Bm25Weight, choose_bm25_weights
-from .record import per_query, summarize
+from .record import Evaluation, nothing_measured, per_query, summarize
 from .systems import (
     JudgedSplit,
     Vectors,
@@ -33,6 +36,7 @@ from .systems import (
     encode_documents,
     indexed_documents,
     measure_systems,
+    with_indexable_words,
 )
 
 SPLIT = "test"
@@ -63,13 +67,33 @@ def check_evaluate(recipe: Recipe) -> str:
 def run_evaluate(context: StageContext) -> None:
     """Write `evaluation.json`, and `per_query.json` with nDCG@10 of every query for paired comparisons.
 
-    Raises `InputError` when the teacher's vectors do not belong to the corpus.
+    Of a corpus without test queries the first says why it has no figures. Raises `InputError` when the teacher's
+    vectors do not belong to the corpus.
     """
-    settings, output = context.recipe.evaluate, EvaluateOutput(context.output)
-    judged = JudgedSplit(CorpusOutput.of(context).retrieval_set(), SPLIT)
-    vectors = _vectors(context, judged)
-    weights = _bm25_weights(context, judged, vectors) if "hybrid" in settings.baselines else {}
-    systems = compared_systems(vectors, settings)
+    output, judged = EvaluateOutput(context.output), JudgedSplit(CorpusOutput.of(context).retrieval_set(), SPLIT)
+    settings = with_indexable_words(context.recipe.evaluate, judged.documents, context.progress)
+    documents = _document_vectors(context, len(judged.documents))
+    weights = _bm25_weights(context, judged, documents) if "hybrid" in settings.baselines else {}
+    if judged.retrieval_set.qrels.get(SPLIT):
+        evaluation, figures = _measured(context, settings, judged, documents, weights)
+    else:
+        evaluation, figures = nothing_measured(SPLIT, len(judged.documents), "the corpus has no test queries"), {}
+        context.progress.note(f"  ranking quality is not measured: {evaluation.not_measured}")
+    write_json(output.evaluation_file, to_mapping(replace(evaluation, bm25_weight=weights)))
+    write_json(output.per_query_file, per_query(figures))
+    for entry in (*evaluation.ndcg10.values(), *(baseline.ndcg10 for baseline in evaluation.baselines.values())):
+        context.progress.note(f"  nDCG@10 {entry.value:.4f} [{entry.low:.4f}, {entry.high:.4f}]  {entry.method}")
+
+
+def _measured(
+    context: StageContext,
+    settings: EvaluateSettings,
+    judged: JudgedSplit,
+    documents: Mapping[DocumentEncoder, np.ndarray],
+    weights: Mapping[str, Bm25Weight],
+) -> tuple[Evaluation, dict[str, QualityFigures]]:
+    """Return the evaluation of all systems and baselines, and their figures by query."""
+    systems = compared_systems(_vectors(context, judged, documents), settings)
     figures = measure_systems(systems, judged, {name: chosen.weight for name, chosen in weights.items()})
     # Baselines do not depend on the student: what is measured of them outlives the stage's key.
     task = BaselineTask(selected_teacher(context), judged, context.scratch.parent / ".baselines", context.progress)
@@ -78,38 +102,39 @@ def run_evaluate(context: StageContext) -> None:
     evaluation = summarize(
         figures, SPLIT, len(judged.documents), settings.bootstrap, context.recipe.seed, baselines, language
     )
-    evaluation = replace(evaluation, bm25_weight=weights)
-    write_json(output.evaluation_file, to_mapping(evaluation))
-    write_json(
-        output.per_query_file, per_query(figures | {baseline.name: baseline.figures() for baseline in baselines})
-    )
-    for entry in (*evaluation.ndcg10.values(), *(baseline.ndcg10 for baseline in evaluation.baselines.values())):
-        context.progress.note(f"  nDCG@10 {entry.value:.4f} [{entry.low:.4f}, {entry.high:.4f}]  {entry.method}")
+    return evaluation, figures | {baseline.name: baseline.figures() for baseline in baselines}
 
 
-def _vectors(context: StageContext, judged: JudgedSplit) -> dict[System, Vectors]:
+def _document_vectors(context: StageContext, count: int) -> dict[DocumentEncoder, np.ndarray]:
+    """Return the vectors of all documents in the bundle's space, by who encoded them."""
+    teacher, shipped = TeacherOutput.of(context), Encoder.open(ExportOutput.of(context).bundle, DEFAULT)
+    projected = teacher.projection().apply(teacher.documents(count))
+    return {"student": indexed_documents(IndexOutput.of(context).index, shipped), "teacher": projected}
+
+
+def _vectors(
+    context: StageContext, judged: JudgedSplit, documents: Mapping[DocumentEncoder, np.ndarray]
+) -> dict[System, Vectors]:
     """Return the vectors of the teacher, of the shipped file and, where the recipe wants it, of the fp32 file."""
     teacher, bundle = TeacherOutput.of(context), ExportOutput.of(context).bundle
-    documents = teacher.documents(len(judged.documents))
     queries = scored_rows(teacher.queries(len(judged.retrieval_set.queries)), judged.retrieval_set, SPLIT)
-    projected = teacher.projection().apply(documents)
-    shipped = Encoder.open(bundle, DEFAULT)
-    indexed = indexed_documents(IndexOutput.of(context).index, shipped)
-    vectors = {TEACHER: Vectors(queries, documents)}
-    vectors |= bundle_vectors(shipped, judged.texts, {"student": indexed, "teacher": projected})
+    vectors = {TEACHER: Vectors(queries, teacher.documents(len(judged.documents)))}
+    vectors |= bundle_vectors(Encoder.open(bundle, DEFAULT), judged.texts, documents)
     if context.recipe.evaluate.reference:
         reference = Encoder.open(bundle, REFERENCE)
         own = encode_documents(reference, judged.documents, context.progress)
-        vectors |= bundle_vectors(reference, judged.texts, {"student": own, "teacher": projected})
+        vectors |= bundle_vectors(reference, judged.texts, {"student": own, "teacher": documents["teacher"]})
     return vectors
 
 
-def _bm25_weights(context: StageContext, judged: JudgedSplit, vectors: dict[System, Vectors]) -> dict[str, Bm25Weight]:
+def _bm25_weights(
+    context: StageContext, judged: JudgedSplit, documents: Mapping[DocumentEncoder, np.ndarray]
+) -> dict[str, Bm25Weight]:
     weights = choose_bm25_weights(
         judged.retrieval_set,
         DistillOutput.of(context).held_back_queries(),
         Encoder.open(ExportOutput.of(context).bundle),
-        {"bundle": vectors[SYMMETRIC].documents, "teacher": vectors[ASYMMETRIC].documents},
+        {"bundle": documents["student"], "teacher": documents["teacher"]},
     )
     for name, chosen in weights.items():
         context.progress.note(

@@ -19,7 +19,7 @@ from ...runtime.progress import Progress
 from ...runtime.search.hybrid import BM25_WEIGHT, find_candidates
 from ...runtime.search.index import DocumentIndex
 from ...runtime.search.stored_vectors import StoredVectors, store_vectors
-from ..retrieval.bm25 import bm25_rows, device_bm25
+from ..retrieval.bm25 import bm25_rows, device_bm25, has_indexable_words
 from ..retrieval.dataset import RetrievalSet
 from ..retrieval.fusion import fuse, fuse_by_rank
 from ..retrieval.metrics import (
@@ -36,6 +36,7 @@ from ..retrieval.system import ASYMMETRIC, BM25, METHODS, SYMMETRIC, DocumentEnc
 from ..settings import EvaluateSettings
 
 _DOCUMENTS_BY = {"student": "bundle", "teacher": "teacher"}  # as `IndexManifest.documents_by` has it
+_LEXICAL = ("bm25", "fusion", "hybrid")  # baselines
 _FUSIONS = {"fusion": fuse, "ranks": fuse_by_rank}  # of the scores of all documents
 
 
@@ -101,6 +102,15 @@ def indexed_documents(folder: Path, encoder: Encoder) -> np.ndarray:
     index = DocumentIndex.open(folder)
     index.check_encoder(encoder)
     return index.vectors
+
+
+def with_indexable_words(settings: EvaluateSettings, documents: Sequence[str], progress: Progress) -> EvaluateSettings:
+    """Return the settings; without BM25 and all that takes it in, which is said, where no document has a word."""
+    lexical = [name for name in settings.baselines if name in _LEXICAL]
+    if not lexical or has_indexable_words(documents):
+        return settings
+    progress.note(f"  without {', '.join(lexical)}: no document has a word that BM25 could index")
+    return replace(settings, baselines=tuple(name for name in settings.baselines if name not in _LEXICAL))
 
 
 def compared_systems(vectors: Mapping[System, Vectors], settings: EvaluateSettings) -> dict[System, Vectors | None]:

@@ -34,6 +34,12 @@ def run_queries(context: StageContext) -> None:
     """Write `training.jsonl` and `report.json`: counts by kind, and what was left out because it repeats a test."""
     retrieval_set = CorpusOutput.of(context).retrieval_set()
     texts, report = training_texts(retrieval_set, context.recipe.queries, context.recipe.seed)
+    dimension = context.recipe.teacher.dimension
+    if dimension > len(texts):  # known before the run only where documents can be counted
+        raise InputError(
+            f"teacher.dimension = {dimension} needs as many training texts, and there are {len(texts):,}; lower it, "
+            "raise queries.max_texts or add texts"
+        )
     write_bytes(QueriesOutput(context.output).training_file, json_lines(text.record() for text in texts))
     write_json(context.output / "report.json", report)
     counts = ", ".join(f"{count:,} {kind}" for kind, count in report["texts"].items())

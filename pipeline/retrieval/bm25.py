@@ -27,6 +27,12 @@ def bm25_rows(documents: Sequence[str], queries: Sequence[str]) -> Iterator[np.n
         yield model.get_scores(known) if known else np.zeros(len(documents), np.float32)
 
 
+def has_indexable_words(documents: Sequence[str]) -> bool:
+    """Tell whether BM25 finds a word in any document; raises `UnavailableError` when `bm25s` is not installed."""
+    language = collection_language(documents)
+    return any(any(tokenize([document], language)[0]) for document in documents)
+
+
 @contextmanager
 def device_bm25(documents: Sequence[str]) -> Iterator[Bm25Index]:
     """Make the BM25 part of an index of `documents`, as `pocketrank index --hybrid` does, and remove it in the end.

@@ -24,6 +24,7 @@ from ...runtime.errors import InputError
 from ...runtime.files import write_bytes
 
 QRELS_HEADER = "query-id\tcorpus-id\tscore"
+_MISSING = "files that are not there"
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,10 @@ class Judgements:
             self.splits.setdefault(split, {}).setdefault(query, {})[document] = grade
 
 
-def read_retrieval_set(folder: Path, splits: Collection[str] = ()) -> RetrievalSet:
+def read_retrieval_set(folder: Path, splits: Collection[str] = (), *, judged: bool = True) -> RetrievalSet:
     """Read a folder in BEIR layout; of the judgements only those of `splits`, when there are any.
+
+    Unless it must be `judged`, the files of queries and judgements may be missing, and remarks say so.
 
     Raises `InputError`, naming file and line, for a missing or empty corpus, a line that is no record, an id that
     appears twice, a judgement that is malformed, text that is not UTF-8, and when there are none of the splits.
@@ -91,22 +94,34 @@ def read_retrieval_set(folder: Path, splits: Collection[str] = ()) -> RetrievalS
         why = f" ({remarks})" if str(remarks) else ""
         raise InputError(f"{corpus} holds no document{why}; put one JSON object with _id and text on each line")
     queries: dict[str, str] = {}
-    for record in _records(_find(folder, "queries.jsonl"), queries, remarks):
-        queries[record.id] = record.text
+    asked = _find(folder, "queries.jsonl")
+    if judged or asked.is_file():
+        for record in _records(asked, queries, remarks):
+            queries[record.id] = record.text
+    else:
+        remarks.add(_MISSING, asked.name)
     judgements = Judgements(queries, documents, remarks)
-    for split, path in _split_files(folder / "qrels", splits).items():
+    files = _split_files(folder / "qrels", splits, needed=judged)
+    for split in () if judged else sorted(set(splits) - set(files)):
+        remarks.add(_MISSING, f"qrels/{split}.tsv")
+    for split, path in files.items():
         judgements.splits[split] = {}
         _read_judgements(path, split, judgements)
     return RetrievalSet(documents, titles, queries, judgements.splits, tuple(remarks))
 
 
-def check_folder(folder: Path, split: str) -> str:
-    """Check, without reading them, that the files of a set are there with judgements of `split`, and name them."""
-    for path in (_find(folder, "corpus.jsonl"), _find(folder, "queries.jsonl")):
+def check_folder(folder: Path, split: str, *, judged: bool = True) -> str:
+    """Check, without reading them, that the files of a set are there with judgements of `split`, and name them.
+
+    Unless it must be `judged`, documents are enough.
+    """
+    documents, queries = _find(folder, "corpus.jsonl"), _find(folder, "queries.jsonl")
+    for path in (documents, queries) if judged else (documents,):
         if not path.is_file():
             raise InputError(f"{path} does not exist, and a retrieval set needs it; check corpus.path")
-    _split_files(folder / "qrels", (split,))
-    return f"{folder} in BEIR layout, split {split}"
+    if _split_files(folder / "qrels", (split,), needed=judged) and queries.is_file():
+        return f"{folder} in BEIR layout, split {split}"
+    return f"{folder} in BEIR layout, without test queries: ranking quality will not be measured"
 
 
 def write_retrieval_set(folder: Path, retrieval_set: RetrievalSet) -> str:
@@ -163,14 +178,14 @@ def _records(path: Path, seen: Mapping[str, str], remarks: Remarks) -> Iterator[
         yield record
 
 
-def _split_files(folder: Path, wanted: Collection[str]) -> dict[str, Path]:
+def _split_files(folder: Path, wanted: Collection[str], needed: bool) -> dict[str, Path]:
     """Return the files of judgements by split; a plain file before a packed one, none that is hidden."""
     found: dict[str, Path] = {}
     for ending in (".tsv", ".tsv.gz"):
         for path in sorted(folder.glob(f"[!.]*{ending}")):
             found.setdefault(path.name.removesuffix(ending), path)
     chosen = {split: found[split] for split in sorted(found) if not wanted or split in wanted}
-    if wanted and not chosen:
+    if needed and wanted and not chosen:
         known = ", ".join(sorted(found)) or "none"
         names = " or ".join(map(repr, wanted))
         raise InputError(f"{folder}: the split {names} has no judgements; choose another split (there are: {known})")
