@@ -60,6 +60,8 @@ def _distill(context: StageContext) -> None:
         lists = pairs.lists()
     data = TrainingData(texts, targets, pairs, lists, len(texts) - count)
     trainer = Trainer(recipe.distill, recipe.seed, parameters, data, plan=plan)
+    if recipe.distill.validation_texts and not len(trainer.validation.excluded):
+        context.progress.note("  fewer than 10 training texts: none is held back, so how training goes is not measured")
     state = read_checkpoint(context.scratch / "checkpoint.safetensors")
     if state is not None and trainer.fits(state):
         context.progress.note(f"  going on from step {state.step:,}")

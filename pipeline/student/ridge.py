@@ -21,7 +21,7 @@ def ridge_map(features: "torch.Tensor", targets: "torch.Tensor", strength: float
     import torch
 
     moment = features.T @ features
-    moment += torch.eye(len(moment), dtype=torch.float64) * (strength * moment.diagonal().mean())
+    moment += torch.eye(len(moment), dtype=torch.float64) * (strength * moment.diagonal().mean().clamp(min=_LEAST_POWER))
     return torch.linalg.solve(moment, features.T @ targets)
 
 

@@ -124,6 +124,30 @@ def test_quality_limits(text, outcome, write):
         assert "did you mean 'ndcg10_retention'" in check_of(verdict).reason
 
 
+@pytest.mark.parametrize(
+    ("limit", "outcome", "word"),
+    [
+        (
+            '[quality]\nndcg10_retention_symmetric = "85 %"',
+            "inconclusive",
+            "was not measured: there are no test queries",
+        ),
+        ("[quality]\nrecall100_symmetric = 0.5", "inconclusive", "was not measured: there are no test queries"),
+        ('[regression]\nndcg10_symmetric = "2 %"', "inconclusive", "was not measured: there are no test queries"),
+        ("[quality]\nparity_cosine_min = 0.99", "pass", "inside"),
+        ("[quality]\nparity_cosin_min = 0.99", "fail", "did you mean 'parity_cosine_min'"),
+        ('[bundle]\nshipped_bytes = "1 MB"', "fail", "no such figures"),
+    ],
+)
+def test_limits_on_a_quality_that_could_not_be_measured_are_inconclusive(limit, outcome, word, write):
+    unmeasured = make_report(quality=[one("parity_cosine_min", 0.999, "1")])
+    unmeasured = dataclasses.replace(unmeasured, quality_not_measured="there are no test queries")
+    before = make_report(quality=[one("ndcg10_symmetric", 0.5, "1")])
+    check = check_of(gate.judge(unmeasured, write(f"{limit}\n"), before, "before"))
+    assert check.outcome == outcome and word in check.reason, check.reason
+    assert bool(check.advice) == (outcome != "pass")
+
+
 def test_a_limit_for_a_device_that_was_not_measured_fails(write):
     verdict = gate.judge(make_report(), write('[device.raspberry-pi-5]\nlatency_p50 = "1 ms"\n'))
     assert verdict.verdict == "fail"
