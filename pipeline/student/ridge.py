@@ -7,6 +7,8 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
+_LEAST_POWER = 1e-12  # of the features: where one sample is all there is, its centred features are zero
+
 
 def spread(rows: np.ndarray, count: int) -> np.ndarray:
     """Return `count` of `rows`, evenly spread from the first to the last; all of them when there are fewer."""
@@ -21,7 +23,9 @@ def ridge_map(features: "torch.Tensor", targets: "torch.Tensor", strength: float
     import torch
 
     moment = features.T @ features
-    moment += torch.eye(len(moment), dtype=torch.float64) * (strength * moment.diagonal().mean().clamp(min=_LEAST_POWER))
+    moment += torch.eye(len(moment), dtype=torch.float64) * (
+        strength * moment.diagonal().mean().clamp(min=_LEAST_POWER)
+    )
     return torch.linalg.solve(moment, features.T @ targets)
 
 
