@@ -22,6 +22,7 @@ Outcome = Literal["pass", "fail", "inconclusive"]
 Word = Literal["pass", "fail", "inconclusive", "no budget"]
 BASELINE = "baseline"  # name of the baseline release when it is measured in the same run
 _AGAIN = "measure again with this version"
+_RANKING = ("ndcg10_", "mrr10_", "recall100_", "baselines_")  # what figures of ranked test queries are called
 _ADD_QUERIES = "add judged test queries to the corpus"
 EXIT_CODES: dict[Word, int] = {"pass": 0, "fail": 1, "inconclusive": 4, "no budget": 0}
 
@@ -179,10 +180,9 @@ def _of_metric(rows: Sequence[Measurement], metric: str) -> Measurement | None:
 
 
 def _why_unknown(limit: Limit, report: Report) -> str:
-    """Return why a report has no figure of ranking quality, or nothing; parity needs no judged queries."""
-    ranking = metric_of(limit.metric).section == "quality" and not limit.metric.startswith("parity_")
+    """Return why a report has no figure of ranking quality, or nothing; other figures need no judged queries."""
     reason = report.quality_not_measured
-    return f"the ranking quality was not measured: {reason}" if ranking and reason else ""
+    return f"the ranking quality was not measured: {reason}" if reason and limit.metric.startswith(_RANKING) else ""
 
 
 def _device_check(limit: Limit, report: Report) -> Check:

@@ -115,7 +115,7 @@ def test_a_run_does_what_it_can_and_says_what_it_cannot(case: str, teacher: Path
     make(tmp_path / "data")
     notes = Notes()
     results = run_recipe(read_recipe(path), tmp_path / "out", progress=notes)
-    assert len(results) == 12 and words in notes.said
+    assert "gate" in results and words in notes.said
     stages = tmp_path / "out" / "stages"
     evaluation = read_evaluation(stages / "evaluate" / "evaluation.json")
     report = read_report(stages / "benchmark" / "report.json")
