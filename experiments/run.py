@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketrank.export.size.explain import size_breakdown
+from pocketrank.pipeline.distill.output import DistillOutput
 from pocketrank.pipeline.evaluate.noise_robustness import measure_robustness
 from pocketrank.pipeline.evaluate.record import Entry, read_evaluation
 from pocketrank.pipeline.recipe import read_recipe
@@ -55,17 +56,18 @@ def run(experiment: Experiment, arguments: argparse.Namespace, recipes: Path) ->
         overrides += [f"teacher.workers={arguments.workers}", f"distill.workers={arguments.workers}"]
     resolved = read_recipe(recipes / f"{experiment.data_set}.toml", overrides)
     out = arguments.runs / f"{experiment.data_set}-{experiment.group}"
-    started_from = start(resolved.recipe.student)
     results = run_recipe(resolved, out, progress=Lines(), until="bundle")
     measured_noise = noise(experiment, results) if experiment.noise else {}
-    return dataclasses.replace(report(experiment, results), start=started_from, noise=measured_noise)
+    return dataclasses.replace(
+        report(experiment, results), start=start(resolved.recipe.student, results), noise=measured_noise
+    )
 
 
-def start(student: StudentSettings) -> str:
-    """Return twelve digits of the hash of the general student that training starts from; nothing for another start."""
-    if student.initialise != "general" or student.kind == "static":
+def start(student: StudentSettings, results: Mapping[str, StageResult]) -> str:
+    """Return twelve digits of the hash of the general student that training started from; nothing for another start."""
+    if DistillOutput(results["distill"].folder).start()["start"] != "general":
         return ""
-    return general_fingerprint(student)["general/model.safetensors"][:12]
+    return general_fingerprint(student)["general/weights"][:12]
 
 
 def noise(experiment: Experiment, results: Mapping[str, StageResult]) -> dict[str, tuple[float, ...]]:

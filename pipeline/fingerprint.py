@@ -76,7 +76,7 @@ def _model_fingerprint(model: str, revision: str) -> dict[str, str]:
 def distill_fingerprint(recipe: Recipe) -> dict[str, str]:
     """Return the fingerprints of what a student starts from, and the quantization where training rounds its weights."""
     fingerprint = teacher_fingerprint(recipe)
-    if recipe.student.initialise == "general" and recipe.student.kind == "transformer":
+    if recipe.student.initialise in ("general", "auto") and recipe.student.kind == "transformer":
         fingerprint |= general_fingerprint(recipe.student)
     if recipe.distill.quantize_aware_steps:
         fingerprint["quantize"] = repr(recipe.quantize)

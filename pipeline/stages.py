@@ -118,7 +118,7 @@ STAGES = (
     Stage(
         "bundle",
         run_bundle,
-        ("corpus", "cross_encoder", "teacher", "export", "evaluate"),
+        ("corpus", "cross_encoder", "teacher", "distill", "export", "evaluate"),
         # The resolved recipe travels into the bundle, so every key counts but those that only judge it.
         (
             *("name", "seed", "corpus", "queries", "vocabulary", "teacher", "cross_encoder", "student", "distill"),

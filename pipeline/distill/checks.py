@@ -40,14 +40,14 @@ def check_student(recipe: Recipe) -> str:
     shape_of(settings, 1, recipe.teacher.dimension or settings.hidden)
     if settings.kind == "static":
         return f"static, {settings.hidden} wide"
-    if settings.initialise == "general":
+    if settings.initialise in ("general", "auto"):
         return f"starts from {general_folder(settings)}"
     return f"{settings.layers} x {settings.hidden}, first weights: {settings.initialise}"
 
 
 def check_start(recipe: Recipe) -> str:
     """Open the general student where one is needed."""
-    if recipe.student.kind == "static" or recipe.student.initialise != "general":
+    if recipe.student.kind == "static" or recipe.student.initialise not in ("general", "auto"):
         return "no general student is needed"
     table = read_general(general_folder(recipe.student)).table
     return f"general student of {table.shape[0]:,} tokens opens"

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...runtime.documents.json_files import read_json_lines
-from ...runtime.files import write_json
+from ...runtime.files import read_json, write_json
 from ..corpus.output import CorpusOutput
 from ..losses.weighted import WeightedLosses
 from ..passages.output import PassagesOutput
@@ -11,12 +11,11 @@ from ..quantize.recipe_plan import trained_plan
 from ..queries.output import QueriesOutput
 from ..queries.tokenized_texts import TokenizedTexts, tokenize
 from ..stage import StageContext
-from ..student.initialization import fit_projection, random_weights, teacher_source, transfer_weights
+from ..student.initialization import fit_projection, random_weights, transfer_weights
 from ..student.model import FlatParameters, Student, save_student, shape_of
-from ..student.pretrained import general_folder, read_general
+from ..student.start import open_start
 from ..student.static_initialization import start_static
 from ..teacher.output import CrossEncoderOutput, TeacherOutput
-from ..teacher.selection import selected_teacher
 from ..training.checkpoint import read_checkpoint
 from ..vocabulary.output import VocabularyOutput
 from ..vocabulary.tokenizer_file import read_tokens
@@ -27,9 +26,10 @@ from .training_data import TrainingData
 
 
 def run_distill(context: StageContext) -> None:
-    """Train and write `student/`, `log.json` (loss by step), `speed.json` (timings) and `held_back.json`.
+    """Train and write `student/`, `log.json` (loss by step), `speed.json` (timings), `start.json` and `held_back.json`.
 
-    The last holds the judged training queries that were held back: later choices may rest on them.
+    `start.json` says where the first weights came from. The last holds the judged training queries that were held
+    back: later choices may rest on them.
     """
     import torch
 
@@ -68,12 +68,15 @@ def _distill(context: StageContext) -> None:
         trainer.restore(state)
     elif parameters.shape.static:
         start_static(context, trainer.student.tensors, tokens, texts, targets, trainer.trained)
+        start = "random" if recipe.student.initialise == "random" else "teacher"
+        write_json(context.scratch / "start.json", {"start": start, "spelled": {}})
     else:
         _initialise(context, trainer.student, tokens, texts, trainer.trained)
         fit_projection(trainer.student, texts, targets, trainer.trained)
     trainer.train(context)
     save_student(output.student, parameters.shape, trainer.student.tensors)
     write_json(context.output / "log.json", {"texts": len(texts), "steps": trainer.steps, "points": trainer.log})
+    write_json(output.start_file, read_json(context.scratch / "start.json"))
     write_json(context.output / "speed.json", trainer.speed())
     held_back = set(trainer.validation.query_rows.tolist())
     lines = read_json_lines(training_file)
@@ -97,23 +100,10 @@ def _initialise(
     context: StageContext, student: Student, tokens: list[str], texts: TokenizedTexts, rows: np.ndarray
 ) -> None:
     """Fill all of a transformer student but the projection, as `student.initialise` says."""
-    recipe = context.recipe
-    if recipe.student.initialise == "random":
-        random_weights(student.tensors, recipe.seed)
-        return
-    if recipe.student.initialise == "general":
-        folder = general_folder(recipe.student)
-        context.progress.note(f"  composing the first weights from the general student in {folder}")
-        source = read_general(folder)
+    start = open_start(context, tokens)
+    context.progress.note(f"  {start.describe()}")
+    write_json(context.scratch / "start.json", {"start": start.name, "spelled": start.spelled})
+    if start.source is None:
+        random_weights(student.tensors, context.recipe.seed)
     else:
-        from ..teacher.load import load_teacher, torch_weights
-
-        teacher = load_teacher(selected_teacher(context))
-        source = teacher_source(torch_weights(teacher, 'student.initialise = "teacher"', "choose another start"))
-        if source is None:
-            context.progress.note("  the teacher has no table of tokens to start from: the first weights are random")
-            random_weights(student.tensors, recipe.seed)
-            return
-        what = "token vectors and layers" if source.encoder else "token vectors alone: it has no layers as the student"
-        context.progress.note(f"  composing the first weights from the teacher ({what})")
-    transfer_weights(student, source, tokens=tokens, seed=recipe.seed, texts=texts, rows=rows)
+        transfer_weights(student, start.source, tokens=tokens, seed=context.recipe.seed, texts=texts, rows=rows)

@@ -10,6 +10,7 @@ from ...runtime.files import read_json, sha256_file
 from ...runtime.manifest import read_manifest
 from ...runtime.packaged import GENERAL, packaged_folder
 from ..corpus.output import CorpusOutput
+from ..distill.output import DistillOutput
 from ..settings import Recipe
 from ..stage import StageContext
 from ..student.pretrained import general_fingerprint
@@ -23,8 +24,7 @@ def model_sources(context: StageContext) -> list[Source]:
     cross_encoder = CrossEncoderOutput.of(context).record()
     if cross_encoder["use"]:
         sources.append(_model(cross_encoder, "cross-encoder: its scores are a target too"))
-    student = context.recipe.student
-    if student.initialise == "general" and student.kind == "transformer":
+    if DistillOutput.of(context).start()["start"] == "general":
         sources.append(_general(context.recipe))
     return sources
 

@@ -34,9 +34,11 @@ class StudentSettings:
     max_length: int = key(
         256, "Texts are cut at this length, `[CLS]` and `[SEP]` included.", "tokens", minimum=3, maximum=8192
     )
-    initialise: Literal["general", "teacher", "random"] = key(
-        "general",
+    initialise: Literal["auto", "general", "teacher", "random"] = key(
+        "auto",
         "First weights: `general`: of a student pretrained on plain English; `teacher`: of the teacher's token vectors "
-        "and layers; `random`. A static student starts from the teacher or at random.",
+        "and layers; `random`; `auto`: the general student where it spells nine tenths of the vocabulary, else "
+        "whichever of it and the teacher spells more, at random where neither spells half. A static student starts "
+        "from the teacher or at random.",
     )
     general: str = key("", "Folder of the pretrained student with its tokenizer.json; empty: the packaged one.")
