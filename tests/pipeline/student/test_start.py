@@ -11,6 +11,7 @@ from pocketrank.pipeline.fingerprint import distill_fingerprint
 from pocketrank.pipeline.settings import DistillSettings, Recipe, StudentSettings, TeacherSettings
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.student.start import open_start, spelled_share
+from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.progress import NoProgress
 from pocketrank.runtime.text.tokenizer_file import open_tokenizer
 
@@ -54,7 +55,7 @@ def spelled_by(folder: Path) -> list[str]:
 
 
 def test_a_share_counts_different_spellings_without_an_unknown_piece(teacher: Path) -> None:
-    tokenizer = open_tokenizer(teacher / "tokenizer.json", "", ValueError)
+    tokenizer = open_tokenizer(teacher / "tokenizer.json", "", InputError)
     words = [token for token in spelled_by(teacher) if token.isalpha() and len(token) > 2][:8]
     assert spelled_share(tokenizer, words) == 1.0
     assert spelled_share(tokenizer, [*words, *RUSSIAN[:8]]) == 0.5
