@@ -1,5 +1,6 @@
 """What a hostile bundle may not do: hang, abort or fill memory before it is refused in one line."""
 
+import itertools
 import json
 import math
 import shutil
@@ -34,8 +35,8 @@ def bundle(whole, tmp_path):
 def test_what_our_own_exporter_writes_is_opened(tmp_path):
     unigram = [("▁a", -1.0), ("▁", -2.0), ("a", -3.0), ("b", -3.0)]
     own = [
-        write(content, lowercase)
-        for lowercase in (True, False)
+        write(content, lowercase, strip_accents)
+        for lowercase, strip_accents in itertools.product((True, False), repeat=2)
         for write, content in ((wordpiece_tokenizer, ["a", "##a", "b"]), (unigram_tokenizer, unigram))
     ]
     for data in own:
