@@ -205,7 +205,7 @@ def test_a_lock_ends_with_its_process_though_its_workers_live_on(tmp_path: Path)
     script = (
         "import os, sys, time; from pathlib import Path; from pocketrank.pipeline import runner\n"
         "with runner._only_run_in(Path(sys.argv[1])):\n"
-        "    if os.fork():\n        print('held', flush=True)\n"
+        "    if not os.fork():  # the worker speaks once it has let go of the lock\n        print('held', flush=True)\n"
         "    time.sleep(60)\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, process_group=0)
