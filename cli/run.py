@@ -93,7 +93,8 @@ def execute(arguments: argparse.Namespace) -> int:
     minutes = sum(result.seconds for result in results.values() if result.fresh) / 60
     print_line(f"verdict: {verdict.verdict}; {minutes:.1f} minutes of work in this run")
     print_line(f"bundle: {out / 'bundle'}")
-    print_line(f'try it: pocketrank search {out / "bundle"} "merge two sorted lists"')
+    question = "merge two sorted lists" if resolved.recipe.corpus.source == "pydocs" else "your own question"
+    print_line(f'try it: pocketrank search {out / "bundle"} "{question}"')
     return verdict.exit_code
 
 
