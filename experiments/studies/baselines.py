@@ -21,8 +21,8 @@ from pocketrank.pipeline.retrieval.metrics import QualityFigures, scored_rows
 from pocketrank.pipeline.retrieval.system import BM25, TEACHER
 from pocketrank.pipeline.settings import Model2vecSettings, TeacherSettings
 from pocketrank.pipeline.teacher.source import resolve_teacher
-from pocketrank.pipeline.teacher.vector_files import read_vectors
-from pocketrank.pipeline.teacher.vector_shards import cached_vectors
+from pocketrank.pipeline.teacher.vectors.files import read_vectors
+from pocketrank.pipeline.teacher.vectors.shards import cached_vectors
 from pocketrank.runtime.bootstrap import bootstrap_ratio
 from pocketrank.runtime.progress import Lines, Progress
 

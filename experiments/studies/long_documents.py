@@ -35,8 +35,8 @@ from pocketrank.pipeline.settings import (
 )
 from pocketrank.pipeline.student.model import load_student
 from pocketrank.pipeline.teacher.load import load_teacher
-from pocketrank.pipeline.teacher.pca import read_reduction
 from pocketrank.pipeline.teacher.stage import run_teacher
+from pocketrank.pipeline.teacher.vectors.pca import read_reduction
 from pocketrank.pipeline.vocabulary.stage import run_vocabulary
 
 from experiments.studies.second_teachers import Stages

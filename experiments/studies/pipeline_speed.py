@@ -40,7 +40,7 @@ from pocketrank.pipeline.student.model import FlatParameters, Student, shape_of
 from pocketrank.pipeline.teacher.bi_encoder import BiEncoder
 from pocketrank.pipeline.teacher.source import resolve_teacher
 from pocketrank.pipeline.teacher.stage import run_teacher
-from pocketrank.pipeline.teacher.vector_shards import cut_shards, encode_shards
+from pocketrank.pipeline.teacher.vectors.shards import cut_shards, encode_shards
 from pocketrank.runtime.encoder import length_batches
 from pocketrank.runtime.progress import NoProgress
 

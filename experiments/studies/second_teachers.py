@@ -42,8 +42,8 @@ from pocketrank.pipeline.settings import (
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.student.model import load_student
 from pocketrank.pipeline.teacher.cross_encoder.stage import run_cross_encoder
-from pocketrank.pipeline.teacher.pca import fit_reduction, read_reduction, write_reduction
 from pocketrank.pipeline.teacher.stage import run_teacher
+from pocketrank.pipeline.teacher.vectors.pca import fit_reduction, read_reduction, write_reduction
 from pocketrank.pipeline.vocabulary.stage import run_vocabulary
 from pocketrank.runtime.files import write_json
 from pocketrank.runtime.progress import NoProgress

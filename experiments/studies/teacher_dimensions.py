@@ -12,8 +12,8 @@ from typing import Any
 
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
 from pocketrank.pipeline.retrieval.metrics import evaluate_scores, scored_rows
-from pocketrank.pipeline.teacher.pca import fit_reduction
-from pocketrank.pipeline.teacher.vector_files import VectorReader, read_vectors
+from pocketrank.pipeline.teacher.vectors.files import VectorReader, read_vectors
+from pocketrank.pipeline.teacher.vectors.pca import fit_reduction
 from pocketrank.runtime.bootstrap import bootstrap_interval, bootstrap_ratio
 
 from experiments.figures import pack, rounded, write_report

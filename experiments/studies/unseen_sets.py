@@ -23,7 +23,7 @@ from pocketrank.pipeline.retrieval.dataset import read_retrieval_set
 from pocketrank.pipeline.retrieval.system import TEACHER
 from pocketrank.pipeline.settings import EvaluateSettings, TeacherSettings
 from pocketrank.pipeline.teacher.source import resolve_teacher
-from pocketrank.pipeline.teacher.vector_shards import cached_vectors
+from pocketrank.pipeline.teacher.vectors.shards import cached_vectors
 from pocketrank.runtime.bootstrap import bootstrap_ratio
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.files import write_json

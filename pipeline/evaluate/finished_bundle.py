@@ -23,7 +23,7 @@ from ..retrieval.system import BM25, TEACHER, DocumentEncoder, System
 from ..settings import EvaluateSettings, Recipe, TeacherSettings
 from ..teacher.bi_encoder import Role
 from ..teacher.selection import teacher_of_bundle
-from ..teacher.vector_shards import cached_vectors
+from ..teacher.vectors.shards import cached_vectors
 from .baselines import BaselineTask, measure_baselines
 from .record import Evaluation, summarize
 from .systems import JudgedSplit, Vectors, bundle_vectors, compared_systems, encode_documents, measure_systems

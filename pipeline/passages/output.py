@@ -9,8 +9,8 @@ from ...runtime.errors import InputError
 from ...runtime.files import read_json
 from ...runtime.schema import from_mapping
 from ..stage import OutputPath, StageOutput
-from ..teacher.pca import Reduction
-from ..teacher.vector_files import VectorReader
+from ..teacher.vectors.files import VectorReader
+from ..teacher.vectors.pca import Reduction
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from ..teacher.output import TeacherOutput
 from ..teacher.protocol import EmbeddingTeacher
 from ..teacher.selection import answers_folder, selected_teacher
 from ..teacher.stage import document_texts
-from ..teacher.vector_files import VectorWriter, read_shards
-from ..teacher.vector_shards import cut_shards, encode_shards, shards_folder
+from ..teacher.vectors.files import VectorWriter, read_shards
+from ..teacher.vectors.shards import cut_shards, encode_shards, shards_folder
 from ..vocabulary.output import VocabularyOutput
 from .output import PassagesOutput, PassagesRecord
 from .windows import windows

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...export.graph.weights import POSITIONS, PROJECTION, PROJECTION_BIAS, TABLE, TABLE_FACTOR, TOKEN_WEIGHTS
 from ..queries.tokenized_texts import TokenizedTexts
-from ..teacher.pca import fit_reduction
+from ..teacher.vectors.pca import fit_reduction
 from .layer_transfer import can_transfer, compose_embeddings, transferred_tensors
 from .model import Student, StudentShape, TrainedEncoder
 from .ridge import fit_linear, spread

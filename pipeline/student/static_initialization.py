@@ -17,8 +17,8 @@ from ..queries.tokenized_texts import TokenizedTexts
 from ..stage import StageContext
 from ..teacher.load import load_teacher
 from ..teacher.output import TeacherOutput
-from ..teacher.pca import fit_reduction
 from ..teacher.selection import answers_folder, selected_teacher
+from ..teacher.vectors.pca import fit_reduction
 from ..vocabulary.token_mapping import token_texts
 from .ridge import ridge_map, spread
 

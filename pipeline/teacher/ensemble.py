@@ -16,14 +16,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ...export.check.parity import spread_texts
 from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes
+from ..queries.training_texts import TrainingText
 from ..settings import TeacherSettings
 from .bi_encoder import BiEncoder
 from .protocol import Device, Precision, Role
 from .source import TeacherFiles, naming, resolve_teacher
 
 Result = TypeVar("Result")
+
+_QUERIES, _DOCUMENTS = 64, 256  # that a teacher's cosines are compared on
 
 
 class TeacherEnsemble:
@@ -122,14 +126,25 @@ def cosine_spread(teacher: BiEncoder, queries: Sequence[str], documents: Sequenc
 
     So few digits keep the rounding of one machine from changing the fingerprint on another.
     """
-    cosines = teacher.encode(queries, "query") @ teacher.encode(documents, "document").T
-    spread = float(cosines.std(axis=1).mean())
+    spread = spread_of(teacher.encode(queries, "query"), teacher.encode(documents, "document"))
     if not spread > 1e-6:
         raise InputError(
             f"teacher.ensemble: {teacher.files.name} gives all texts nearly the same vector; check its weights, or set "
             'teacher.balance = "none"'
         )
-    return float(f"{spread:.2g}")
+    return spread
+
+
+def spread_of(queries: np.ndarray, documents: np.ndarray) -> float:
+    """Return the same of unit vectors [queries, dimension] and [documents, dimension]."""
+    return float(f"{float((queries @ documents.T).std(axis=1).mean()):.2g}")
+
+
+def balance_texts(training: Sequence[TrainingText], documents: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the queries and documents that spreads are measured on: queries as people write them, or the next best."""
+    generated = [text.text for text in training if text.role == "query"]
+    queries = [text.text for text in training if text.kind == "query"] or generated or list(documents)
+    return spread_texts(queries, _QUERIES), spread_texts(list(documents), _DOCUMENTS)
 
 
 def resolve_several(settings: TeacherSettings) -> list[TeacherFiles]:

@@ -8,9 +8,9 @@ from ...runtime.errors import InputError
 from ...runtime.files import read_json
 from ...runtime.projection import Projection, read_projection
 from ..stage import OutputPath, StageOutput
-from .pca import Reduction, read_reduction
 from .score_lists import ScoreLists, read_lists
-from .vector_files import VectorReader, read_vectors
+from .vectors.files import VectorReader, read_vectors
+from .vectors.pca import Reduction, read_reduction
 
 DUAL_TEACHER = "dual-teacher"
 

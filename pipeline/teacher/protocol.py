@@ -85,3 +85,19 @@ class EmbeddingTeacher(Teacher, Protocol):
     def same_for_both_roles(self) -> bool:
         """Whether a text has the same vector as a query and as a document."""
         ...
+
+
+class WithoutWeights:
+    """What a single teacher answers that computes elsewhere, or without PyTorch: base of such `EmbeddingTeacher`s."""
+
+    prompts: dict[Role, str]
+    first = None
+    parts: Sequence[dict[str, Any]] = ()
+
+    @property
+    def same_for_both_roles(self) -> bool:
+        """Whether a text has the same vector as a query and as a document."""
+        return self.prompts["query"] == self.prompts["document"]
+
+    def compute_on(self, device: Device) -> None:
+        """Do nothing: where it computes is not ours to choose."""

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...export.check.parity import spread_texts
 from ...runtime.documents.json_files import read_json_lines
 from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes, write_json
@@ -18,17 +17,16 @@ from ..settings import TeacherSettings
 from ..stage import StageContext
 from .computation import Computation, choose_computation
 from .endpoint.teacher import EndpointTeacher
-from .ensemble import TeacherEnsemble
+from .ensemble import TeacherEnsemble, balance_texts
 from .load import load_teacher, processes
 from .output import CrossEncoderOutput, TeacherOutput
-from .pca import Reduction, fit_reduction, write_reduction
 from .protocol import EmbeddingTeacher, Precision, Role, TeacherIdentity
 from .selection import answers_folder, selected_teacher
-from .vector_files import VectorReader, VectorWriter, read_shards
-from .vector_shards import Encoded, Shard, cut_shards, encode_shards, shards_folder
+from .vectors.files import VectorReader, VectorWriter, read_shards
+from .vectors.pca import Reduction, fit_reduction, write_reduction
+from .vectors.shards import Encoded, Shard, cut_shards, encode_shards, shards_folder
 
 _MEASURED_DOCUMENTS = 512  # of which some are encoded to choose device and precision
-_BALANCE_QUERIES, _BALANCE_DOCUMENTS = 64, 256  # that a teacher's cosines are compared on
 
 
 def run_teacher(context: StageContext) -> None:
@@ -81,14 +79,11 @@ def _computation(context: StageContext, settings: TeacherSettings, teacher: Embe
 
 
 def _balanced(context: StageContext, teacher: TeacherEnsemble) -> TeacherEnsemble:
-    """Weigh the teachers by how far their cosines spread over queries as people write them, or the next best."""
-    documents = spread_texts(list(document_texts(CorpusOutput.of(context).documents_file)), _BALANCE_DOCUMENTS)
+    """Weigh the teachers by how far their cosines spread."""
+    documents = list(document_texts(CorpusOutput.of(context).documents_file))
     if len(documents) < 2:
         return teacher  # there is nothing to rank
-    training = QueriesOutput.of(context).training_texts()
-    generated = [text.text for text in training if text.role == "query"]
-    queries = [text.text for text in training if text.kind == "query"] or generated or documents
-    balanced = teacher.balanced(spread_texts(queries, _BALANCE_QUERIES), documents)
+    balanced = teacher.balanced(*balance_texts(QueriesOutput.of(context).training_texts(), documents))
     spreads = ", ".join(f"{part['id']} {part['cosine_spread']:g}" for part in balanced.parts)
     context.progress.note(f"  cosines spread by {spreads}: taken as {balanced.files.name}")
     return balanced

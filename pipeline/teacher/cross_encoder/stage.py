@@ -20,8 +20,8 @@ from ...stage import StageContext
 from ..load import check_dimension
 from ..output import CrossEncoderOutput
 from ..score_lists import ABSENT, ScoreLists, write_lists
-from ..vector_files import read_shards
-from ..vector_shards import Encoded, Shard, cut_shards, encode_shards
+from ..vectors.files import read_shards
+from ..vectors.shards import Encoded, Shard, cut_shards, encode_shards
 from .dual_pooling import DualPooled, DualPoolingTrainer
 from .model import SEPARATOR, CrossEncoder, load_cross_encoder
 

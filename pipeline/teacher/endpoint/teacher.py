@@ -14,8 +14,8 @@ import numpy as np
 from ....runtime.errors import InputError
 from ....runtime.files import sha256_bytes
 from ...settings import TeacherSettings
-from ..protocol import Device, Precision, Role, TeacherIdentity
-from ..vector_files import read_shard, write_shard
+from ..protocol import Precision, Role, TeacherIdentity, WithoutWeights
+from ..vectors.files import read_shard, write_shard
 from .admission import TEXTS, admit
 from .answers import AnswerStore
 from .client import EndpointClient
@@ -25,7 +25,7 @@ _FIRST_PATIENCE = 5.0  # seconds: a dead server is said at once
 _SAME_MODEL = 0.999  # cosine of the vectors that it gave when its kept answers were made
 
 
-class EndpointTeacher:
+class EndpointTeacher(WithoutWeights):
     """A server that was admitted, with all the answers that it has given."""
 
     def __init__(self, settings: TeacherSettings, answers: Path | None = None) -> None:
@@ -60,14 +60,6 @@ class EndpointTeacher:
         self._asked = {"requests": 0, "texts": 0, "tokens_estimated": 0, "tokens_counted": 0}
         if folder:
             self._check_same_model(folder)
-
-    first = None
-    parts: tuple[dict[str, Any], ...] = ()
-
-    @property
-    def same_for_both_roles(self) -> bool:
-        """Whether a text has the same vector as a query and as a document."""
-        return self.prompts["query"] == self.prompts["document"]
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -114,9 +106,6 @@ class EndpointTeacher:
             f"{asked['texts']:,} texts in {asked['requests']:,} requests, {counted}"
             f"{asked['tokens_estimated']:,} tokens as estimated"
         )
-
-    def compute_on(self, device: Device) -> None:
-        """Do nothing: the server decides where it computes."""
 
     def encode(self, texts: Sequence[str], role: Role = "document", precision: Precision = "fp32") -> np.ndarray:
         """Return unit vectors, float32 [texts, dimension]; what was answered before is not asked for."""

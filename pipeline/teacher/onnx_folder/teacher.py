@@ -12,7 +12,7 @@ from ....runtime.files import sha256_bytes
 from ....runtime.text.tokenizer_file import open_tokenizer, tokenizer_errors
 from ...settings import TeacherSettings
 from ..prompts import chosen_prompts
-from ..protocol import Device, Precision, Role
+from ..protocol import Precision, Role, WithoutWeights
 from ..source import TeacherFiles
 from ..unreadable import configuration
 from .files import graph_of, other_modules, own_max_length, own_pooling
@@ -24,7 +24,7 @@ _TRIAL = ("a text", "another text that has some more words than the first of the
 _SAME = 0.9999  # cosine; a graph that is quantized while it runs gives others beside other texts
 
 
-class OnnxTeacher:
+class OnnxTeacher(WithoutWeights):
     """One graph in memory."""
 
     def __init__(self, files: TeacherFiles, settings: TeacherSettings) -> None:
@@ -57,9 +57,6 @@ class OnnxTeacher:
         if self._depends_on_neighbours():
             self.batch_tokens = 0
 
-    first = None
-    parts: tuple[dict[str, Any], ...] = ()
-
     @property
     def fingerprint(self) -> str:
         """Hash of all that decides a vector besides the text and its neighbours."""
@@ -78,14 +75,6 @@ class OnnxTeacher:
             "prompts": dict(self.prompts),
             "graph": {"file": self._graph.name, "output": self._output, "one_text_at_a_time": not self.batch_tokens},
         }
-
-    @property
-    def same_for_both_roles(self) -> bool:
-        """Whether a text has the same vector as a query and as a document."""
-        return self.prompts["query"] == self.prompts["document"]
-
-    def compute_on(self, device: Device) -> None:
-        """Do nothing: it computes on the processor."""
 
     def lengths(self, texts: Sequence[str], role: Role) -> list[int]:
         """Return how many tokens it reads of each text."""

@@ -8,7 +8,7 @@ from pocketrank.pipeline.evaluate.record import per_query, read_evaluation, summ
 from pocketrank.pipeline.retrieval.dataset import read_retrieval_set, write_retrieval_set
 from pocketrank.pipeline.retrieval.metrics import QualityFigures
 from pocketrank.pipeline.retrieval.system import METHODS
-from pocketrank.pipeline.teacher.vector_files import read_vectors
+from pocketrank.pipeline.teacher.vectors.files import read_vectors
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.projection import read_projection

@@ -20,7 +20,7 @@ from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.selection import selected_teacher, teacher_of_bundle
 from pocketrank.pipeline.teacher.source import TeacherFiles, resolve_teacher
 from pocketrank.pipeline.teacher.stage import run_teacher
-from pocketrank.pipeline.teacher.vector_shards import encode_texts
+from pocketrank.pipeline.teacher.vectors.shards import encode_texts
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.progress import NoProgress
 from pocketrank.runtime.schema import from_mapping, to_mapping

@@ -17,7 +17,7 @@ from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.onnx_folder.teacher import pool
 from pocketrank.pipeline.teacher.onnx_graph import write_teacher
 from pocketrank.pipeline.teacher.source import resolve_teacher
-from pocketrank.pipeline.teacher.vector_shards import encode_texts
+from pocketrank.pipeline.teacher.vectors.shards import encode_texts
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.progress import NoProgress
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pocketrank.pipeline.teacher.pca import fit_reduction, read_reduction, write_reduction
+from pocketrank.pipeline.teacher.vectors.pca import fit_reduction, read_reduction, write_reduction
 from pocketrank.runtime.errors import InputError
 
 

@@ -17,8 +17,8 @@ from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.source import KNOWN_PACKAGES, resolve_teacher
 from pocketrank.pipeline.teacher.stage import document_texts, run_teacher
-from pocketrank.pipeline.teacher.vector_files import VectorReader, VectorWriter, read_shard, read_shards, write_shard
-from pocketrank.pipeline.teacher.vector_shards import cut_shards, encode_texts
+from pocketrank.pipeline.teacher.vectors.files import VectorReader, VectorWriter, read_shard, read_shards, write_shard
+from pocketrank.pipeline.teacher.vectors.shards import cut_shards, encode_texts
 from pocketrank.runtime.encoder import length_batches
 from pocketrank.runtime.errors import InputError, UnavailableError
 from pocketrank.runtime.files import sha256_file

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.files import sha256_bytes
-from ...runtime.progress import Progress, Task
-from ..settings import TeacherSettings
-from ..training.worker_pool import Worker, available_cores, receive_from_parent
-from .load import load_teacher, processes
-from .protocol import Precision, Role, Teacher
-from .vector_files import read_shard, read_shards, write_shard
+from ....runtime.files import sha256_bytes
+from ....runtime.progress import Progress, Task
+from ...settings import TeacherSettings
+from ...training.worker_pool import Worker, available_cores, receive_from_parent
+from ..load import load_teacher, processes
+from ..protocol import Precision, Role, Teacher
+from .files import read_shard, read_shards, write_shard
 
 _SHARD_CHARACTERS = 400_000  # a shard of long texts holds fewer of them, so that workers finish together
 

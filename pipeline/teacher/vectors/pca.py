@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...runtime.errors import InputError
-from ...runtime.files import write_bytes
+from ....runtime.errors import InputError
+from ....runtime.files import write_bytes
 
 
 @dataclass(frozen=True)
