@@ -13,7 +13,7 @@ FACTORY = $(VENV)/.factory-$(TORCH)
 DEMO_KEY = runs/demo-key.pem
 export PYTHON TORCH_INDEX
 
-.PHONY: setup demo test openers test-openers optimum test-optimum reference lint format device clean
+.PHONY: setup demo test openers test-openers optimum test-optimum reference lint format device native clean
 
 setup: $(FACTORY)
 
@@ -72,6 +72,10 @@ device: .venv-device/.installed
 .venv-device/.installed: requirements/device.lock requirements/install pyproject.toml
 	requirements/install .venv-device device package
 	@touch $@
+
+# The reader of bundles in C (needs a C compiler): runtime/native/libpocketrank.so and a command line tool.
+native:
+	$(MAKE) -C runtime/native OUT=.
 
 clean:
 	rm -rf .venv .venv-device .venv-optimum .venv-openers tests/openers/node_modules build *.egg-info

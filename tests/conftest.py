@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from builders.native_library import build_native
 from builders.tiny_recipe import DATA, REPOSITORY, TINY_BUDGET, TINY_RECIPE, Command
 from filelock import FileLock
 from hypothesis import settings
@@ -68,6 +69,12 @@ def tiny_run(tiny_recipe: Path, pocketrank: Command, shared: Path) -> Path:
 def tiny_bundle(tiny_run: Path) -> Path:
     """Return the bundle of the tiny run; copy it before changing it."""
     return tiny_run / "bundle"
+
+
+@pytest.fixture(scope="session")
+def native(shared: Path) -> Path:
+    """Return the folder of the C library and its command line tool."""
+    return build_native(shared / "native")
 
 
 @pytest.fixture(scope="session")

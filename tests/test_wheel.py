@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 
 FOLDERS = ("runtime", "devices", "export", "pipeline", "benchmarks", "cli", "models")
-DATA = (".html", ".txt", ".css", ".js", ".toml", ".c", ".json", ".onnx", ".safetensors", ".md")
+DATA = (".html", ".txt", ".css", ".js", ".toml", ".c", ".h", ".json", ".onnx", ".safetensors", ".md")
 
 
 def test_every_module_and_data_file_is_in_the_wheel(wheel_file: Path, tracked_files: list[str]) -> None:
@@ -12,6 +12,7 @@ def test_every_module_and_data_file_is_in_the_wheel(wheel_file: Path, tracked_fi
     expected = {
         f"pocketrank/{name}"
         for name in tracked_files
-        if name.split("/")[0] in FOLDERS and (name.endswith((".py", *DATA)) or Path(name).suffix == ".lock")
+        if name.split("/")[0] in FOLDERS
+        and (name.endswith((".py", "/Makefile", *DATA)) or Path(name).suffix == ".lock")
     }
     assert wheel == expected | {"pocketrank/__main__.py"}

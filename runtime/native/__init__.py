@@ -1,0 +1,1 @@
+"""A reader of bundles in C, without ONNX Runtime: sources, how they are built, and a Python binding."""
