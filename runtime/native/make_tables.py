@@ -1,5 +1,4 @@
 #!/usr/bin/env python3
-# pyright: standard  # `tokenizers` has no types
 """Write source/unicode_tables.c: what the `tokenizers` library does with each character, asked of it one by one.
 
 The library's tables are of a Unicode version of its own, older than those of C libraries and browsers.
@@ -9,6 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Regex, normalizers, pre_tokenizers
 
@@ -26,7 +26,7 @@ def main() -> None:
     canonical = {c: text for c, text in canonical.items() if text != c}
     compatible = {c: nfkd.normalize_str(c) for c in CHARACTERS if ord(c) not in HANGUL}
     compatible = {c: text for c, text in compatible.items() if text != canonical.get(c, c)}
-    pairs = {}
+    pairs: dict[tuple[str, str], str] = {}
     for character in canonical:
         parts = [chr(int(part, 16)) for part in unicodedata.decomposition(character).split()]
         if len(parts) == 2 and nfc.normalize_str("".join(parts)) == character:
@@ -68,7 +68,7 @@ def _classes() -> Iterable[int]:
     return bits
 
 
-def _combining(nfd: normalizers.NFD) -> Iterable[int]:
+def _combining(nfd: Any) -> Iterable[int]:
     """Return the canonical combining class of every code point, 0 where the library's version does not know it."""
     classes = [0] * 0x110000
     for character in CHARACTERS:
@@ -87,7 +87,8 @@ def _lowercase() -> dict[str, str]:
 
 def _spans(name: str, values: Iterable[int]) -> str:
     """Write where each run of equal values begins, and its value: code << 8 | value."""
-    spans, last = [], -1
+    spans: list[int] = []
+    last = -1
     for code, value in enumerate(values):
         if value != last:
             spans.append(code << 8 | value)
@@ -101,7 +102,8 @@ def _mapping(name: str, texts: Mapping[str, str]) -> str:
     planes = [sum(1 for key in keys if ord(key) >> 16 < plane) for plane in range(4)]
     if any(ord(key) >> 16 > 2 for key in keys):
         raise SystemExit(f"{name}: a key beyond the third plane")
-    starts, pool = [0], []
+    starts: list[int] = [0]
+    pool: list[int] = []
     for key in keys:
         data = texts[key].encode("utf-16-le")
         pool += [data[place] | data[place + 1] << 8 for place in range(0, len(data), 2)]
@@ -117,7 +119,8 @@ def _mapping(name: str, texts: Mapping[str, str]) -> str:
 
 
 def _array(kind: str, name: str, numbers: list[int]) -> str:
-    lines, line = [], ""
+    lines: list[str] = []
+    line = ""
     for number in numbers:
         piece = f"{number},"
         if len(line) + len(piece) > 118:
