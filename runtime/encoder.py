@@ -52,14 +52,15 @@ class Encoder:
     0
     """
 
+    tokenizer_kind: type[TextTokenizer] = TextTokenizer
+
     def __init__(
         self, bundle: Path, variant: str, model_path: Path, tokenizer: TextTokenizer, prompts: Prompts, threads: int
     ) -> None:
         """Open tokenizer and graph; `Encoder.open` is the door."""
         self.bundle, self.variant, self.model_path = bundle, variant, model_path
         self.tokenizer, self.max_length, self.prompts = tokenizer, tokenizer.max_length, prompts
-        self._session = open_session(model_path, threads)
-        self.dimension = _dimension(self._session, model_path)
+        self.dimension = self._open_graph(threads)
 
     @classmethod
     def open(cls, bundle: str | Path, variant: str = "", threads: int = 1) -> "Encoder":
@@ -76,13 +77,13 @@ class Encoder:
             manifest = read_manifest(bundle)
             name = variant or manifest.default_variant
             model_path = listed_file(bundle, manifest, _variant_file(manifest, name, bundle))
-            tokenizer = TextTokenizer(listed_file(bundle, manifest, TOKENIZER_NAME), manifest.max_length)
+            tokenizer = cls.tokenizer_kind(listed_file(bundle, manifest, TOKENIZER_NAME), manifest.max_length)
             return cls(bundle, name, model_path, tokenizer, manifest.prompts, threads)
         name = variant or "model_quantized"
         model_path = safe_join(bundle, f"onnx/{name}.onnx")
         if not model_path.is_file() and model_path.with_suffix(".ort").is_file():
             model_path = safe_join(bundle, f"onnx/{name}.ort")
-        tokenizer = TextTokenizer(safe_join(bundle, TOKENIZER_NAME), _bare_max_length(bundle, model_path))
+        tokenizer = cls.tokenizer_kind(safe_join(bundle, TOKENIZER_NAME), _bare_max_length(bundle, model_path))
         return cls(bundle, name, model_path, tokenizer, Prompts(), threads)
 
     @property
@@ -138,6 +139,11 @@ class Encoder:
             for rows in length_batches([len(row) for row in ids], batch_tokens):
                 vectors[rows] = self._run([ids[row] for row in rows])
             yield vectors
+
+    def _open_graph(self, threads: int) -> int:
+        """Open the file at `model_path` and return the dimension of its vectors."""
+        self._session = open_session(self.model_path, threads)
+        return _dimension(self._session, self.model_path)
 
     def _run(self, ids: list[list[int]]) -> np.ndarray:
         length = max(len(row) for row in ids)

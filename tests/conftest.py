@@ -77,6 +77,14 @@ def native(shared: Path) -> Path:
     return build_native(shared / "native")
 
 
+@pytest.fixture
+def native_library(native: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the binding open the C library of this test run, and return its file."""
+    path = native / "libpocketrank.so"
+    monkeypatch.setenv("POCKETRANK_NATIVE", str(path))
+    return path
+
+
 @pytest.fixture(scope="session")
 def tracked_files() -> list[str]:
     """Return the names of the repository's files that git does not ignore."""

@@ -263,7 +263,13 @@ static bool put_word(struct pr_tokenizer *tokenizer, const uint32_t *points, siz
         characters += letters;
     }
     boundaries[characters] = (uint32_t)size;
-    return tokenizer->unigram ? unigram(tokenizer, characters, ids) : word_pieces(tokenizer, characters, ids);
+    int first = ids->count;
+    if (!(tokenizer->unigram ? unigram(tokenizer, characters, ids) : word_pieces(tokenizer, characters, ids))) return false;
+    bool unknown = false;
+    for (int place = first; place < ids->count; place++) unknown = unknown || ids->at[place] == tokenizer->unknown;
+    tokenizer->words++;
+    tokenizer->unknown_words += unknown;
+    return true;
 }
 
 /* Normalize what is in `one`, and give every word of it to the model. */
@@ -311,6 +317,7 @@ int pr_tokenize(pr_tokenizer *tokenizer, const char *text, size_t bytes, int32_t
     const char *at = text;
     const char *end = cut_text(text, text + bytes, (size_t)tokenizer->max_length * PR_CHARACTERS_PER_TOKEN);
     tokenizer->one.count = 0;
+    tokenizer->words = tokenizer->unknown_words = 0;
     /* Nothing composes across a space and no word goes over it, so a text is read from space to space. */
     while (at < end && made.count < made.room) {
         const struct pr_added *added = added_at(tokenizer, at, end);
@@ -321,6 +328,8 @@ int pr_tokenize(pr_tokenizer *tokenizer, const char *text, size_t bytes, int32_t
         }
         if (added != NULL) {
             put_id(&made, added->id);
+            tokenizer->words++;
+            tokenizer->unknown_words += added->id == tokenizer->unknown;
             at += added->text.size;
         } else if (!pr_points_add(&tokenizer->one, pr_next_point(&at, end))) {
             return -1;
@@ -331,4 +340,9 @@ int pr_tokenize(pr_tokenizer *tokenizer, const char *text, size_t bytes, int32_t
     for (int place = 0; place < tokenizer->after; place++)
         put_id(&made, tokenizer->template_ids[tokenizer->before + place]);
     return made.count;
+}
+
+void pr_words(const pr_tokenizer *tokenizer, int *words, int *unknown) {
+    *words = tokenizer->words;
+    *unknown = tokenizer->unknown_words;
 }

@@ -67,6 +67,8 @@ struct pr_tokenizer {
     size_t score_count;
     double unknown_score;
 
+    int words, unknown_words; /* of the text that was read last */
+
     /* Scratch. */
     struct pr_points one, two;
     struct pr_buffer word, boundaries, best;
