@@ -14,6 +14,7 @@ from ..runtime.files import sha256_file
 from .code_version import library_version
 from .settings import Recipe
 from .student.pretrained import general_fingerprint
+from .training.accelerator import ChosenDevice, describe_device, usable_device
 
 
 def corpus_fingerprint(recipe: Recipe) -> dict[str, str]:
@@ -60,7 +61,9 @@ def passages_fingerprint(recipe: Recipe) -> dict[str, str]:
 def cross_encoder_fingerprint(recipe: Recipe) -> dict[str, str]:
     """Return the hash of a local cross-encoder, or the revision of a hub one."""
     settings = recipe.cross_encoder
-    return _model_fingerprint(settings.model, settings.revision) if settings.model else {}
+    if not settings.model:
+        return {}
+    return _model_fingerprint(settings.model, settings.revision) | _device_fingerprint(settings.device)
 
 
 def _model_fingerprint(model: str, revision: str) -> dict[str, str]:
@@ -80,7 +83,13 @@ def distill_fingerprint(recipe: Recipe) -> dict[str, str]:
         fingerprint |= general_fingerprint(recipe.student)
     if recipe.distill.quantize_aware_steps:
         fingerprint["quantize"] = repr(recipe.quantize)
-    return fingerprint
+    return fingerprint | _device_fingerprint(recipe.distill.device)
+
+
+def _device_fingerprint(wanted: ChosenDevice) -> dict[str, str]:
+    """Return what an accelerator's numbers depend on; nothing for the processor."""
+    device = usable_device(wanted)
+    return {} if device == "cpu" else {"device": describe_device(device)}
 
 
 def gate_fingerprint(recipe: Recipe) -> dict[str, str]:

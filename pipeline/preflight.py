@@ -22,13 +22,13 @@ from .quantize.recipe_plan import check_quantize, recipe_plan
 from .queries.stage import check_queries
 from .settings import Recipe
 from .student.model import shape_of
-from .teacher.computation import check_device
 from .teacher.cross_encoder.stage import check_cross_encoder
 from .teacher.endpoint.address import is_endpoint
 from .teacher.load import check_dimension, load_teacher, torch_weights
 from .teacher.onnx_folder.files import graph_of
 from .teacher.onnx_graph import writable_pooling
 from .teacher.protocol import EmbeddingTeacher
+from .training.accelerator import ChosenDevice, check_device
 from .vocabulary.stage import check_teacher_tokens, check_vocabulary, least_size
 
 _BITS = {"fp32": 32, "fp16": 16, "int4": 4}  # of a weight; 8 for all others. Scales come on top.
@@ -120,6 +120,18 @@ def _check_weights(recipe: Recipe, teacher: EmbeddingTeacher) -> None:
             )
 
 
+def check_devices(recipe: Recipe) -> str:
+    """Check that what the recipe computes on is here."""
+    cross_encoder: ChosenDevice = recipe.cross_encoder.device if recipe.cross_encoder.model else "cpu"
+    wanted: dict[str, ChosenDevice] = {
+        "teacher": recipe.teacher.device,
+        "cross_encoder": cross_encoder,
+        "distill": recipe.distill.device,
+    }
+    found = {section: check_device(device, f"{section}.device") for section, device in wanted.items()}
+    return ", ".join(f"{section} on {device}" for section, device in found.items())
+
+
 @dataclass(frozen=True)
 class ExpectedTexts:
     """How many texts the teacher encodes."""
@@ -157,7 +169,7 @@ CHECKS = (
     Check("training", "distill", check_distill),
     Check("student", "distill", check_student),
     Check("quantization", "export", check_quantize),
-    Check("device", "teacher", check_device),
+    Check("device", "teacher", check_devices),
     Check("export", "export", check_export),
     Check("baselines", "evaluate", check_evaluate),
     Check("devices", "benchmark", check_benchmark),

@@ -23,7 +23,7 @@ class FlatAdamW:
         import torch
 
         self.gradient = gradient
-        self.moments = torch.zeros(2, parameters.length)
+        self.moments = torch.zeros(2, parameters.length, device=weights.device)
         self._parts = slice(None, parameters.decayed), slice(parameters.decayed, None)
         self._parameters = [torch.nn.Parameter(weights[part]) for part in self._parts]
         for parameter, part in zip(self._parameters, self._parts, strict=True):
@@ -41,14 +41,21 @@ class FlatAdamW:
 
         for parameter, part in zip(self._parameters, self._parts, strict=True):
             self._optimizer.state[parameter] = {
-                "step": torch.tensor(float(steps)),
+                "step": torch.tensor(float(steps), device=parameter.device),
                 "exp_avg": self.moments[0, part],
                 "exp_avg_sq": self.moments[1, part],
             }
 
-    def step(self, rate: float, norm: float, clip_norm: float) -> None:
-        """Update the weights at learning rate `rate`; a gradient whose `norm` is above `clip_norm` is scaled to it."""
-        if norm > clip_norm:
+    def step(self, rate: float, norm: "float | torch.Tensor", clip_norm: float) -> None:
+        """Update the weights at learning rate `rate`; a gradient whose `norm` is above `clip_norm` is scaled to it.
+
+        A norm that is a tensor is not waited for.
+        """
+        import torch
+
+        if isinstance(norm, torch.Tensor):
+            self.gradient.mul_((clip_norm / norm).clamp(max=1.0))
+        elif norm > clip_norm:
             self.gradient.mul_(clip_norm / norm)
         for group in self._optimizer.param_groups:
             group["lr"] = rate

@@ -33,10 +33,14 @@ class FakeQuantizedWeights:
     def write(self, source: "torch.Tensor", target: "torch.Tensor") -> None:
         """Round `source` into `target`, both float32 [parameters].
 
-        As in the file, the positions hold the row of the first token type too, which becomes zero.
+        As in the file, the positions hold the row of the first token type too, which becomes zero. What lies on an
+        accelerator is rounded on the processor, by the code of the exporter.
         """
-        weights = {name: view.numpy() for name, view in self._parameters.views(source.detach()).items()}
-        rounded = {name: view.numpy() for name, view in self._parameters.views(target.detach()).items()}
+        host = target.detach().cpu()  # the target itself, where it lies there
+        weights = {name: view.numpy() for name, view in self._parameters.views(source.detach().cpu()).items()}
+        rounded = {name: view.numpy() for name, view in self._parameters.views(host).items()}
         for name, function in self._functions.items():
             values = weights[name] + weights[TOKEN_TYPES][0] if name == POSITIONS else weights[name]
             rounded[name][...] = 0.0 if name == TOKEN_TYPES else function(values)
+        if target.device != host.device:
+            target.copy_(host)

@@ -16,6 +16,7 @@ from ..student.model import FlatParameters, Student, save_student, shape_of
 from ..student.start import open_start
 from ..student.static_initialization import start_static
 from ..teacher.output import CrossEncoderOutput, TeacherOutput
+from ..training.accelerator import TrainingDevice, repeatable_arithmetic, usable_device
 from ..training.checkpoint import read_checkpoint
 from ..vocabulary.output import VocabularyOutput
 from ..vocabulary.tokenizer_file import read_tokens
@@ -35,14 +36,16 @@ def run_distill(context: StageContext) -> None:
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # moments that fade to denormal numbers would slow the update
+    device = usable_device(context.recipe.distill.device)
     try:
-        _distill(context)
+        with repeatable_arithmetic(device):
+            _distill(context, TrainingDevice.chosen(device))
     finally:
         # The stages that follow must compute the same whether this one ran in their process or was kept.
         torch.set_flush_denormal(False)
 
 
-def _distill(context: StageContext) -> None:
+def _distill(context: StageContext, device: TrainingDevice) -> None:
     recipe, output = context.recipe, DistillOutput(context.output)
     tokenizer_file, training_file = VocabularyOutput.of(context).tokenizer_file, QueriesOutput.of(context).training_file
     texts = tokenize(training_file, tokenizer_file, recipe.student.max_length)
@@ -59,7 +62,7 @@ def _distill(context: StageContext) -> None:
     if lists is None and not WeightedLosses(recipe.distill.losses).read_scores:
         lists = pairs.lists()
     data = TrainingData(texts, targets, pairs, lists, len(texts) - count)
-    trainer = Trainer(recipe.distill, recipe.seed, parameters, data, plan=plan)
+    trainer = Trainer(recipe.distill, recipe.seed, parameters, data, plan=plan, device=device)
     if recipe.distill.validation_texts and not len(trainer.validation.excluded):
         context.progress.note("  fewer than 10 training texts: none is held back, so how training goes is not measured")
     state = read_checkpoint(context.scratch / "checkpoint.safetensors")

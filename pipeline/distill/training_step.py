@@ -19,6 +19,7 @@ from ..losses.batch import EmbeddingBatch, ListBatch
 from ..losses.weighted import WeightedLosses
 from ..settings import DistillSettings
 from ..student.model import FlatParameters, Student
+from ..training.accelerator import TrainingDevice
 from ..training.worker_pool import Worker, WorkerError, available_cores, receive_from_parent
 from .batches import BatchPlan
 from .training_data import TrainingData
@@ -48,16 +49,16 @@ class TrainingStep:
         data: TrainingData,
         batches: BatchPlan,
         losses: WeightedLosses,
+        device: TrainingDevice,
     ) -> None:
-        import torch
-
         self._data, self._batches, self._losses, self._shards = data, batches, losses, settings.shards
-        self.flat = shared_floats(parameters.length)
-        self._gradients = [shared_floats(parameters.length) for _ in range(settings.shards)]
-        self._vectors = shared_floats(settings.batch_texts, parameters.shape.dimension)
-        self._vector_gradients = shared_floats(settings.batch_texts, parameters.shape.dimension)
+        self._device, zeros = device, device.zeros if device.asynchronous else shared_floats
+        self.flat = zeros(parameters.length)
+        self._gradients = [zeros(parameters.length) for _ in range(settings.shards)]
+        self._vectors = zeros(settings.batch_texts, parameters.shape.dimension)
+        self._vector_gradients = zeros(settings.batch_texts, parameters.shape.dimension)
         self._students = [Student(parameters, self.flat, part, settings.precision) for part in self._gradients]
-        self._corpus = torch.from_numpy(data.teacher_documents.vectors)
+        self._corpus = device.put(data.teacher_documents.vectors)
         self._helpers: list[Worker] = []
         self._schedule = HelperSchedule()
         self.seconds_with_helpers = self.seconds_alone = 0.0
@@ -68,7 +69,12 @@ class TrainingStep:
         return self._gradients[0]
 
     def start_helpers(self, workers: int) -> None:
-        """Fork helper processes, so that `workers` processes work in all (0: one a core; never more than shards)."""
+        """Fork helper processes, so that `workers` processes work in all (0: one a core; never more than shards).
+
+        An accelerator computes all parts in this process.
+        """
+        if self._device.asynchronous:
+            return
         for share in range(1, min(workers or available_cores(), self._shards)):
             self._helpers.append(Worker(self._help, os.getpid(), share))
 
@@ -78,8 +84,11 @@ class TrainingStep:
             helper.stop()
         self._helpers = []
 
-    def step(self, step: int, progress: Progress) -> tuple[float, dict[str, float], int]:
-        """Compute the gradient of `step`; return the loss, its parts by name, and the number of tokens."""
+    def step(self, step: int, progress: Progress) -> "tuple[torch.Tensor, dict[str, torch.Tensor], int]":
+        """Compute the gradient of `step`; return the loss, its parts by name, and the number of tokens.
+
+        The figures lie on the device; reading one waits until it has been computed.
+        """
         parts = self._batches.parts(step, self._shards)
         tokens = int(sum(self._data.texts.lengths[rows].sum() for rows in parts))
         together = bool(self._helpers) and self._schedule.together()
@@ -101,7 +110,7 @@ class TrainingStep:
 
     def _compute(
         self, step: int, parts: Sequence[np.ndarray], helpers: Sequence[Worker]
-    ) -> tuple[float, dict[str, float]]:
+    ) -> "tuple[torch.Tensor, dict[str, torch.Tensor]]":
         workers = len(helpers) + 1
         for helper in helpers:
             helper.send((step, workers))
@@ -120,33 +129,30 @@ class TrainingStep:
             helper.receive(_ANSWER_SECONDS)
         for gradient in self._gradients[1 : len(parts)]:
             self._gradients[0] += gradient
-        return float(loss.detach()), values
+        return loss.detach(), values
 
     def _batch(self, rows: np.ndarray) -> EmbeddingBatch:
-        import torch
-
-        data = self._data
+        data, put = self._data, self._device.put
         return EmbeddingBatch(
             self._vectors[: len(rows)].clone().requires_grad_(),
-            torch.from_numpy(data.targets[rows]),
-            torch.from_numpy(data.texts.is_document[rows]),
+            put(data.targets[rows]),
+            put(data.texts.is_document[rows]),
             self._corpus,
-            *map(torch.from_numpy, data.teacher_documents.pairs_of(rows)),
+            *map(put, data.teacher_documents.pairs_of(rows)),
         )
 
     def _lists(self, step: int, batch: EmbeddingBatch) -> ListBatch | None:
-        import torch
-
+        put = self._device.put
         lists = self._batches.lists(step)
         if lists is None:
             return None
-        documents = torch.from_numpy(lists.positions[:, 1:])
+        documents = put(lists.positions[:, 1:])
         rows = documents.clamp_min(0)  # where a document is absent, any vector will do
         return ListBatch(
-            batch.student[torch.from_numpy(lists.positions[:, 0])],
+            batch.student[put(lists.positions[:, 0])],
             batch.student[rows],
             batch.teacher[rows],
-            torch.from_numpy(lists.scores),
+            put(lists.scores),
             documents >= 0,
         )
 
@@ -155,14 +161,12 @@ class TrainingStep:
 
         Returns number, first row and vectors of each.
         """
-        import torch
-
         encoded = []
         first = 0
         for number, rows in enumerate(parts):
             if number % workers == share:
                 ids, lengths = self._data.texts.padded(rows)
-                vectors = self._students[number].encode(torch.from_numpy(ids), torch.from_numpy(lengths))
+                vectors = self._students[number].encode(self._device.put(ids), self._device.put(lengths))
                 self._vectors[first : first + len(rows)] = vectors.detach()
                 encoded.append((number, first, vectors))
             first += len(rows)

@@ -83,5 +83,6 @@ def encode_rows(student: Student, texts: TokenizedTexts, rows: np.ndarray, batch
         for first in range(0, len(rows), batch):
             positions = order[first : first + batch]
             ids, lengths = texts.padded(rows[positions])
-            vectors[positions] = student.encode(torch.from_numpy(ids), torch.from_numpy(lengths)).numpy()
+            on_device = (torch.from_numpy(values).to(student.device) for values in (ids, lengths))
+            vectors[positions] = student.encode(*on_device).cpu().numpy()
     return vectors

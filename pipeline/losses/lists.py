@@ -113,7 +113,7 @@ def _contrast(lists: ListBatch, documents: "torch.Tensor") -> "torch.Tensor":
     import torch
 
     best = lists.scores.masked_fill(~lists.present, float("-inf")).argmax(1)
-    every = torch.arange(len(best))
+    every = torch.arange(len(best), device=best.device)
     teacher = lists.teacher_documents[every, best]
     same = (teacher @ teacher.T) > 1 - 1e-6
     masked = torch.where(same & (every[:, None] != every[None, :]), -1e4, 0.0)

@@ -53,7 +53,7 @@ def batch_kl_symmetric(batch: EmbeddingBatch) -> "torch.Tensor":
 def _score_divergence(batch: EmbeddingBatch, others: "torch.Tensor") -> "torch.Tensor":
     import torch
 
-    allowed = ~torch.eye(len(batch.student), dtype=torch.bool)
+    allowed = ~torch.eye(len(batch.student), dtype=torch.bool, device=batch.student.device)
     if int(batch.is_document.sum()) > 1:
         allowed &= batch.is_document[None, :] | batch.is_document[:, None]
     # A large negative number rather than minus infinity: 0 x infinity would turn the gradient into NaN.
@@ -129,7 +129,7 @@ def margin(batch: EmbeddingBatch) -> "torch.Tensor":
     """
     import torch
 
-    own = torch.eye(len(batch.student), dtype=torch.bool)
+    own = torch.eye(len(batch.student), dtype=torch.bool, device=batch.student.device)
     teacher = (batch.teacher @ batch.teacher.T).masked_fill(own, -1.0)
     student = (batch.student @ batch.teacher.T).masked_fill(own, -1.0)
     best = teacher.argmax(1, keepdim=True)

@@ -60,21 +60,24 @@ class WeightedLosses:
 
     def __call__(
         self, batch: EmbeddingBatch, lists: ListBatch | None = None
-    ) -> "tuple[torch.Tensor, dict[str, float]]":
-        """Return the weighted sum and the value of each part. Parts without texts of their role count nothing."""
+    ) -> "tuple[torch.Tensor, dict[str, torch.Tensor]]":
+        """Return the weighted sum, and the value of each part without its gradient.
+
+        Parts without texts of their role count nothing.
+        """
         total = batch.student.sum() * 0.0
-        values: dict[str, float] = {}
+        values: dict[str, torch.Tensor] = {}
         for name, weight, function, documents in self._parts:
             part = batch if documents is None else batch.of_role(documents)
             if len(part.student):
                 value = function(part)
                 total = total + weight * value
-                values[name] = float(value.detach())
+                values[name] = value.detach()
         if lists is not None:
             for name, weight, function in self._list_parts:
                 value = function(lists)
                 total = total + weight * value
-                values[name] = float(value.detach())
+                values[name] = value.detach()
         return total, values
 
 

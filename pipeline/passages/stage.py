@@ -19,7 +19,6 @@ from ..retrieval.dataset import json_lines
 from ..settings import TeacherSettings
 from ..stage import StageContext
 from ..teacher.bi_encoder import BiEncoder
-from ..teacher.computation import available_devices
 from ..teacher.load import load_teacher, processes
 from ..teacher.output import TeacherOutput
 from ..teacher.protocol import EmbeddingTeacher
@@ -27,6 +26,7 @@ from ..teacher.selection import answers_folder, selected_teacher
 from ..teacher.stage import document_texts
 from ..teacher.vectors.files import VectorWriter, read_shards
 from ..teacher.vectors.shards import cut_shards, encode_shards, shards_folder
+from ..training.accelerator import available_devices
 from ..vocabulary.output import VocabularyOutput
 from .output import PassagesOutput, PassagesRecord
 from .windows import windows

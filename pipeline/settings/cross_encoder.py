@@ -29,6 +29,9 @@ class CrossEncoderSettings:
         maximum=1_000_000,
     )
     temperature: float = key(1.0, "Its scores are divided by this.", above=0.0, maximum=1e6)
+    device: Literal["cpu", "cuda", "mps", "auto"] = key(
+        "cpu", "What scores are computed on, as `distill.device`; its dual-pooled form is trained on the processor."
+    )
     precision: Literal["fp32", "bf16"] = key("fp32", "Number format of its layers; as `teacher.precision`.")
     batch_tokens: int = key(4096, "Tokens of a batch, padding included.", "tokens", minimum=1, maximum=100_000_000)
     workers: int = key(0, "Scoring processes of one thread each; 0: one a core.", "processes", minimum=0, maximum=1024)

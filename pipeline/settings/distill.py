@@ -28,6 +28,11 @@ class DistillSettings:
         minimum=0,
         maximum=1024,
     )
+    device: Literal["cpu", "cuda", "mps", "auto"] = key(
+        "cpu",
+        "What training computes on; `auto`: an accelerator where there is one, else the processor. On an accelerator "
+        "the bytes hold for its model and libraries alone.",
+    )
     learning_rate: float = key(2e-3, "Largest learning rate, after the warm-up.", above=0.0, maximum=10.0)
     warmup_steps: int = key(
         100, "Steps in which the learning rate grows linearly from zero.", "steps", minimum=0, maximum=_MOST_STEPS

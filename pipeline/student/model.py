@@ -185,7 +185,7 @@ class Student:
         precision: Literal["fp32", "bf16"] = "fp32",
     ) -> None:
         """Use the weights in `flat`; with `precision` = "bf16" the layers multiply matrices in bfloat16."""
-        self._half = precision == "bf16"
+        self._half, self.device = precision == "bf16", flat.device
         self.shape = parameters.shape
         self.tensors = parameters.views(flat)
         self._table_gradient: torch.Tensor | None = None
@@ -216,7 +216,7 @@ class Student:
 
         tensors, shape = self.tensors, self.shape
         texts, longest = ids.shape
-        mask = torch.arange(longest)[None, :] < lengths[:, None]
+        mask = torch.arange(longest, device=ids.device)[None, :] < lengths[:, None]
         rows = tensors[TABLE][ids.reshape(-1)]
         if self._table_gradient is not None and torch.is_grad_enabled():
             rows.requires_grad_()
@@ -226,7 +226,8 @@ class Student:
         if shape.rank:
             rows = functional.linear(rows, tensors[TABLE_FACTOR])
         hidden = layer_norm(tensors, EMBEDDING_NORM, embed(tensors, rows.view(texts, longest, shape.hidden)))
-        visible = None if bool(mask.all()) else mask[:, None, None, :]
+        # An accelerator is not asked whether all tokens are there: waiting for the answer would take longer.
+        visible = None if ids.device.type == "cpu" and bool(mask.all()) else mask[:, None, None, :]
         for number in range(shape.layers):
             hidden = layer(tensors, f"encoder.layer.{number}", hidden, shape.heads, visible, half=self._half).output
         weights = mask.to(hidden.dtype) / lengths[:, None]
@@ -236,7 +237,7 @@ class Student:
         """Return each token's share in the mean, [texts, longest]; first and last tokens carry no gradient."""
         import torch
 
-        positions = torch.arange(ids.shape[1])[None, :]
+        positions = torch.arange(ids.shape[1], device=ids.device)[None, :]
         weights = self.tensors[TOKEN_WEIGHTS][ids]
         words = (positions > 0) & (positions < lengths[:, None] - 1)
         weights = torch.where(words, weights, weights.detach())

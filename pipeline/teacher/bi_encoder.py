@@ -17,9 +17,10 @@ from ...runtime.encoder import length_batches
 from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes
 from ..settings import TeacherSettings
+from ..training.accelerator import Device, describe_device
 from .onnx_folder.files import graph_of
 from .prompts import chosen_prompts
-from .protocol import Device, Precision, Role
+from .protocol import Precision, Role
 from .source import TeacherFiles, is_cross_encoder
 
 
@@ -68,7 +69,7 @@ class BiEncoder:
     def fingerprint(self) -> str:
         """Hash of all that decides a vector besides the text and its neighbours."""
         reading = [self.files.fingerprint, self.max_length, self.batch_tokens, self.prompts]
-        reading += [self._models.device] if self._models.device != "cpu" else []
+        reading += [describe_device(self._models.device)] if self._models.device != "cpu" else []
         return sha256_bytes(json.dumps(reading, sort_keys=True).encode())
 
     @property

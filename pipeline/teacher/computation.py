@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ...runtime.errors import UnavailableError
 from ...runtime.files import read_json, write_json
 from ...runtime.schema import from_mapping, to_mapping
-from ..settings import Recipe, TeacherSettings
-from .protocol import Device, EmbeddingTeacher, Precision
+from ..settings import TeacherSettings
+from ..training.accelerator import Device, available_devices
+from .protocol import EmbeddingTeacher, Precision
 
 Format = Literal["fp32", "mixed", "bf16"]
 
@@ -34,26 +34,6 @@ class Computation:
 
     def __str__(self) -> str:
         return f"{self.precision} on {self.device}"
-
-
-def check_device(recipe: Recipe) -> str:
-    """Check before a run that the device of `teacher.device` is there."""
-    wanted = recipe.teacher.device
-    if wanted in ("cuda", "mps") and wanted not in available_devices():
-        there = ", ".join(available_devices())
-        raise UnavailableError(
-            f'teacher.device = "{wanted}" is not available to the PyTorch of this machine (it has {there}); install a '
-            'build of PyTorch with it, or set "auto" or "cpu"'
-        )
-    return wanted
-
-
-def available_devices() -> list[Device]:
-    """Return what PyTorch can compute on here, the processor first."""
-    import torch
-
-    accelerators: dict[Device, bool] = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    return ["cpu", *(device for device, there in accelerators.items() if there)]
 
 
 def kept_computation(path: Path) -> Computation | None:

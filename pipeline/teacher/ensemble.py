@@ -21,8 +21,9 @@ from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes
 from ..queries.training_texts import TrainingText
 from ..settings import TeacherSettings
+from ..training.accelerator import Device
 from .bi_encoder import BiEncoder
-from .protocol import Device, Precision, Role
+from .protocol import Precision, Role
 from .source import TeacherFiles, naming, resolve_teacher
 
 Result = TypeVar("Result")

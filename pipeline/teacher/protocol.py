@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from ..training.accelerator import Device
+
 if TYPE_CHECKING:
     from .bi_encoder import BiEncoder
 
 Role = Literal["query", "document"]
 Precision = Literal["fp32", "bf16"]
-Device = Literal["cpu", "cuda", "mps"]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from ....runtime.encoder import length_batches
 from ....runtime.errors import InputError
 from ....runtime.files import sha256_bytes
 from ...settings import CrossEncoderSettings, TeacherSettings
+from ...training.accelerator import Device, describe_device, usable_device
 from ..bi_encoder import ModelByPrecision, loading
 from ..protocol import Precision, Role
 from ..source import TeacherFiles, is_cross_encoder, naming, resolve_teacher
@@ -80,11 +81,19 @@ class CrossEncoder:
         limits = (self.tokenizer.model_max_length, getattr(self.model.config, "max_position_embeddings", 512), 512)
         self.max_length = settings.max_length or int(min(limits))  # tokens of query and document together
         self.batch_tokens = settings.batch_tokens
+        self._models.device = usable_device(settings.device)
 
     @property
     def fingerprint(self) -> str:
         """Hash of all that decides a score besides the pair and its neighbours."""
-        return sha256_bytes(f"{self.files.fingerprint} {self.max_length} {self.batch_tokens}".encode())
+        device = self._models.device
+        where = f" {describe_device(device)}" if device != "cpu" else ""
+        return sha256_bytes(f"{self.files.fingerprint} {self.max_length} {self.batch_tokens}{where}".encode())
+
+    @property
+    def device(self) -> Device:
+        """What scores are computed on."""
+        return self._models.device
 
     def tokens(self, queries: Sequence[str], documents: Sequence[str]) -> Tokens:
         """Return pairs as one batch, the longer side shortened where a pair is too long."""
@@ -108,8 +117,9 @@ class CrossEncoder:
         scores = np.empty((len(pairs), 1), np.float32)
         with torch.no_grad():
             for batch in length_batches(self.lengths(pairs), self.batch_tokens):
-                inputs = self.tokens(*_split([pairs[index] for index in batch])).inputs
-                scores[batch] = model(**inputs).logits.float().numpy()
+                tokens = self.tokens(*_split([pairs[index] for index in batch])).inputs
+                inputs = {name: tensor.to(self.device) for name, tensor in tokens.items()}
+                scores[batch] = model(**inputs).logits.float().cpu().numpy()
         if not np.isfinite(scores).all():
             raise InputError(f"{self.files.name} gives scores that are no numbers; check the cross-encoder's weights")
         return scores

@@ -127,7 +127,8 @@ def score_lists(
     def cut() -> Iterator[Shard]:
         return cut_shards(pairs(), "query", model.fingerprint, shards, _SHARD_PAIRS, settings.precision)
 
-    paths, encoded = encode_shards(model, [cut], settings.workers, context.progress, "cross-encoder", "pairs")
+    workers = settings.workers if model.device == "cpu" else 1
+    paths, encoded = encode_shards(model, [cut], workers, context.progress, "cross-encoder", "pairs")
     scores = np.zeros(present.shape, np.float32)
     scores[present] = np.concatenate(list(read_shards(paths[0]))) / settings.temperature
     return ScoreLists(rows, scores), encoded

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from builders import small_models
+from pocketrank.pipeline.distill import trainer
 from pocketrank.pipeline.distill.batches import BatchPlan, balanced_cuts
 from pocketrank.pipeline.distill.optimizer import learning_rate
 from pocketrank.pipeline.distill.stage import run_distill
@@ -23,6 +24,7 @@ from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.student.initialization import project_embeddings, random_weights
 from pocketrank.pipeline.student.model import FlatParameters, Student, load_student, save_student, shape_of
 from pocketrank.pipeline.training import worker_pool as processes
+from pocketrank.pipeline.training.accelerator import TrainingDevice
 from pocketrank.runtime.errors import InputError
 from pocketrank.runtime.progress import NoProgress
 
@@ -83,6 +85,38 @@ def test_two_processes_give_the_same_bytes(inputs: Path, alone: Path, tmp_path: 
     run_distill(context(inputs, tmp_path, workers=2))
     assert json.loads((tmp_path / "output" / "speed.json").read_text())["gradient_seconds_with_helper"] > 0
     assert results(tmp_path) == results(alone)
+
+
+def test_what_an_accelerator_does_trains_the_same_student(
+    inputs: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processor in the place of an accelerator: no shared memory, figures that are read late, its own clipping."""
+    monkeypatch.setattr(TrainingDevice, "chosen", lambda name: TrainingDevice(name, asynchronous=True))
+    monkeypatch.setattr(trainer, "_LOG_POINTS", 5)
+    read: list[int] = []
+    read_figures = trainer.Trainer._read_figures
+    monkeypatch.setattr(
+        trainer.Trainer, "_read_figures", lambda self: read.append(len(self._unread)) or read_figures(self)
+    )
+    run_distill(context(inputs, tmp_path, workers=2))
+    assert read == [12, 12, 12, 12, 12]
+    assert json.loads((tmp_path / "output" / "speed.json").read_text())["gradient_seconds_with_helper"] == 0
+    late, at_once = (load_student(folder / "output" / "student").tensors for folder in (tmp_path, alone))
+    assert all(torch.allclose(late[name], at_once[name], atol=1e-4) for name in late)
+    logs = [json.loads((folder / "output" / "log.json").read_text())["points"] for folder in (tmp_path, alone)]
+    for name in ("loss", "gradient_norm", "cosine"):  # of the first twelve steps
+        mean = np.mean([point[name] for point in logs[1][:12]])
+        assert logs[0][0][name] == pytest.approx(mean, rel=1e-3)
+
+
+def test_divergence_on_an_accelerator_is_told_before_a_checkpoint(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrainingDevice, "chosen", lambda name: TrainingDevice(name, asynchronous=True))
+    changes: dict[str, Any] = {"steps": 10**5, "learning_rate": 1e30, "clip_norm": 1e30}
+    with pytest.raises(InputError, match=r"diverged in the 50 steps before step 50: .* lower distill\.learning_rate"):
+        run_distill(context(inputs, tmp_path, **changes))
+    assert not (tmp_path / "work" / "checkpoint.safetensors").exists()
 
 
 def test_training_in_bfloat16_learns_as_much(inputs: Path, alone: Path, tmp_path: Path) -> None:

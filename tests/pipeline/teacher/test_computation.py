@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 from builders import small_models
 from pocketrank.cli.main import main
-from pocketrank.pipeline.settings import Recipe, TeacherSettings
+from pocketrank.pipeline.fingerprint import distill_fingerprint
+from pocketrank.pipeline.preflight import check_devices
+from pocketrank.pipeline.settings import CrossEncoderSettings, DistillSettings, Recipe, TeacherSettings
 from pocketrank.pipeline.stage import StageContext
 from pocketrank.pipeline.teacher import computation
 from pocketrank.pipeline.teacher.bi_encoder import BiEncoder
 from pocketrank.pipeline.teacher.computation import Computation, choose_computation, fastest
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.stage import run_teacher
+from pocketrank.pipeline.training import accelerator
+from pocketrank.runtime.errors import UnavailableError
 from pocketrank.runtime.progress import NoProgress
 
 FP32, BF16, GPU = Computation("cpu", "fp32"), Computation("cpu", "bf16"), Computation("cuda", "bf16")
@@ -131,3 +135,23 @@ def test_a_device_that_is_not_there_ends_a_run_before_its_first_stage(
     assert code == 3 and len(lines) == 1
     assert f'teacher.device = "{device}" is not available to the PyTorch of this machine (it has cpu' in lines[0]
     assert lines[0].endswith('or set "auto" or "cpu"') and not (tmp_path / "out" / "stages").exists()
+
+
+def test_every_section_that_computes_names_its_device() -> None:
+    recipe = Recipe("test", distill=DistillSettings(device="auto"))
+    assert check_devices(recipe) == "teacher on cpu, cross_encoder on cpu, distill on auto"
+    for section, changed in (
+        ("distill", {"distill": DistillSettings(device="mps")}),
+        ("cross_encoder", {"cross_encoder": CrossEncoderSettings(model="a", device="mps")}),
+    ):
+        if "mps" not in computation.available_devices():
+            with pytest.raises(UnavailableError, match=f'{section}.device = "mps" is not available to the PyTorch'):
+                check_devices(Recipe("test", **changed))
+
+
+def test_stages_of_an_accelerator_have_keys_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe("test", distill=DistillSettings(device="auto"))
+    monkeypatch.setattr(accelerator, "available_devices", lambda: ["cpu"])
+    assert distill_fingerprint(recipe) == distill_fingerprint(Recipe("test"))
+    monkeypatch.setattr(accelerator, "available_devices", lambda: ["cpu", "mps"])
+    assert distill_fingerprint(recipe) == distill_fingerprint(Recipe("test")) | {"device": "mps"}
