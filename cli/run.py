@@ -45,6 +45,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--until", default="", metavar="STAGE", help="stop after this stage")
     parser.add_argument(
+        "--on",
+        default="local",
+        metavar="PLACE",
+        help="where teacher and cross-encoder compute: local (default), ray (a Ray cluster of this machine, or that of "
+        "RAY_ADDRESS) or ray://HEAD:PORT; the bytes are the same",
+    )
+    parser.add_argument(
         "--check",
         action="store_true",
         help="only check what can be known before the first stage: names, files, budgets, devices, disk, the teacher",
@@ -66,7 +73,9 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.check:
         return _check(resolved, out, arguments)
     progress = make_progress(quiet=arguments.json)
-    results = run_recipe(resolved, out, progress=progress, overwrite=arguments.overwrite, until=arguments.until)
+    results = run_recipe(
+        resolved, out, progress=progress, overwrite=arguments.overwrite, until=arguments.until, on=arguments.on
+    )
     outcome: dict[str, Any] = {
         "out": str(out),
         "stages": [

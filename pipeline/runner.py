@@ -29,6 +29,7 @@ from .preflight import costly_checks, quick_checks
 from .recipe import ResolvedRecipe, read_recipe
 from .stage import StageContext
 from .stages import STAGES, Stage
+from .teacher.vectors.cluster import check_place
 
 # What a user looks for at the top of the run's folder: name there -> stage that makes it, and the file that is written
 # last, without which a folder is not whole.
@@ -88,6 +89,7 @@ def run_recipe(
     progress: Progress | None = None,
     overwrite: str = "only-missing",
     until: str = "",
+    on: str = "local",
 ) -> dict[str, StageResult]:
     """Bring every stage of a recipe up to date and return the results by stage name, in order.
 
@@ -95,7 +97,8 @@ def run_recipe(
     `runs/<recipe name>`), and `overrides` are keys of a recipe file as `section.key=value`. `overwrite` is one of
     `only-missing` (keep what is finished and current), `never` (refuse to replace a finished stage that is out of
     date), `always` (run everything again), or `stage:NAME` (run that stage and what follows from it again). `until`
-    names the last stage to run. Finished stages are kept and interrupted ones resumed, so call it again at any time.
+    names the last stage to run, and `on` where the teacher's shards are computed: `local`, `ray` or `ray://HEAD:PORT`.
+    Finished stages are kept and interrupted ones resumed, so call it again at any time.
 
     Raises `InputError` for a recipe, option or input at fault, or when another run is working in `out`, and
     `UnavailableError` when a package, teacher or data set is not there. A broken budget raises nothing: the verdict is
@@ -108,7 +111,14 @@ def run_recipe(
     """
     resolved = recipe if isinstance(recipe, ResolvedRecipe) else read_recipe(Path(recipe), overrides)
     forced, stages = _forced_stages(overwrite), _stages_until(until)
-    run = _Run(resolved, Path(out or Path("runs") / resolved.recipe.name), progress or NoProgress(), forced, {})
+    run = _Run(
+        resolved,
+        Path(out or Path("runs") / resolved.recipe.name),
+        progress or NoProgress(),
+        forced,
+        {},
+        check_place(on),
+    )
     for _ in quick_checks(resolved.recipe, [stage.name for stage in stages]):
         pass
     with _only_run_in(run.out):
@@ -158,6 +168,7 @@ class _Run:
     progress: Progress
     forced: set[str]  # names of stages that are made again even when the finished one is current
     results: dict[str, StageResult]
+    on: str  # where shards are computed
 
     def unfinished(self, stages: Sequence[Stage]) -> set[str]:
         """Return the names of the stages that have no finished output of this recipe, or are made again anyway."""
@@ -205,7 +216,7 @@ class _Run:
         with atomic_folder(folder, RECORD) as output:
             inputs = {name: self.results[name].folder for name in stage.inputs}
             recipe, resolved_toml = self.resolved.recipe, self.resolved.resolved_toml
-            stage.run(StageContext(recipe, resolved_toml, inputs, output, scratch, self.progress))
+            stage.run(StageContext(recipe, resolved_toml, inputs, output, scratch, self.progress, self.on))
             record = StageRecord(key, round(time.monotonic() - started, 3), folder_hashes(output))
             write_json(output / RECORD, to_mapping(record))
         shutil.rmtree(scratch, ignore_errors=True)

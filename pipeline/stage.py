@@ -25,6 +25,7 @@ class StageContext:
     output: Path
     scratch: Path
     progress: Progress
+    on: str = "local"  # where shards are computed: `teacher/vectors/cluster.py`
 
 
 class OutputPath:

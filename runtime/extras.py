@@ -10,6 +10,7 @@ EXTRAS = {
     "report": ("jinja2",),
     "sign": ("cryptography",),
     "energy": ("codecarbon",),
+    "ray": ("ray",),
     "build": (
         *("torch", "transformers", "sentence_transformers", "safetensors", "onnx", "tomli_w", "matplotlib"),
         *("onnxscript", "scipy", "model2vec", "skeletoken"),

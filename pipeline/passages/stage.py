@@ -24,6 +24,7 @@ from ..teacher.output import TeacherOutput
 from ..teacher.protocol import EmbeddingTeacher
 from ..teacher.selection import answers_folder, selected_teacher
 from ..teacher.stage import document_texts
+from ..teacher.vectors.cluster import LOCAL
 from ..teacher.vectors.files import VectorWriter, read_shards
 from ..teacher.vectors.shards import cut_shards, encode_shards, shards_folder
 from ..training.accelerator import available_devices
@@ -192,6 +193,7 @@ def _encode(context: StageContext, settings: TeacherSettings, teacher: Embedding
         [lambda: cut_shards(texts(), "document", teacher.fingerprint, folder, settings.shard_texts, precision)],
         processes(settings) if device == "cpu" else 1,
         context.progress,
+        on=context.on if device == "cpu" and teacher.first else LOCAL,
     )
     writer = VectorWriter(output.vectors_file, count, teacher.dimension)
     for values in read_shards(paths[0]):

@@ -22,6 +22,7 @@ from .load import load_teacher, processes
 from .output import CrossEncoderOutput, TeacherOutput
 from .protocol import EmbeddingTeacher, Precision, Role, TeacherIdentity
 from .selection import answers_folder, selected_teacher
+from .vectors.cluster import LOCAL
 from .vectors.files import VectorReader, VectorWriter, read_shards
 from .vectors.pca import Reduction, fit_reduction, write_reduction
 from .vectors.shards import Encoded, Shard, cut_shards, encode_shards, shards_folder
@@ -116,6 +117,7 @@ def _encode(
         ],
         processes(settings) if computation.device == "cpu" else 1,  # others are not shared among processes
         context.progress,
+        on=context.on if computation.device == "cpu" and teacher.first else LOCAL,  # a server computes by itself
     )
     query_count = sum(1 for _ in _query_texts(corpus.queries_file))
     scratch = {role: context.scratch / f"training-{role}.npy" for role in ("document", "query")}

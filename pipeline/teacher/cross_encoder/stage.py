@@ -20,6 +20,7 @@ from ...stage import StageContext
 from ..load import check_dimension
 from ..output import CrossEncoderOutput
 from ..score_lists import ABSENT, ScoreLists, write_lists
+from ..vectors.cluster import LOCAL
 from ..vectors.files import read_shards
 from ..vectors.shards import Encoded, Shard, cut_shards, encode_shards
 from .dual_pooling import DualPooled, DualPoolingTrainer
@@ -128,7 +129,8 @@ def score_lists(
         return cut_shards(pairs(), "query", model.fingerprint, shards, _SHARD_PAIRS, settings.precision)
 
     workers = settings.workers if model.device == "cpu" else 1
-    paths, encoded = encode_shards(model, [cut], workers, context.progress, "cross-encoder", "pairs")
+    on = context.on if model.device == "cpu" else LOCAL
+    paths, encoded = encode_shards(model, [cut], workers, context.progress, "cross-encoder", "pairs", on)
     scores = np.zeros(present.shape, np.float32)
     scores[present] = np.concatenate(list(read_shards(paths[0]))) / settings.temperature
     return ScoreLists(rows, scores), encoded

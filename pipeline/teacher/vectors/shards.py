@@ -24,6 +24,7 @@ from ...settings import TeacherSettings
 from ...training.worker_pool import Worker, available_cores, receive_from_parent
 from ..load import load_teacher, processes
 from ..protocol import Precision, Role, Teacher
+from .cluster import LOCAL, encode_on_cluster
 from .files import read_shard, read_shards, write_shard
 
 _SHARD_CHARACTERS = 400_000  # a shard of long texts holds fewer of them, so that workers finish together
@@ -111,10 +112,12 @@ def encode_shards(
     progress: Progress,
     title: str = "teacher",
     unit: str = "texts",
+    on: str = LOCAL,
 ) -> tuple[list[list[Path]], Encoded]:
     """Encode every shard that has no file yet; return the shard files of each source in order.
 
-    Each source is called twice: to count, and to encode. `workers` = 0 takes one process a core.
+    Each source is called twice: to count, and to encode. `workers` = 0 takes one process a core. `on` names a
+    cluster that computes them instead, see `cluster.py`.
     """
     result = Encoded()
     paths: list[list[Path]] = [[] for _ in sources]
@@ -129,7 +132,7 @@ def encode_shards(
             else:
                 shard.path.unlink(missing_ok=True)
                 missing += 1
-    count = min(workers or available_cores(), max(missing, 1))
+    count = min(workers or available_cores(), max(missing, 1)) if on == LOCAL else 1
     shards = (shard for source in sources for shard in source() if not shard.path.exists())
     started = time.monotonic()
     # The processes are forked before a progress bar starts its thread.
@@ -137,7 +140,12 @@ def encode_shards(
         _encoders(teacher, count) as encoders,
         progress.task(title, total, unit, done=result.resumed) as task,
     ):
-        done = _encode_in_workers(encoders, shards) if encoders else ((len(s.texts), s.encode(teacher)) for s in shards)
+        if encoders:
+            done = _encode_in_workers(encoders, shards)
+        elif on != LOCAL and missing:
+            done = encode_on_cluster(teacher, shards, on)
+        else:
+            done = ((len(shard.texts), shard.encode(teacher)) for shard in shards)
         _count(done, result, task)
     result.seconds = time.monotonic() - started
     return paths, result
