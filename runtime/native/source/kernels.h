@@ -23,9 +23,12 @@ struct pr_kernels {
     /* codes[i] = x[i] / scale rounded to even, plus zero, from 0 to 255. */
     void (*quantize)(const float *x, uint8_t *codes, size_t count, float scale, int zero);
     void (*range)(const float *x, size_t count, float *least, float *most);
-    /* Normalise `rows` rows of `width`: (x - mean) / deviation * weight + bias. */
+    /* Normalise `rows` rows of `width`: (x - mean) / deviation * weight + bias, rounded as ONNX Runtime's operator does
+     * (`layer_norm`), or as its fused one does (`skip_norm`). */
     void (*layer_norm)(const float *x, const float *weight, const float *bias, float *y, size_t rows, size_t width,
                        float epsilon);
+    void (*skip_norm)(const float *x, const float *weight, const float *bias, float *y, size_t rows, size_t width,
+                      float epsilon);
 
     /* Multiply packed columns: c[r][j] = sum over k of a[r][k] * b[k][j], r < rows <= PR_MOST_ROWS, j < PR_STRIP, in the
      * order of k. Panels of b are [k][PR_PANEL]. */
@@ -39,6 +42,9 @@ struct pr_kernels {
     void (*scale)(const int32_t *c, const float *scale, const float *bias, float *y, size_t count);
     float (*dot)(const float *a, const void *b, size_t count);             /* b need not be aligned */
     float (*dot_codes)(const float *a, const int8_t *b, size_t count);
+    /* y[i] = a[i * step_a] (+ - * /) b[i * step_b]; steps are 0 or 1. */
+    void (*combine)(char sign, const float *a, size_t step_a, const float *b, size_t step_b, float *y, size_t count);
+    void (*absolute)(const float *x, float *y, size_t count);
 };
 
 const struct pr_kernels *pr_kernels(void);

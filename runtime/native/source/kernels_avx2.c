@@ -7,8 +7,10 @@
 #endif
 #include <immintrin.h>
 
+#define UNROLL _Pragma("GCC unroll 8")
 #define LANES 8
 #define FMA(a, b, c) ((VF)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
+#define FMA8(a, b, c) ((V8F)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 #define KERNELS pr_kernels_avx2
 #define KERNELS_NAME "avx2"
 #define MULTIPLY_CODES multiply_codes
@@ -31,10 +33,12 @@ static inline __attribute__((always_inline)) void multiply_some(const uint8_t *a
                                                                 int32_t *c) {
     for (int panel = 0; panel < PR_STRIP / PR_PANEL; panel++, b += fours * 4 * PR_PANEL) {
         __m256i sums[4][2];
+        UNROLL
         for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = _mm256_setzero_si256();
         for (size_t four = 0; four < fours; four++) {
             __m256i left = _mm256_loadu_si256((const __m256i *)(const void *)(b + four * 64));
             __m256i right = _mm256_loadu_si256((const __m256i *)(const void *)(b + four * 64 + 32));
+            UNROLL
             for (int r = 0; r < rows; r++) {
                 int32_t codes;
                 __builtin_memcpy(&codes, a + (size_t)r * a_stride + 4 * four, 4);
@@ -43,6 +47,7 @@ static inline __attribute__((always_inline)) void multiply_some(const uint8_t *a
                 sums[r][1] = products(sums[r][1], spread, right, small);
             }
         }
+        UNROLL
         for (int r = 0; r < rows; r++)
             for (int part = 0; part < 2; part++)
                 _mm256_storeu_si256((__m256i *)(void *)(c + r * PR_STRIP + panel * PR_PANEL + part * 8), sums[r][part]);

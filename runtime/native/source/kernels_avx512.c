@@ -7,8 +7,10 @@
 #endif
 #include <immintrin.h>
 
+#define UNROLL _Pragma("GCC unroll 8")
 #define LANES 16
 #define FMA(a, b, c) ((VF)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
+#define FMA8(a, b, c) ((V8F)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 #define KERNELS pr_kernels_avx512
 #define KERNELS_NAME "avx512"
 #define MULTIPLY_CODES multiply_codes
@@ -18,9 +20,11 @@
 static inline __attribute__((always_inline)) void multiply_some(const uint8_t *a, size_t a_stride, const int rows,
                                                                 const int8_t *b, size_t fours, int32_t *c) {
     __m512i sums[PR_MOST_ROWS][2];
+    UNROLL
     for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = _mm512_setzero_si512();
     for (size_t four = 0; four < fours; four++) {
         __m512i left = _mm512_loadu_si512(b + four * 64), right = _mm512_loadu_si512(b + (fours + four) * 64);
+        UNROLL
         for (int r = 0; r < rows; r++) {
             int32_t codes;
             __builtin_memcpy(&codes, a + (size_t)r * a_stride + 4 * four, 4);
@@ -29,6 +33,7 @@ static inline __attribute__((always_inline)) void multiply_some(const uint8_t *a
             sums[r][1] = _mm512_dpbusd_epi32(sums[r][1], spread, right);
         }
     }
+    UNROLL
     for (int r = 0; r < rows; r++) {
         _mm512_storeu_si512(c + r * PR_STRIP, sums[r][0]);
         _mm512_storeu_si512(c + r * PR_STRIP + PR_PANEL, sums[r][1]);

@@ -1,4 +1,4 @@
-/* The loops themselves. Before including this: LANES, FMA(a, b, c) = a * b + c for vectors of floats, KERNELS (name of
+/* The loops themselves. Before including this: LANES, FMA(a, b, c) = a * b + c for vectors of floats, FMA8 for eight, KERNELS (name of
  * the table), KERNELS_NAME, and MULTIPLY_CODES, a function. */
 #include <string.h>
 
@@ -6,6 +6,9 @@
 
 typedef float VF __attribute__((vector_size(4 * LANES)));
 typedef int32_t VI __attribute__((vector_size(4 * LANES)));
+typedef uint32_t VU __attribute__((vector_size(4 * LANES)));
+typedef float V8F __attribute__((vector_size(32)));
+typedef double V8D __attribute__((vector_size(64)));
 typedef uint8_t VB __attribute__((vector_size(LANES)));
 typedef uint8_t B16 __attribute__((vector_size(16)));
 
@@ -30,14 +33,28 @@ static inline VF load_some(const float *at, size_t count) {
 }
 
 static inline void store_some(float *at, VF value, size_t count) {
-    memcpy(at, &value, (count < LANES ? count : LANES) * sizeof(float));
+    if (count >= LANES) memcpy(at, &value, sizeof value);
+    else memcpy(at, &value, count * sizeof(float));
+}
+
+/* y[i] = a[i * step_a] (+ - * /) b[i * step_b]; steps are 0 or 1. */
+static void combine(char sign, const float *a, size_t step_a, const float *b, size_t step_b, float *y, size_t count) {
+    for (size_t i = 0; i < count; i += LANES) {
+        VF one = step_a ? load_some(a + i, count - i) : splat(*a), two = step_b ? load_some(b + i, count - i) : splat(*b);
+        VF made = sign == '+' ? one + two : sign == '-' ? one - two : sign == '*' ? one * two : one / two;
+        store_some(y + i, made, count - i);
+    }
+}
+
+static void absolute(const float *x, float *y, size_t count) {
+    for (size_t i = 0; i < count; i += LANES) store_some(y + i, (VF)((VI)load_some(x + i, count - i) & INT32_MAX), count - i);
 }
 
 #define ROUNDING 12582912.0f /* 1.5 * 2^23: what is added to it is rounded to a whole number, halves to the even one */
 
-/* e^x for x from -87 to 88; less is as -87. */
+/* e^x for x from -87 to 88; less is as -87, more as 88. */
 static inline VF exponential(VF x) {
-    x = larger(x, splat(-87.0f));
+    x = smaller(larger(x, splat(-87.0f)), splat(88.0f));
     VF biased = FMA(x, splat(1.44269504f), splat(ROUNDING)), whole = biased - ROUNDING;
     VF rest = FMA(whole, splat(-0.693145752f), x);
     rest = FMA(whole, splat(-1.42860677e-6f), rest); /* the rest of ln 2 */
@@ -48,7 +65,7 @@ static inline VF exponential(VF x) {
     sum = FMA(sum, rest, splat(0.499999931f));
     sum = FMA(sum, rest, splat(1.0f));
     sum = FMA(sum, rest, splat(1.0f));
-    VI power = ((VI)biased << 23) + (int32_t)0x3F800000;
+    VU power = ((VU)biased << 23) + 0x3F800000u;
     return sum * (VF)power;
 }
 
@@ -122,7 +139,8 @@ static void quantize(const float *x, uint8_t *codes, size_t count, float scale, 
         VF value = smaller(larger(load_some(x + i, count - i) / scale, least), most);
         VI whole = (VI)(value + ROUNDING) - (VI)splat(ROUNDING) + zero;
         VB bytes = __builtin_convertvector(whole, VB);
-        memcpy(codes + i, &bytes, count - i < LANES ? count - i : LANES);
+        if (count - i >= LANES) memcpy(codes + i, &bytes, LANES);
+        else memcpy(codes + i, &bytes, count - i);
     }
 }
 
@@ -159,8 +177,8 @@ static void moments(const float *x, size_t rows, size_t width, float *means, flo
     memcpy(squares, &square, sizeof square);
 }
 
-static void layer_norm(const float *x, const float *weight, const float *bias, float *y, size_t rows, size_t width,
-                       float epsilon) {
+static void skip_norm(const float *x, const float *weight, const float *bias, float *y, size_t rows, size_t width,
+                      float epsilon) {
     for (size_t row = 0; row < rows; row += LANES) {
         size_t some = rows - row < LANES ? rows - row : LANES;
         float means[LANES], squares[LANES];
@@ -179,23 +197,63 @@ static void layer_norm(const float *x, const float *weight, const float *bias, f
     }
 }
 
+/* The mean in double precision, squares of the differences from it in eight sums. */
+static void layer_norm(const float *x, const float *weight, const float *bias, float *y, size_t rows, size_t width,
+                       float epsilon) {
+    for (size_t row = 0; row < rows; row++, x += width, y += width) {
+        double total = 0;
+        V8D totals = {0};
+        V8F squares = {0};
+        for (size_t i = 0; i < width; i += 8) {
+            V8F values = {0};
+            if (width - i >= 8) memcpy(&values, x + i, sizeof values);
+            else memcpy(&values, x + i, (width - i) * sizeof(float));
+            totals += __builtin_convertvector(values, V8D);
+        }
+        for (int lane = 0; lane < 8; lane++) total += totals[lane];
+        float mean = (float)(total / (double)width);
+        for (size_t i = 0; i < width; i += 8) {
+            V8F values = mean - (V8F){0};
+            if (width - i >= 8) memcpy(&values, x + i, sizeof values);
+            else memcpy(&values, x + i, (width - i) * sizeof(float));
+            values -= mean;
+            squares = FMA8(values, values, squares);
+        }
+        float even = (squares[0] + squares[4]) + (squares[2] + squares[6]);
+        float odd = (squares[1] + squares[5]) + (squares[3] + squares[7]);
+        float inverse = 1.0f / root((even + odd) / (float)width + epsilon);
+        for (size_t i = 0; i < width; i += LANES) {
+            VF value = (load_some(x + i, width - i) - mean) * inverse, factor = load_some(weight + i, width - i);
+            value = bias != NULL ? FMA(value, factor, load_some(bias + i, width - i)) : value * factor;
+            store_some(y + i, value, width - i);
+        }
+    }
+}
+
 static inline __attribute__((always_inline)) void multiply_rows(const float *a, size_t a_stride, const int rows,
                                                                 const float *b, size_t depth, float *c) {
     enum { PARTS = PR_STRIP / LANES, PANEL_PARTS = PR_PANEL / LANES };
     VF sums[4][PARTS];
+    UNROLL
     for (int r = 0; r < rows; r++)
+        UNROLL
         for (int part = 0; part < PARTS; part++) sums[r][part] = (VF){0};
     for (size_t k = 0; k < depth; k++) {
         VF values[PARTS];
+        UNROLL
         for (int part = 0; part < PARTS; part++)
             values[part] = load(b + (size_t)(part / PANEL_PARTS) * depth * PR_PANEL + k * PR_PANEL +
                                 (size_t)(part % PANEL_PARTS) * LANES);
+        UNROLL
         for (int r = 0; r < rows; r++) {
             VF factor = splat(a[(size_t)r * a_stride + k]);
+            UNROLL
             for (int part = 0; part < PARTS; part++) sums[r][part] = FMA(factor, values[part], sums[r][part]);
         }
     }
+    UNROLL
     for (int r = 0; r < rows; r++)
+        UNROLL
         for (int part = 0; part < PARTS; part++) store(c + r * PR_STRIP + part * LANES, sums[r][part]);
 }
 
@@ -277,5 +335,5 @@ static float dot_codes(const float *a, const int8_t *b, size_t count) {
 
 const struct pr_kernels KERNELS = {
     KERNELS_NAME, exp_sum, gelu,         fast_gelu,      erf_all,    quantize,  find_range,
-    layer_norm,   multiply, MULTIPLY_CODES, pack_codes, scale_all, dot, dot_codes,
+    layer_norm,   skip_norm, multiply, MULTIPLY_CODES, pack_codes, scale_all, dot, dot_codes, combine, absolute,
 };

@@ -1,6 +1,7 @@
 /* Any processor: vectors of four, which is SSE2 on x86, NEON on ARM and SIMD in WebAssembly. */
 #include "kernels.h"
 
+#define UNROLL _Pragma("GCC unroll 8")
 #define LANES 4
 #if defined(__aarch64__)
 #include <arm_neon.h>
@@ -8,6 +9,7 @@
 #else
 #define FMA(a, b, c) ((a) * (b) + (c))
 #endif
+#define FMA8(a, b, c) ((a) * (b) + (c))
 #define KERNELS pr_kernels_portable
 #define KERNELS_NAME "portable"
 #define MULTIPLY_CODES multiply_codes

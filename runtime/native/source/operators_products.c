@@ -289,7 +289,7 @@ static bool attend(struct pr_graph *graph, const struct attention *of, size_t he
         for (size_t j = 0; j < of->length; j += PR_STRIP) {
             kernels->multiply(queries, of->width, (int)some, packed_keys + j * of->head, of->head, tile);
             for (size_t r = 0; r < some; r++)
-                for (size_t i = 0; i < PR_STRIP; i++) scores[r * padded + j + i] = tile[r * PR_STRIP + i] * of->factor;
+                kernels->combine('*', tile + r * PR_STRIP, 1, &of->factor, 0, scores + r * padded + j, PR_STRIP);
         }
         for (size_t r = 0; r < some; r++) {
             float *at = scores + r * padded;
@@ -298,7 +298,7 @@ static bool attend(struct pr_graph *graph, const struct attention *of, size_t he
             float low = at[0], high = at[0];
             kernels->range(at, of->length, &low, &high);
             float inverse = 1.0f / kernels->exp_sum(at, at, of->length, -high);
-            for (size_t j = 0; j < of->length; j++) at[j] *= inverse;
+            kernels->combine('*', at, 1, &inverse, 0, at, of->length);
         }
         for (size_t j = 0; j < of->head; j += PR_STRIP) {
             size_t width = of->head - j < PR_STRIP ? of->head - j : PR_STRIP;

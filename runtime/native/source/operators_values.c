@@ -4,12 +4,6 @@
 
 #include "operators.h"
 
-typedef float binary(float a, float b);
-
-static inline float add(float a, float b) { return a + b; }
-static inline float sub(float a, float b) { return a - b; }
-static inline float mul(float a, float b) { return a * b; }
-static inline float divide(float a, float b) { return a / b; }
 static inline float most(float a, float b) { return a > b || a != a ? a : b; }
 static inline float least(float a, float b) { return a < b || a != a ? a : b; }
 
@@ -35,7 +29,7 @@ static void strides_of(const struct pr_tensor *tensor, int rank, int64_t *stride
     }
 }
 
-static inline __attribute__((always_inline)) bool both(struct pr_graph *graph, struct pr_node *node, binary *of) {
+static bool both(struct pr_graph *graph, struct pr_node *node, char sign) {
     const float *a = pr_floats(graph, node, 0), *b = a != NULL ? pr_floats(graph, node, 1) : NULL;
     if (b == NULL || node->input_count != 2) return pr_refuse(graph, node, "has another number of inputs than two");
     struct pr_tensor first = *pr_input(graph, node, 0), second = *pr_input(graph, node, 1);
@@ -52,27 +46,27 @@ static inline __attribute__((always_inline)) bool both(struct pr_graph *graph, s
     for (int64_t row = 0; row < rows; row++, y += width) {
         const float *at = a, *bt = b;
         for (int axis = 0; axis < rank - 1; axis++) at += place[axis] * one[axis], bt += place[axis] * two[axis];
-        if (step_a && step_b)
-            for (int64_t i = 0; i < width; i++) y[i] = of(at[i], bt[i]);
-        else if (step_a)
-            for (int64_t i = 0; i < width; i++) y[i] = of(at[i], *bt);
+        if (sign == '<')
+            for (int64_t i = 0; i < width; i++) y[i] = least(at[i * step_a], bt[i * step_b]);
+        else if (sign == '>')
+            for (int64_t i = 0; i < width; i++) y[i] = most(at[i * step_a], bt[i * step_b]);
         else
-            for (int64_t i = 0; i < width; i++) y[i] = of(*at, bt[i * step_b]);
+            pr_kernels()->combine(sign, at, step_a != 0, bt, step_b != 0, y, (size_t)width);
         for (int axis = rank - 2; axis >= 0 && ++place[axis] == dims[axis]; axis--) place[axis] = 0;
     }
     return true;
 }
 
-bool pr_op_add(struct pr_graph *graph, struct pr_node *node) { return both(graph, node, add); }
-bool pr_op_sub(struct pr_graph *graph, struct pr_node *node) { return both(graph, node, sub); }
-bool pr_op_div(struct pr_graph *graph, struct pr_node *node) { return both(graph, node, divide); }
-bool pr_op_max(struct pr_graph *graph, struct pr_node *node) { return both(graph, node, most); }
-bool pr_op_min(struct pr_graph *graph, struct pr_node *node) { return both(graph, node, least); }
+bool pr_op_add(struct pr_graph *graph, struct pr_node *node) { return both(graph, node, '+'); }
+bool pr_op_sub(struct pr_graph *graph, struct pr_node *node) { return both(graph, node, '-'); }
+bool pr_op_div(struct pr_graph *graph, struct pr_node *node) { return both(graph, node, '/'); }
+bool pr_op_max(struct pr_graph *graph, struct pr_node *node) { return both(graph, node, '>'); }
+bool pr_op_min(struct pr_graph *graph, struct pr_node *node) { return both(graph, node, '<'); }
 
 bool pr_op_mul(struct pr_graph *graph, struct pr_node *node) {
     const struct pr_tensor *a = pr_input(graph, node, 0), *b = pr_input(graph, node, 1);
     bool codes = a != NULL && a->widened && a->type == PR_I8 && a->columns == NULL && node->done;
-    if (!codes) return both(graph, node, mul);
+    if (!codes) return both(graph, node, '*');
     /* Codes of a large matrix times a scale for each column: left as they are until they are multiplied. */
     if (b == NULL || b->type != PR_F32 || a->rank < 1 || b->count != a->dims[a->rank - 1] || b->dims[b->rank - 1] != b->count)
         return pr_refuse(graph, node, "has other scales than one for each column");
@@ -85,7 +79,6 @@ bool pr_op_mul(struct pr_graph *graph, struct pr_node *node) {
 
 typedef float unary(float value);
 
-static float absolute(float value) { return fabsf(value); }
 static float negative(float value) { return -value; }
 static float to_even(float value) { return rintf(value); }
 static float positive(float value) { return value > 0 || value != value ? value : 0; }
@@ -99,7 +92,17 @@ static inline __attribute__((always_inline)) bool each(struct pr_graph *graph, s
     return y != NULL;
 }
 
-bool pr_op_abs(struct pr_graph *graph, struct pr_node *node) { return each(graph, node, absolute); }
+/* All elements at once. */
+static bool by(struct pr_graph *graph, struct pr_node *node, void (*of)(const float *x, float *y, size_t count)) {
+    const float *x = pr_floats(graph, node, 0);
+    if (x == NULL) return false;
+    struct pr_tensor in = *pr_input(graph, node, 0);
+    float *y = pr_output(graph, node, 0, PR_F32, in.rank, in.dims);
+    if (y != NULL) of(x, y, (size_t)in.count);
+    return y != NULL;
+}
+
+bool pr_op_abs(struct pr_graph *graph, struct pr_node *node) { return by(graph, node, pr_kernels()->absolute); }
 bool pr_op_neg(struct pr_graph *graph, struct pr_node *node) { return each(graph, node, negative); }
 bool pr_op_floor(struct pr_graph *graph, struct pr_node *node) { return each(graph, node, floorf); }
 bool pr_op_round(struct pr_graph *graph, struct pr_node *node) { return each(graph, node, to_even); }
@@ -108,14 +111,7 @@ bool pr_op_relu(struct pr_graph *graph, struct pr_node *node) { return each(grap
 bool pr_op_exp(struct pr_graph *graph, struct pr_node *node) { return each(graph, node, expf); }
 bool pr_op_tanh(struct pr_graph *graph, struct pr_node *node) { return each(graph, node, tanhf); }
 
-bool pr_op_erf(struct pr_graph *graph, struct pr_node *node) {
-    const float *x = pr_floats(graph, node, 0);
-    if (x == NULL) return false;
-    struct pr_tensor in = *pr_input(graph, node, 0);
-    float *y = pr_output(graph, node, 0, PR_F32, in.rank, in.dims);
-    if (y != NULL) pr_kernels()->erf(x, y, (size_t)in.count);
-    return y != NULL;
-}
+bool pr_op_erf(struct pr_graph *graph, struct pr_node *node) { return by(graph, node, pr_kernels()->erf); }
 
 /* A value of `width` columns whose input `number` is a vector of as many, or is missing. */
 static bool fits(struct pr_graph *graph, const struct pr_node *node, int number, int64_t width, const float **vector) {
@@ -238,14 +234,16 @@ bool pr_op_reduce_sum(struct pr_graph *graph, struct pr_node *node) { return red
 bool pr_op_reduce_l2(struct pr_graph *graph, struct pr_node *node) { return reduce(graph, node, REDUCE_L2); }
 
 static bool normalize(struct pr_graph *graph, struct pr_node *node, const struct pr_tensor *in, const float *x, float *y,
-                      int weight_place) {
+                      bool fused) {
+    int weight_place = fused ? 2 : 1;
     const struct pr_attribute *epsilon = pr_attribute_of(node, "epsilon");
     const float *weight, *bias;
     int64_t width = in->dims[in->rank - 1];
     if (!fits(graph, node, weight_place, width, &weight) || !fits(graph, node, weight_place + 1, width, &bias)) return false;
     if (weight == NULL) return pr_refuse(graph, node, "has no weights");
-    pr_kernels()->layer_norm(x, weight, bias, y, (size_t)(in->count / width), (size_t)width,
-                             epsilon != NULL ? epsilon->real : 1e-5f);
+    const struct pr_kernels *kernels = pr_kernels();
+    (fused ? kernels->skip_norm : kernels->layer_norm)(x, weight, bias, y, (size_t)(in->count / width), (size_t)width,
+                                                       epsilon != NULL ? epsilon->real : 1e-5f);
     return true;
 }
 
@@ -257,7 +255,7 @@ bool pr_op_layer_normalization(struct pr_graph *graph, struct pr_node *node) {
     if (!pr_axis(pr_integer_of(node, "axis", -1), in.rank, &axis) || axis != in.rank - 1 || in.dims[axis] < 1)
         return pr_refuse(graph, node, "works on another axis than the last");
     float *y = pr_output(graph, node, 0, PR_F32, in.rank, in.dims);
-    return y != NULL && normalize(graph, node, &in, x, y, 1);
+    return y != NULL && normalize(graph, node, &in, x, y, false);
 }
 
 bool pr_op_skip_layer_normalization(struct pr_graph *graph, struct pr_node *node) {
@@ -277,5 +275,5 @@ bool pr_op_skip_layer_normalization(struct pr_graph *graph, struct pr_node *node
         for (int64_t i = 0; i < width; i++) y[row + i] = x[row + i] + added[i];
         for (int64_t i = 0; bias != NULL && i < width; i++) y[row + i] += bias[i];
     }
-    return normalize(graph, node, &in, y, y, 2);
+    return normalize(graph, node, &in, y, y, true);
 }

@@ -50,7 +50,8 @@ def test_golden_vectors_of_the_general_student():
     golden, encoder = read_golden(bundle / "golden.json"), NativeEncoder.open(bundle)
     found = encoder.encode(golden.texts)
     assert [tuple(ids) for ids in encoder.tokenizer.ids(golden.texts)] == list(golden.ids)
-    assert cosines(found, np.array(golden.variants["model_quantized"].vectors)).min() > 0.9999
+    # 0.99999 with AVX-512, 0.9998 with AVX2: a code of 8 bits that flips moves a vector.
+    assert cosines(found, np.array(golden.variants["model_quantized"].vectors)).min() > 0.9995
     assert np.abs(np.linalg.norm(found, axis=1) - 1).max() < 1e-6
     assert (found == encoder.encode(golden.texts)).all()
 
@@ -72,7 +73,7 @@ def test_every_scheme_of_the_writer(student, tmp_path, table, linear):
         pytest.skip(f"not offered: {error}")
     found, expected = both(write_folder(tmp_path / "bundle", data))
     # Sums in another order flip a code of 8 bits here and there; without codes nothing but rounding differs.
-    assert cosines(found, expected).min() > (0.9998 if linear.startswith("int") else 0.9999999)
+    assert cosines(found, expected).min() > (0.999 if linear.startswith("int") else 0.9999999)
     if linear in ("fp32", "fp16"):
         assert np.abs(found - expected).max() < 1e-6
 
@@ -101,7 +102,7 @@ def test_low_rank_token_weights_static_and_the_first_token_alone(student, tmp_pa
     }
     for name, data in graphs.items():
         found, expected = both(write_folder(tmp_path / name, data))
-        assert cosines(found, expected).min() > (0.9998 if "int7" in name else 0.9999999), name
+        assert cosines(found, expected).min() > (0.999 if "int7" in name else 0.9999999), name
 
 
 def test_large_matrices_are_widened_where_they_are_used(student, tmp_path):
