@@ -1,11 +1,9 @@
 """Text in, unit vectors out: a bundle opened with onnxruntime and tokenizers.
 
-By default the graph runs for one text at a time. A graph whose activations are quantized while it runs takes their
-range from everything that is in the batch, padding included, so in a batch a vector would depend on its neighbours:
-with two to three layers of all-MiniLM-L6-v2 in int8 the cosine to the vector computed alone fell to 0.995 for
-queries and 0.998 for abstracts (measured on SciFact, one thread). In return batches of 512 tokens gained -25 to +25 %
-of speed, and larger ones lost it again, so there is nothing to trade: a vector depends on its text alone. Where more
-threads are used, `batch_tokens` fills batches of texts sorted by length.
+By default the graph runs for one text at a time: on one thread batches of 512 tokens gained -25 to +25 % of speed, and
+larger ones lost it again. Where more threads are used, `batch_tokens` fills batches of texts sorted by length. A vector
+depends on its text alone either way, but in files of other exporters and of earlier versions, whose quantized
+activations take their range from the whole batch.
 
 What a text may be: any string. Lone surrogates become U+FFFD, as a decoder would have made of them. Only the first
 `max_length * 128` characters are read, so that a hostile text costs neither seconds nor gigabytes; of their tokens

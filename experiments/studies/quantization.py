@@ -1,18 +1,21 @@
-"""Bytes, faithfulness and latency of every quantization scheme, on a trained student and real texts.
+"""Bytes, faithfulness, independence of the batch and time of every scheme, on a trained student and real texts.
 
-Example: python -m experiments.studies.quantization runs/pydocs
+Examples: python -m experiments.studies.quantization runs/pydocs
+          python -m experiments.studies.quantization general-english --texts abstracts.txt --against older.onnx
 
-All variants run in one process, one thread, interleaved text by text, so that ratios hold on a busy machine. Prints the
-Markdown table of docs/explanation/quantization.md.
+Prints the Markdown tables of docs/explanation/quantization.md. Times are ratios to the first file (the fp32 one, or
+that of `--against`): it and each other one take turns in one process on one thread, so that the ratio holds on a busy
+machine. `--texts` has one text a line.
 """
 
 import argparse
 import json
 import os
-import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
@@ -22,76 +25,91 @@ import onnxruntime
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from pocketrank.export.check.parity import compare, spread_texts
 from pocketrank.export.graph.schemes import FP32, Scheme, make_plan
-from pocketrank.export.graph.weights import read_weights
+from pocketrank.export.graph.stored_weights import read_stored_weights
+from pocketrank.export.graph.weights import TransformerWeights, read_weights
 from pocketrank.export.graph.writer import write_graph
-from pocketrank.export.quantization.calibrate import calibrate
-from tokenizers import Tokenizer
+from pocketrank.export.quantization.encode_ids import open_graph
+from pocketrank.runtime.manifest import read_manifest
+from pocketrank.runtime.packaged import bundle_path
+from pocketrank.runtime.text.tokenizer_file import TextTokenizer
 
 from experiments.figures import processor
 
 PLANS: tuple[tuple[Scheme, tuple[Scheme, ...]], ...] = (  # scheme of the table, schemes of the layers
     ("fp16", ("fp16",)),
-    ("int8", ("fp32", "int8", "int7", "int7-static", "int8-signed")),
-    ("int4", ("int8", "int7", "int4")),
+    ("int8", ("fp32", "int7", "int7-exact")),
+    ("int4", ("int7", "int7-exact", "int4")),
 )
-CALIBRATION_TEXTS = 256
+TEXTS, BATCH, LENGTHS = 500, 32, (16, 64)
+RUNS = 12  # of each file in a round
 INSTRUCTIONS = ("avx2", "avx512bw", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp")
 
 
-def variants(student: Path, calibration: list[list[int]]) -> dict[str, bytes]:
-    """Return every variant of a student as an ONNX file, ours and those of onnxruntime's own quantizer."""
-    weights = read_weights(student)
+def variants(weights: TransformerWeights) -> dict[str, bytes]:
+    """Return every variant of a student as an ONNX file, ours and that of onnxruntime's own quantizer."""
     made = {"fp32": write_graph(weights, FP32)}
     for table, schemes in PLANS:
         for linear in schemes:
-            plan = calibrate(make_plan(table, linear), weights, calibration)
-            made[f"{table} table, {linear} linear"] = write_graph(weights, plan)
+            made[f"{table} table, {linear} linear"] = write_graph(weights, make_plan(table, linear))
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(made["fp32"])
-        for name, kind, narrow, per_channel in (
-            ("quantize_dynamic QUInt8", QuantType.QUInt8, False, False),
-            ("quantize_dynamic QUInt8 per channel", QuantType.QUInt8, False, True),
-            ("quantize_dynamic QInt8 7 bits per channel", QuantType.QInt8, True, True),
-        ):
-            quantize_dynamic(
-                source,
-                target,
-                weight_type=kind,
-                reduce_range=narrow,
-                per_channel=per_channel,
-                extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-            )
-            made[name] = target.read_bytes()
+        quantize_dynamic(
+            source,
+            target,
+            weight_type=QuantType.QInt8,
+            reduce_range=True,
+            per_channel=True,
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+        )
+        made["quantize_dynamic, 7 bits per channel"] = target.read_bytes()
     return made
 
 
-def session(data: bytes) -> onnxruntime.InferenceSession:
-    """Open a graph on one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+def encode(session: Any, rows: Sequence[Sequence[int]]) -> np.ndarray:
+    """Return the vectors of one padded batch."""
+    ids = np.zeros((len(rows), max(map(len, rows))), np.int64)
+    mask = np.zeros_like(ids)
+    for row, tokens in enumerate(rows):
+        ids[row, : len(tokens)], mask[row, : len(tokens)] = tokens, 1
+    return session.run(["sentence_embedding"], {"input_ids": ids, "attention_mask": mask})[0]
 
 
-def run(opened: onnxruntime.InferenceSession, ids: list[int]) -> np.ndarray:
-    """Return one text's vector."""
-    inputs = {"input_ids": np.array([ids]), "attention_mask": np.ones((1, len(ids)), np.int64)}
-    return np.asarray(opened.run(["sentence_embedding"], inputs)[0])[0]
+def time_ratio(session: Any, first: Any, row: list[int], rounds: int) -> tuple[float, float]:
+    """Return the time of `session` for one text over that of `first`, and the seconds of `first`.
 
-
-def latencies(opened: dict[str, onnxruntime.InferenceSession], texts: list[list[int]], rounds: int) -> dict[str, float]:
-    """Return the lower quartile of each variant's microseconds, variants interleaved text by text.
-
-    The lower quartile rather than the median: what other processes on the machine add falls on the upper half.
+    The two take turns alone, since more files would push one another out of the cache. Of each round the shortest run
+    of either counts, and of these the median over the rounds.
     """
-    samples: dict[str, list[float]] = {name: [] for name in opened}
-    for _ in range(rounds):
-        for ids in texts:
-            for name, variant in opened.items():
+    shortest = np.full((rounds, 2), np.inf)
+    for turn in range(rounds):
+        for _ in range(RUNS):
+            for side, each in enumerate((session, first)):
                 started = time.perf_counter()
-                run(variant, ids)
-                samples[name].append(time.perf_counter() - started)
-    return {name: 1e6 * statistics.quantiles(values, n=4)[0] for name, values in samples.items()}
+                encode(each, [row])
+                shortest[turn, side] = min(shortest[turn, side], time.perf_counter() - started)
+    seconds = np.median(shortest, axis=0)
+    return float(seconds[0] / seconds[1]), float(seconds[1])
+
+
+def student_of_run(run: Path) -> tuple[TransformerWeights, TextTokenizer, list[str]]:
+    """Return the trained student of a finished run, its tokenizer, and queries and documents in equal parts."""
+    stages = run / "stages"
+    weights = read_weights(stages / "distill" / "student")
+
+    def read(name: str) -> list[str]:
+        lines = (stages / "corpus" / name).read_text(encoding="utf-8").splitlines()
+        return spread_texts([json.loads(line)["text"] for line in lines], TEXTS // 2)
+
+    texts = [*read("queries.jsonl"), *read("corpus.jsonl")]
+    return weights, TextTokenizer(stages / "vocabulary" / "tokenizer.json", weights.longest), texts
+
+
+def student_of_bundle(bundle: Path) -> tuple[TransformerWeights, TextTokenizer]:
+    """Return the weights that the file of a bundle stores, and its tokenizer."""
+    manifest = read_manifest(bundle)
+    weights = read_stored_weights(bundle / "config.json", bundle / manifest.variants[manifest.default_variant].file)
+    return weights, TextTokenizer(bundle / "tokenizer.json", manifest.max_length)
 
 
 def processor_words() -> str:
@@ -104,36 +122,43 @@ def processor_words() -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a finished `pocketrank run`")
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("student", help="folder of a finished `pocketrank run`, a bundle, or general-english")
+    parser.add_argument("--texts", type=Path, help="one text a line; needed for a bundle")
+    parser.add_argument("--against", type=Path, help="an ONNX file of the same student: times are ratios to it")
+    parser.add_argument("--rounds", type=int, default=30)
     arguments = parser.parse_args()
-    stages = arguments.run / "stages"
-    tokenizer = Tokenizer.from_file(str(stages / "vocabulary" / "tokenizer.json"))
-    limit = json.loads((stages / "distill" / "student" / "config.json").read_text())["max_position_embeddings"]
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(limit)
-
-    def read(name: str, count: int = 128) -> list[list[int]]:
-        lines = (stages / name).read_text(encoding="utf-8").splitlines()
-        texts = [json.loads(line)["text"] for line in lines]
-        return [tokenizer.encode(text).ids for text in spread_texts(texts, count)]
-
-    queries, documents = read("corpus/queries.jsonl"), read("corpus/corpus.jsonl")
-    files = variants(stages / "distill" / "student", read("queries/training.jsonl", CALIBRATION_TEXTS))
-    opened = {name: session(data) for name, data in files.items()}
-    texts = queries + documents
-    vectors = {name: np.stack([run(variant, ids) for ids in texts]) for name, variant in opened.items()}
-    query_times = latencies(opened, queries, arguments.rounds)
-    document_times = latencies(opened, documents[::4], max(2, arguments.rounds // 3))
-    lengths = [statistics.median(map(len, group)) for group in (queries, documents)]
-    print(f"{processor_words()}, onnxruntime {onnxruntime.__version__}, one thread; {len(texts)} texts;")
-    print(f"median length: queries {lengths[0]:.0f} tokens, documents {lengths[1]:.0f}.\n")
-    print("| variant | bytes | cosine mean | cosine min | score change max | query p25 us | document p25 us |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    if (Path(arguments.student) / "stages").is_dir():
+        weights, tokenizer, texts = student_of_run(Path(arguments.student))
+    else:
+        weights, tokenizer = student_of_bundle(bundle_path(arguments.student))
+        texts = []
+    if arguments.texts:
+        texts = spread_texts(arguments.texts.read_text(encoding="utf-8").splitlines(), TEXTS)
+    if not texts:
+        raise SystemExit("no texts to measure on; name a file with --texts")
+    rows = tokenizer.ids(texts)
+    files = {"--against": arguments.against.read_bytes()} if arguments.against else {}
+    files |= variants(weights)
+    sessions = {name: open_graph(data) for name, data in files.items()}
+    alone = {name: np.concatenate([encode(session, [row]) for row in rows]) for name, session in sessions.items()}
+    random = np.random.default_rng(0)
+    vocabulary = int(weights.config["vocab_size"])
+    timed = [random.integers(5, vocabulary, size).tolist() for size in LENGTHS]
+    first = next(iter(files))
+    base = [1e6 * time_ratio(sessions[first], sessions[first], row, arguments.rounds)[1] for row in timed]
+    print(f"{processor_words()}, onnxruntime {onnxruntime.__version__}, one thread; {len(rows)} texts, of")
+    print(f"{np.mean([len(row) for row in rows]):.0f} tokens on average. Times of {first}: ", end="")
+    print(", ".join(f"{value:.0f} us at {size} tokens" for value, size in zip(base, LENGTHS, strict=True)))
+    heads = [f"time at {size} tokens" for size in LENGTHS]
+    print(f"\n| variant | bytes | cosine mean | cosine min | alone or in {BATCH} | {' | '.join(heads)} |")
+    print(f"| --- |{' ---: |' * (4 + len(LENGTHS))}")
     for name, data in files.items():
-        parity = compare(name, vectors[name], "fp32", vectors["fp32"])
-        cells = f"{parity.cosine_mean:.5f} | {parity.cosine_min:.5f} | {parity.score_change_max:.4f}"
-        print(f"| {name} | {len(data):,} | {cells} | {query_times[name]:.0f} | {document_times[name]:.0f} |")
+        parity = compare(name, alone[name], "fp32", alone["fp32"])
+        batches = [encode(sessions[name], rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
+        moved = np.abs(np.concatenate(batches) - alone[name]).max()
+        ratios = [time_ratio(sessions[name], sessions[first], row, arguments.rounds)[0] for row in timed]
+        cells = f"{len(data):,} | {parity.cosine_mean:.5f} | {parity.cosine_min:.5f} | {moved:.0e}"
+        print(f"| {name} | {cells} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import torch
 from pocketrank.export.graph.schemes import FP32, Plan, make_plan
 from pocketrank.export.graph.weights import TransformerWeights, read_weights
 from pocketrank.export.graph.writer import write_graph
-from pocketrank.export.quantization.calibrate import encode_ids
+from pocketrank.export.quantization.encode_ids import encode_ids
 from pocketrank.pipeline.distill.trainer import Trainer
 from pocketrank.pipeline.distill.training_data import TrainingData
 from pocketrank.pipeline.distill.validation import held_back

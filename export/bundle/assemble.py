@@ -10,7 +10,7 @@ from typing import Any
 
 from ...runtime.errors import InputError
 from ...runtime.files import json_bytes, read_bytes, read_json, read_text, write_bytes
-from ...runtime.graph_reader import read_graph
+from ...runtime.graph_reader import GraphFacts, read_graph
 from ...runtime.manifest import (
     DEFAULT,
     MANIFEST_NAME,
@@ -37,7 +37,9 @@ from .tokenizer import compact_tokenizer, parse_tokenizer, special_tokens
 
 MOBILE = "model_mobile"  # the default file in ORT format, with the list of operators that it needs
 PROJECTION_NAME = "projection.safetensors"
-ONNXRUNTIME_MIN = "1.23.0"  # the oldest version that the tests of the openers run on
+ONNXRUNTIME_MIN = "1.17.0"  # gives the vectors of our graphs; 1.15 opens some and gives others
+NEWER_MIN = "1.23.0"  # for graphs of other tools with a later opset or file format than 1.17 reads
+NEWEST_OF_MIN = {"opset": 20, "ir": 9}
 
 
 def describe(plan: Plan) -> str:
@@ -149,7 +151,7 @@ def finish_bundle(candidate: Path, output: Path, facts: BundleFacts, recipe: byt
         variants={name: Variant(file, facts.quantization[name]) for name, file in graphs.items()},
         pairing=Pairing(facts.teacher.id, PROJECTION_NAME if paired else ""),
         runtime=RuntimeRange(
-            onnxruntime_min=ONNXRUNTIME_MIN,
+            onnxruntime_min=onnxruntime_min(reads),
             opsets=dict(sorted(opsets.items())),
             operators=tuple(sorted(operators)),
         ),
@@ -162,6 +164,14 @@ def finish_bundle(candidate: Path, output: Path, facts: BundleFacts, recipe: byt
     )
     write_bytes(output / MANIFEST_NAME, manifest_bytes(manifest))
     return manifest
+
+
+def onnxruntime_min(graphs: Sequence[GraphFacts]) -> str:
+    """Return the oldest ONNX Runtime that reads all of these files."""
+    opset = max(graph.opsets.get("", 0) for graph in graphs)
+    ir_version = max(graph.ir_version for graph in graphs)
+    old = opset <= NEWEST_OF_MIN["opset"] and ir_version <= NEWEST_OF_MIN["ir"]
+    return ONNXRUNTIME_MIN if old else NEWER_MIN
 
 
 def _check_vocabulary(tokenizer: bytes, weights: TransformerWeights) -> None:

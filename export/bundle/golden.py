@@ -10,7 +10,7 @@ from ...runtime.golden import golden_mapping, make_golden
 from ...runtime.manifest import GOLDEN_NAME
 from ..check.parity import spread_texts
 from ..check.tokenizer_edge_cases import TOKENIZER_EDGE_CASES
-from ..graph.schemes import DYNAMIC, STATIC, Plan
+from ..graph.schemes import Plan
 
 CORPUS_TEXTS = 12
 TEXT_CHARACTERS = 400
@@ -20,10 +20,9 @@ def tolerance(plan: Plan) -> float:
     """Return the largest difference of a coordinate that another processor or runtime may show.
 
     Activations are rounded while a quantized graph runs. Where the last bit of a sum decides between two codes, one
-    code differs; where it moves the largest activation, all of them may. ONNX Runtime 1.23 to 1.29 sum a layer
-    normalization differently from later versions and differ from them by up to 8e-3 (docs/how-to/open-a-bundle.md).
+    code differs; where it moves the largest activation, all of them may (docs/how-to/open-a-bundle.md).
     """
-    if plan.schemes & {*DYNAMIC, STATIC, "int4"}:
+    if {plan.linear, *plan.tensors.values()} & {"int7", "int4"}:
         return 1e-2
     return 1e-4 if "fp16" in plan.schemes else 2e-5
 

@@ -44,8 +44,7 @@ def model_card(facts: "BundleFacts", dimension: int, sizes: Mapping[str, int], d
         "## Files\n\n" + _files(facts, sizes),
         "## Use\n\nWith `pip install numpy tokenizers onnxruntime`, in this folder:\n\n```python\n"
         + _EXAMPLE.format(max_length=facts.max_length, default=default)
-        + "```\n\nQueries are best encoded one at a time, as here: a quantized graph rounds its activations by what "
-        "else is in the batch.",
+        + "```",
         "## Space\n\n" + _space(facts, sizes),
         "## Licences\n\n" + "\n".join(f"- {what}: {name}" for what, name in sorted(facts.licences.items())),
     ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...runtime.encoder import open_session
-from ..quantization.calibrate import feeds
+from ..quantization.encode_ids import feeds
 
 ROUNDS = 6
 

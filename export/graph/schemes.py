@@ -7,17 +7,16 @@ each tensor by name, so any mix is possible:
 | --- | --- | --- |
 | fp32 | as trained | as trained |
 | fp16 | half precision, widened when the file is loaded | the same |
-| int8 | unsigned 8 bits around 128, a scale per output channel; activations quantized on the fly | a scale per row |
-| int7 | signed codes of at most 64 in 8 bits, otherwise like int8 | (int8) |
-| int7-static | the codes of int7; activations in unsigned 8 bits of a range measured beforehand | not offered |
-| int8-signed | signed codes of full range, for processors that are known; otherwise like int8 | not offered |
-| int4 | 4 bits, a scale per block of 32 inputs | 4 bits, a scale per block of 32 values |
+| int8 | not offered | a scale per row |
+| int7 | signed codes of at most 64 in 8 bits, a scale per output channel; activations in 8 bits | not offered |
+| int7-exact | the codes of int7, widened when the file is loaded; activations as they are | not offered |
+| int4 | 4 bits, a scale per block of 32 inputs; activations in 8 bits per block | 4 bits, a scale per block of values |
 
 Signed 8-bit weights of full range saturate on x86 processors without VNNI, where two products of a signed and an
-unsigned byte are added in 16 bits; one file would give other vectors there than on ARM. Unsigned weights (int8) take
-another path and are exact everywhere. Signed ones of at most 64 (int7) are exact too, since 2 * 255 * 64 < 2^15, and
-are the fast path on x86 with VNNI. Full range and signed (int8-signed) is for files that only meet processors which
-add without saturating. `docs/explanation/quantization.md` has the measurements.
+unsigned byte are added in 16 bits; one file would give other vectors there than on ARM. Signed ones of at most 64 are
+exact everywhere, since 2 * 255 * 64 < 2^15, and are the fast path on x86 with VNNI. The range of the activations of
+int7 is that of the token alone, so a vector depends neither on the rest of its batch nor on its padding, and an
+outlier in one token costs the others nothing. `docs/explanation/quantization.md` has the measurements.
 """
 
 from collections.abc import Mapping
@@ -26,14 +25,14 @@ from typing import Literal
 
 import numpy as np
 
-Scheme = Literal["fp32", "fp16", "int8", "int7", "int7-static", "int8-signed", "int4"]
-IntegerScheme = Literal["int8", "int7", "int8-signed", "int4"]
-DYNAMIC: tuple[IntegerScheme, ...] = ("int8", "int7", "int8-signed")  # activations quantized while the graph runs
-STATIC: Scheme = "int7-static"
+from ...runtime.errors import InputError
 
-BLOCK = 32  # values that share one scale in 4-bit tensors
-ZERO_POINT = {"int8": 128, "int7": 0, "int8-signed": 0, "int4": 8}  # the code that stands for zero
-LARGEST = {"int8": 127, "int7": 64, "int8-signed": 127, "int4": 7}  # largest distance from it
+Scheme = Literal["fp32", "fp16", "int8", "int7", "int7-exact", "int4"]
+IntegerScheme = Literal["int8", "int7", "int4"]
+
+BLOCK = 32  # values that share one scale in 4-bit linear layers; the most that do in a 4-bit table
+ZERO_POINT = {"int8": 128, "int7": 0, "int4": 8}  # the code that stands for zero
+LARGEST = {"int8": 127, "int7": 64, "int4": 7}  # largest distance from it
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,6 @@ class Plan:
     positions: Scheme = "fp32"
     vector: Literal["fp32", "fp16"] = "fp32"
     tensors: Mapping[str, Scheme] = field(default_factory=dict)
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # of a static layer's activations
 
     def scheme(self, name: str, kind: str) -> Scheme:
         """Return the scheme of the tensor `name`, which is of `kind`."""
@@ -71,7 +69,7 @@ def make_plan(table: Scheme, linear: Scheme, tensors: Mapping[str, Scheme] | Non
     Positions follow the table but never below 8 bits (they are few), vectors go to half precision as soon as
     anything else is smaller than fp32.
     """
-    positions: Scheme = "int8" if table in ("int4", "int7") else table
+    positions: Scheme = "int8" if table == "int4" else table
     small = table != "fp32" or linear != "fp32" or bool(tensors)
     return Plan(table, linear, positions, "fp16" if small else "fp32", dict(tensors or {}))
 
@@ -94,6 +92,11 @@ class Quantized:
         if self.scheme != "int4":
             return self.codes
         return (self.codes[..., 0::2] | (self.codes[..., 1::2] << 4)).astype(np.uint8)
+
+    def paired(self) -> np.ndarray:
+        """Return 4-bit codes [.., width] as int8 [.., width / 2]: the first half, and 16 times the second."""
+        first, second = np.split(self.signed(), 2, axis=-1)
+        return (first + 16 * second).astype(np.int8)
 
     def signed(self) -> np.ndarray:
         """Return the codes as int8 around zero, for tensors that are widened before anything is multiplied."""
@@ -135,8 +138,39 @@ def half_up(values: np.ndarray) -> np.ndarray:
     return np.where(rounded.astype(np.float32) < values, np.nextafter(rounded, np.float16(np.inf)), rounded)
 
 
-def activation_code(low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return scale (float32) and zero point (uint8) of activations from `low` to `high`; zero is always a code."""
-    low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32(max(high - low, 1e-12) / 255)
-    return np.array(scale), np.array(np.clip(np.rint(-low / scale), 0, 255), np.uint8)
+def unpaired(pairs: np.ndarray) -> np.ndarray:
+    """Return the codes around zero, int8 [.., width], of what `Quantized.paired` gave."""
+    second = (pairs.astype(np.int16) + 8) >> 4  # the nearest sixteenth
+    return np.concatenate([pairs - 16 * second, second], axis=-1).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class ActivationCode:
+    """Unsigned 8-bit codes of a token's values: `zero` stands for zero, `zero + largest` for the largest value."""
+
+    largest: int
+    zero: int
+
+    def smallest_range(self, least: float) -> float:
+        """Return the range that a token must have at least so that the value `least` (below zero) has a code."""
+        return -least * self.largest / self.zero
+
+
+SYMMETRIC = ActivationCode(largest=127, zero=128)
+# After a GELU nothing is below -0.17, so that positive values may have most of the codes.
+LEAST_GELU = -0.1702  # of the exact function and of its approximation by tanh
+AFTER_GELU = ActivationCode(largest=223, zero=32)
+
+
+def table_block(width: int) -> int:
+    """Return how many values of a row of a 4-bit table share a scale: equal blocks, of at most `BLOCK` values.
+
+    Raises `InputError` for an odd width, which cannot be packed in pairs, and for one without a divisor near `BLOCK`.
+    """
+    block = max(size for size in range(1, BLOCK + 1) if width % size == 0)
+    if width % 2 or block < min(width, BLOCK // 4):
+        raise InputError(
+            f"rows of {width} values cannot be stored in 4 bits, which takes an even number of values in equal blocks "
+            f"of {BLOCK // 4} to {BLOCK}; use int8 for the table, or another width such as {-(-width // 16) * 16}"
+        )
+    return block

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...runtime.errors import InputError
-from .schemes import BLOCK, ZERO_POINT
+from .schemes import BLOCK, ZERO_POINT, unpaired
 from .weights import (
     POSITIONS,
     PROJECTION,
@@ -94,7 +94,10 @@ def _rows(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
     codes, scales = arrays[name], arrays.get(f"{name}.scale")
     if scales is None:
         return codes.astype(np.float32)
-    if codes.dtype == np.uint8:
+    if scales.ndim == 3:
+        codes = unpaired(codes)
+        scales = np.repeat(scales[..., 0], codes.shape[1] // scales.shape[1], axis=1)
+    elif codes.dtype == np.uint8:  # of `GatherBlockQuantized`, as earlier versions wrote it
         codes = _unpacked(codes)
         scales = np.repeat(scales, BLOCK, axis=1)[:, : codes.shape[1]]
     return codes.astype(np.float32) * scales.astype(np.float32)
@@ -108,7 +111,7 @@ def _linear(arrays: dict[str, np.ndarray], name: str, width: int) -> np.ndarray:
     if codes.ndim == 3:
         values = _unpacked(codes) * scales.astype(np.float32).reshape(*codes.shape[:2], 1)
         return np.ascontiguousarray(values.reshape(len(codes), -1)[:, :width])
-    zero = ZERO_POINT["int8"] if codes.dtype == np.uint8 else 0
+    zero = ZERO_POINT["int8"] if codes.dtype == np.uint8 else 0  # unsigned: as earlier versions offered
     return np.ascontiguousarray((codes.T.astype(np.float32) - zero) * scales.astype(np.float32)[:, None])
 
 

@@ -1,4 +1,4 @@
-"""Write an encoder as one ONNX graph of ONNX Runtime's fused operators, quantized where the plan says so.
+"""Write an encoder as one ONNX graph of standard operators and some of ONNX Runtime's, quantized as the plan says.
 
 Inputs `input_ids` and `attention_mask`, int64 [batch, length]. Outputs `last_hidden_state` [batch, length, d], with
 the projection and the token weights already applied to each token (both are linear, so they commute with the mean),
@@ -18,20 +18,20 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ...runtime.errors import InputError
 from .schemes import (
+    AFTER_GELU,
     BLOCK,
-    DYNAMIC,
     FP32,
-    STATIC,
-    ZERO_POINT,
+    LEAST_GELU,
+    SYMMETRIC,
     Plan,
     Scheme,
-    activation_code,
     quantize_blocks,
     quantize_rows,
+    table_block,
 )
 from .weights import PROJECTION, PROJECTION_BIAS, TABLE, TABLE_FACTOR, TOKEN_WEIGHTS, TransformerWeights
 
-OPSET = 15  # the lowest with `Shape` of a single axis; ONNX Runtime since 1.10
+OPSET = 17  # the lowest with `LayerNormalization`; ONNX Runtime since 1.12
 IR_VERSION = 8  # the one that belongs to it
 CONTRIB = "com.microsoft"
 
@@ -45,7 +45,6 @@ class GraphBuilder:
         self.plan = plan
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: list[onnx.TensorProto] = []
-        self.linear_inputs: dict[str, str] = {}  # name of a linear layer -> the value that it multiplies
         self._values = 0
 
     def node(self, operator: str, inputs: Sequence[str], domain: str = "", output: str = "", **attributes: Any) -> str:
@@ -65,6 +64,10 @@ class GraphBuilder:
         self.tensors.append(numpy_helper.from_array(np.require(values, requirements="C"), name))
         return name
 
+    def shared(self, name: str, values: np.ndarray) -> str:
+        """Add a tensor that several layers use, once."""
+        return name if any(tensor.name == name for tensor in self.tensors) else self.constant(name, values)
+
     def widened(self, name: str, values: np.ndarray) -> str:
         """Add a tensor in half precision; the runtime widens it once, when it loads the file."""
         return self.node("Cast", [self.constant(name, values.astype(np.float16))], to=TensorProto.FLOAT)
@@ -76,37 +79,49 @@ class GraphBuilder:
     def _plain(self, name: str, values: np.ndarray, scheme: Scheme) -> str:
         return self.widened(name, values) if scheme == "fp16" else self.constant(name, values.astype(np.float32))
 
-    def linear(self, name: str, value: str, weight: np.ndarray, bias: str = "") -> str:
-        """Multiply `value` [.., in] by `weight` [out, in] and add the vector `bias`, if one is named."""
-        self.linear_inputs[name] = value
+    def linear(self, name: str, value: str, weight: np.ndarray, bias: str = "", after_gelu: bool = False) -> str:
+        """Multiply `value` [.., in] by `weight` [out, in] and add the vector `bias`, if one is named.
+
+        `after_gelu` says that `value` comes out of a GELU.
+        """
         scheme = self.plan.scheme(name, "linear")
-        if scheme in DYNAMIC:
-            quantized = quantize_rows(weight, scheme)  # a row of the trained matrix is an output channel
-            inputs = [value, self.constant(name, quantized.codes.T)]
-            inputs.append(self.widened(f"{name}.scale", quantized.scales[:, 0]))
-            zero_point = self._zero_point() if scheme == "int8" else ""
-            inputs += [zero_point, bias] if bias else [zero_point] if zero_point else []
-            return self.node("DynamicQuantizeMatMul", inputs, CONTRIB)
+        if scheme == "int8":
+            raise InputError(f"{name}: int8 is a scheme of tables; use int7, which takes the same bytes")
         if scheme == "int4":
             product = self._linear_int4(name, value, weight)
-        elif scheme == STATIC:
-            product = self._linear_static(name, value, weight)
+        elif scheme == "int7":
+            product = self._linear_int7(name, value, weight, after_gelu)
+        elif scheme == "int7-exact":
+            codes, scales = self._codes(name, weight)
+            widened = self.node("Mul", [self.node("Cast", [codes], to=TensorProto.FLOAT), scales])
+            product = self.node("MatMul", [value, widened])
         else:
             product = self.node("MatMul", [value, self._plain(name, weight.T, scheme)])
         return self.node("Add", [product, bias]) if bias else product
 
-    def _linear_static(self, name: str, value: str, weight: np.ndarray) -> str:
-        """Multiply in 8 bits with a range of the activations that is part of the file (`QuantizeLinear` and back)."""
-        if name not in self.plan.ranges:
-            raise InputError(f"{name}: {STATIC} needs the range of its activations; measure it on training texts first")
-        scale, zero_point = activation_code(*self.plan.ranges[name])
-        measured = [self.constant(f"{name}.input_scale", scale), self.constant(f"{name}.input_zero", zero_point)]
-        rounded = self.node("QuantizeLinear", [value, *measured])
-        quantized = quantize_rows(weight, "int7")
+    def _linear_int7(self, name: str, value: str, weight: np.ndarray, after_gelu: bool) -> str:
+        """Multiply in 8 bits; the range of the activations is each token's own, so that no other token counts.
+
+        A token of zeros alone is 0 / 0 here; whatever code that becomes is multiplied by a range of zero.
+        """
+        code = AFTER_GELU if after_gelu else SYMMETRIC
+        if after_gelu:
+            least = self.shared("least_range", np.array(code.smallest_range(LEAST_GELU), np.float32))
+            token_range = self.node("Max", [self.node("ReduceMax", [value], axes=[-1]), least])
+        else:
+            token_range = self.node("ReduceMax", [self.node("Abs", [value])], axes=[-1])
+        step = self.shared(f"step{code.largest}", np.array(1 / code.largest, np.float32))
+        zero = self.shared(f"zero{code.zero}", np.array(code.zero, np.uint8))
+        rounded = self.node("QuantizeLinear", [self.node("Div", [value, token_range]), step, zero])
+        codes, scales = self._codes(name, weight)
+        product = self.node("MatMulIntegerToFloat", [rounded, codes, step, scales, zero], CONTRIB)
+        return self.node("Mul", [product, token_range])
+
+    def _codes(self, name: str, weight: np.ndarray) -> tuple[str, str]:
+        """Add the 7-bit codes [in, out] of a matrix and their scales [out]; return both names."""
+        quantized = quantize_rows(weight, "int7")  # a row of the trained matrix is an output channel
         codes = self.constant(name, quantized.codes.T)
-        scales = self.widened(f"{name}.scale", quantized.scales[:, 0])
-        widened = self.node("DequantizeLinear", [codes, scales], axis=1)
-        return self.node("MatMul", [self.node("DequantizeLinear", [rounded, *measured]), widened])
+        return codes, self.widened(f"{name}.scale", quantized.scales[:, 0])
 
     def _linear_int4(self, name: str, value: str, weight: np.ndarray) -> str:
         out, width = weight.shape
@@ -127,35 +142,41 @@ class GraphBuilder:
         scheme = self.plan.scheme(name, "table")
         if scheme in ("fp32", "fp16"):
             return self.node("Gather", [self._plain(name, values, scheme), indices])
-        if scheme in (STATIC, "int8-signed"):
+        if scheme in ("int7", "int7-exact"):
             raise InputError(f"{name}: {scheme} is a scheme of linear layers; use int8 or int4")
         if scheme == "int4":
-            if values.shape[1] % 2:
-                raise InputError(f"{name}: an odd width of {values.shape[1]} cannot be packed in 4 bits; use int8")
-            quantized = quantize_blocks(values, "int4", BLOCK)
-            inputs = [self.constant(name, quantized.packed()), indices, self.widened(f"{name}.scale", quantized.scales)]
-            attributes: dict[str, Any] = {"bits": 4, "block_size": BLOCK, "gather_axis": 0, "quantize_axis": 1}
-            return self.node("GatherBlockQuantized", inputs, CONTRIB, **attributes)
-        # Four plain operators rather than GatherBlockQuantized with 8 bits: as fast (measured), and every version
-        # and build of the runtime has them.
+            return self._rows_int4(name, values, indices)
         quantized = quantize_rows(values, "int8")
         codes = self.node("Gather", [self.constant(name, quantized.signed()), indices])
         scales = self.node("Gather", [self.widened(f"{name}.scale", quantized.scales), indices])
         return self.node("Mul", [self.node("Cast", [codes], to=TensorProto.FLOAT), scales])
 
-    def _zero_point(self) -> str:
-        """Return the name of the zero point that all unsigned 8-bit layers share."""
-        name = "zero_point"
-        if all(tensor.name != name for tensor in self.tensors):
-            self.constant(name, np.array(ZERO_POINT["int8"], np.uint8))
-        return name
+    def _rows_int4(self, name: str, values: np.ndarray, indices: str) -> str:
+        """Look up rows of 4 bits in standard operators: a byte is 16 times one code and another one beside it.
+
+        Codes reach from -7 to 7, so that rounding a sixteenth of the byte gives the first one.
+        """
+        quantized = quantize_blocks(values, "int4", table_block(values.shape[1]))
+        looked_up = self.node("Gather", [self.constant(name, quantized.paired()), indices])
+        looked_up = self.node("Cast", [looked_up], to=TensorProto.FLOAT)
+        sixteenth = self.constant(f"{name}.sixteenth", np.array(1 / 16, np.float32))
+        sixteen = self.constant(f"{name}.sixteen", np.array(16, np.float32))
+        high = self.node("Round", [self.node("Mul", [looked_up, sixteenth])])
+        low = self.node("Sub", [looked_up, self.node("Mul", [high, sixteen])])
+        codes = self.node("Concat", [low, high], axis=-1)
+        blocks = self.constant(f"{name}.blocks", np.array([0, 0, -1, quantized.block], np.int64))
+        scales = self.node("Gather", [self.constant(f"{name}.scale", quantized.scales[..., None]), indices])
+        scales = self.node("Cast", [scales], to=TensorProto.FLOAT)
+        widened = self.node("Mul", [self.node("Reshape", [codes, blocks]), scales])
+        whole = self.constant(f"{name}.whole", np.array([0, 0, values.shape[1]], np.int64))
+        return self.node("Reshape", [widened, whole])
 
     def table(self, name: str, values: np.ndarray) -> str:
         """Add a whole matrix that the runtime widens once, when it loads the file."""
         scheme = self.plan.scheme(name, "positions")
         if scheme in ("fp32", "fp16"):
             return self._plain(name, values, scheme)
-        if scheme not in ("int8", "int7"):
+        if scheme != "int8":
             raise InputError(f"{name}: {scheme} is not offered for positions; use fp32, fp16 or int8")
         quantized = quantize_rows(values, "int8")
         codes = self.node("Cast", [self.constant(name, quantized.signed())], to=TensorProto.FLOAT)
@@ -182,22 +203,13 @@ def write_graph(weights: TransformerWeights, plan: Plan = FP32, pooling: Pooling
     `pooling` other than the mean is for teachers (`cls`: the first token's output). The same weights and plan always
     give the same bytes. Raises `InputError` for an activation function that the writer does not know.
     """
-    return _write(GraphBuilder(plan), weights, pooling)
-
-
-def write_observed_graph(weights: TransformerWeights) -> tuple[bytes, list[str]]:
-    """Return the fp32 graph that shows the input of every linear layer, and the layers in the order of its outputs."""
-    builder = GraphBuilder(FP32)
-    return _write(builder, weights, "mean", observed=True), list(builder.linear_inputs)
-
-
-def _write(builder: GraphBuilder, weights: TransformerWeights, pooling: Pooling, observed: bool = False) -> bytes:
+    builder = GraphBuilder(plan)
     integer_mask = "" if weights.static else builder.node("Cast", ["attention_mask"], to=TensorProto.INT32)
     hidden = _embed(builder, weights)
     for layer in range(weights.layers):
         hidden = _layer(builder, weights, layer, hidden, integer_mask)
     _outputs(builder, weights, hidden, pooling)
-    return _serialise(builder, weights.dimension, observed)
+    return _serialise(builder, weights.dimension)
 
 
 def _embed(builder: GraphBuilder, weights: TransformerWeights) -> str:
@@ -221,14 +233,10 @@ def _layer(builder: GraphBuilder, weights: TransformerWeights, layer: int, hidde
     parts = [f"attention.self.{part}" for part in ("query", "key", "value")]
     stacked = np.concatenate([tensor(f"{part}.weight") for part in parts])
     stacked_bias = builder.vector(f"{name}.qkv.bias", np.concatenate([tensor(f"{part}.bias") for part in parts]))
-    # The quantized product adds its bias for nothing; elsewhere the attention operator does.
-    inside = builder.plan.scheme(f"{name}.qkv", "linear") in DYNAMIC
-    joined = builder.linear(f"{name}.qkv", hidden, stacked, stacked_bias if inside else "")
-    split = builder.split(joined, 3)
+    # A bias inside the attention operator costs more than a step of its own.
+    split = builder.split(builder.linear(f"{name}.qkv", hidden, stacked, stacked_bias), 3)
     heads = int(weights.config["num_attention_heads"])
-    attended = builder.node(
-        "MultiHeadAttention", [*split, "" if inside else stacked_bias, mask], CONTRIB, num_heads=heads
-    )
+    attended = builder.node("MultiHeadAttention", [*split, "", mask], CONTRIB, num_heads=heads)
     mixed = builder.linear(f"{name}.attention", attended, tensor("attention.output.dense.weight"))
     bias = (f"{name}.attention.bias", tensor("attention.output.dense.bias"))
     norm = f"{source}.attention.output.LayerNorm"
@@ -236,7 +244,8 @@ def _layer(builder: GraphBuilder, weights: TransformerWeights, layer: int, hidde
     expanded = builder.linear(f"{name}.expand", middle, tensor("intermediate.dense.weight"))
     expand_bias = builder.vector(f"{name}.expand.bias", tensor("intermediate.dense.bias"))
     active = _activate(builder, weights, expanded, expand_bias)
-    contracted = builder.linear(f"{name}.contract", active, tensor("output.dense.weight"))
+    gelu = weights.config["hidden_act"] != "relu"
+    contracted = builder.linear(f"{name}.contract", active, tensor("output.dense.weight"), after_gelu=gelu)
     bias = (f"{name}.contract.bias", tensor("output.dense.bias"))
     return _sum_and_norm(builder, weights, [contracted, middle], f"{source}.output.LayerNorm", f"{name}.output", bias)
 
@@ -260,11 +269,17 @@ def _sum_and_norm(
     name: str,
     bias: tuple[str, np.ndarray] | None = None,
 ) -> str:
-    """Add two values, and a bias (its name in the graph, its vector), and normalise the sum by the weights `norm`."""
-    vectors = [(f"{name}.norm.{part}", weights.tensors[f"{norm}.{part}"]) for part in ("weight", "bias")]
-    inputs = [*values, *(builder.vector(*vector) for vector in [*vectors, *([bias] if bias else [])])]
+    """Add two values, and a bias (its name in the graph, its vector), and normalise the sum by the weights `norm`.
+
+    Plain operators: onnxruntime's fused one (`SkipLayerNormalization`) takes three times as long on x86.
+    """
+    terms = [*values, *([builder.vector(*bias)] if bias else [])]
+    total = terms[0]
+    for term in terms[1:]:  # one `Sum` of three is no faster
+        total = builder.node("Add", [total, term])
+    vectors = [builder.vector(f"{name}.norm.{part}", weights.tensors[f"{norm}.{part}"]) for part in ("weight", "bias")]
     epsilon = float(weights.config.get("layer_norm_eps", 1e-12))
-    return builder.node("SkipLayerNormalization", inputs, CONTRIB, epsilon=epsilon)
+    return builder.node("LayerNormalization", [total, *vectors], axis=-1, epsilon=epsilon)
 
 
 def _outputs(builder: GraphBuilder, weights: TransformerWeights, hidden: str, pooling: Pooling) -> None:
@@ -289,9 +304,8 @@ def _outputs(builder: GraphBuilder, weights: TransformerWeights, hidden: str, po
     builder.node("LpNormalization", [total], output="sentence_embedding", axis=-1, p=2)
 
 
-def _serialise(builder: GraphBuilder, dimension: int, observed: bool) -> bytes:
+def _serialise(builder: GraphBuilder, dimension: int) -> bytes:
     shape = ["batch", "length"]
-    shown = list(builder.linear_inputs.values()) if observed else []
     graph = helper.make_graph(
         builder.nodes,
         "encoder",
@@ -299,7 +313,6 @@ def _serialise(builder: GraphBuilder, dimension: int, observed: bool) -> bytes:
         [
             helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, [*shape, dimension]),
             helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, [shape[0], dimension]),
-            *(helper.make_tensor_value_info(value, TensorProto.FLOAT, [*shape, None]) for value in shown),
         ],
         builder.tensors,
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..graph.schemes import BLOCK, IntegerScheme, Plan, Scheme, quantize_blocks, quantize_rows
+from ..graph.schemes import BLOCK, IntegerScheme, Plan, Scheme, quantize_blocks, quantize_rows, table_block
 from ..graph.weights import POSITIONS, PROJECTION, TABLE, TABLE_FACTOR
 
 _PARTS = {
@@ -41,10 +41,12 @@ def rounding(name: str, plan: Plan, layers: int) -> Callable[[np.ndarray], np.nd
         return _unchanged
     if scheme == "fp16":
         return _half
-    if scheme == "int4" and named[1] != "positions":
+    if scheme == "int4" and named[1] == "table":
+        return lambda values: quantize_blocks(values, "int4", table_block(values.shape[1])).restored()
+    if scheme == "int4" and named[1] == "linear":
         return lambda values: quantize_blocks(values, "int4", BLOCK).restored()
-    codes: IntegerScheme = "int7" if scheme == "int7-static" else scheme
-    return lambda values: quantize_rows(values, codes if named[1] == "linear" else "int8").restored()
+    codes: IntegerScheme = "int7" if named[1] == "linear" else "int8"
+    return lambda values: quantize_rows(values, codes).restored()
 
 
 def _half(values: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ class SchemePlan:
 
     @property
     def plan(self) -> Plan:
-        """The plan; ranges of static layers are not known yet."""
+        """The plan of the file."""
         return chosen_plan(self.tensors)
 
 
@@ -48,7 +48,7 @@ def choose_schemes(
     target: int,
     size: Callable[[Plan], int],
     pinned: Mapping[str, Scheme],
-    eight_bit_scheme: Scheme,
+    eight_bit_scheme: Scheme = "int7",
 ) -> SchemePlan:
     """Return the mix that fits `target` bytes of the ONNX file.
 

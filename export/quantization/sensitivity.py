@@ -6,19 +6,20 @@ from pathlib import Path
 
 import numpy as np
 
+from ...runtime.errors import InputError
 from ...runtime.files import read_json, write_json
 from ...runtime.progress import Progress
 from ...runtime.schema import from_mapping, to_mapping
-from ..graph.schemes import FP32, STATIC, Plan, Scheme
+from ..graph.schemes import FP32, Plan, Scheme, table_block
 from ..graph.weights import TABLE, TransformerWeights
-from .calibrate import activation_ranges, encode_ids
+from .encode_ids import encode_ids
 from .rounding import graph_names
 
 SENSITIVITY_NAME = "sensitivity.json"
 _OFFERED: Mapping[str, tuple[Scheme, ...]] = {
     "table": ("fp16", "int8", "int4"),
     "positions": ("fp16", "int8"),
-    "linear": ("fp16", "int8", "int7", STATIC, "int4"),
+    "linear": ("fp16", "int7", "int7-exact", "int4"),
 }
 
 # Ranking quality of a graph, by the mode of ranking ("symmetric", "asymmetric"); empty where nothing is judged.
@@ -70,33 +71,29 @@ def stored_bytes(weights: TransformerWeights) -> dict[str, int]:
 
 def measure_sensitivity(
     weights: TransformerWeights,
-    calibration: Sequence[Sequence[int]],
     ids: Sequence[Sequence[int]],
     progress: Progress,
     ranking: Ranking | None = None,
     ranking_words: str = "",
-    extra: Sequence[Scheme] = (),
 ) -> Sensitivity:
     """Quantize each tensor alone in each scheme and measure what it loses.
 
-    `ids` are token ids of the training texts that vectors are compared on, `calibration` those of the texts that
-    ranges of activations are measured on, `ranking` returns nDCG@10 of a graph. `extra` adds schemes of linear
-    layers. An odd table width has no 4-bit row.
+    `ids` are token ids of the training texts that vectors are compared on, `ranking` returns nDCG@10 of a graph. A
+    table whose width cannot be stored in 4 bits has no such row.
     """
     from ..graph.writer import write_graph  # needs onnx; what was measured is read without it
 
     reference = write_graph(weights, FP32)
     expected = encode_ids(reference, ids)
     base = dict(ranking(reference)) if ranking else {}
-    ranges = activation_ranges(weights, calibration)
     sizes = stored_bytes(weights)
     trials: list[tuple[str, Scheme]] = [
-        (tensor, scheme) for tensor, kind in choosable(weights).items() for scheme in _schemes(weights, kind, extra)
+        (tensor, scheme) for tensor, kind in choosable(weights).items() for scheme in _schemes(weights, kind)
     ]
     rows = []
     with progress.task("sensitivity", len(trials), "trials") as task:
         for tensor, scheme in trials:
-            data = write_graph(weights, Plan(tensors={tensor: scheme}, ranges=ranges))
+            data = write_graph(weights, Plan(tensors={tensor: scheme}))
             cosine = float((encode_ids(data, ids) * expected).sum(axis=1).mean())
             ndcg10 = ranking(data) if ranking else {}
             saved = len(reference) - len(data)
@@ -108,12 +105,13 @@ def measure_sensitivity(
     return Sensitivity(len(ids), ranking_words if ranking else "", len(reference), shown, tuple(rows))
 
 
-def _schemes(weights: TransformerWeights, kind: str, extra: Sequence[Scheme]) -> list[Scheme]:
-    offered: list[Scheme] = []
-    for scheme in (*_OFFERED[kind], *(extra if kind == "linear" else ())):
-        narrow = kind == "table" and scheme == "int4" and weights.tensors[TABLE].shape[1] % 2
-        if scheme not in offered and scheme != "fp32" and not narrow:
-            offered.append(scheme)
+def _schemes(weights: TransformerWeights, kind: str) -> list[Scheme]:
+    offered = list(_OFFERED[kind])
+    if kind == "table":
+        try:
+            table_block(weights.tensors[TABLE].shape[1])
+        except InputError:
+            offered.remove("int4")
     return offered
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..graph.schemes import BLOCK, Scheme
@@ -22,7 +23,16 @@ _LOSS = {
     ("table", "half precision"): 0.0,
     ("linear", "half precision"): 0.0,
 }
-_LINEAR = ("MatMul", "Gemm", "Attention", "DynamicQuantizeMatMul", "MatMulInteger", "QAttention", "FusedMatMul")
+_LINEAR = (
+    "MatMul",
+    "Gemm",
+    "Attention",
+    "MatMulIntegerToFloat",
+    "DynamicQuantizeMatMul",
+    "MatMulInteger",
+    "QAttention",
+    "FusedMatMul",
+)
 _TINY = 64  # values; smaller tensors are not worth a node
 
 
@@ -37,8 +47,13 @@ def find_size_reductions(
     reductions = _tokenizer_reduction(tokenizer)
     if sensitivity is not None:
         return _ordered(reductions + _measured_reductions(graph, sensitivity))
+    stored = {tensor.name: tensor for tensor in graph.tensors}
     groups = {
-        "table": [tensor for tensor in graph.tensors if tensor.per_token and len(tensor.shape) == 2],
+        "table": [
+            tensor
+            for tensor in graph.tensors
+            if tensor.per_token and len(tensor.shape) == 2 and not four_bits(tensor.name, stored)
+        ],
         "linear": [
             tensor
             for tensor in graph.tensors
@@ -70,7 +85,7 @@ def _measured_reductions(graph: GraphBytes, sensitivity: "Sensitivity") -> list[
     for row in sensitivity.tensors:
         if row.tensor not in stored:
             continue
-        scheme = stored_scheme(stored[row.tensor], f"{row.tensor}.input_scale" in stored)
+        scheme = stored_scheme(stored[row.tensor], four_bits(row.tensor, stored))
         now = sensitivity.find(row.tensor, scheme)
         saved = (now.bytes if now else row.bytes + row.bytes_saved) - row.bytes
         if saved > 0 and (now is not None or scheme == "fp32"):
@@ -86,19 +101,21 @@ def _measured(row: "TensorLoss", now: "TensorLoss | None", saved: int, scheme: S
     return SizeReduction(f"{row.tensor} in {row.scheme} instead of {scheme}", saved, f"{cost} (measured)", loss)
 
 
-def stored_scheme(tensor: TensorBytes, has_input_scale: bool) -> Scheme:
-    """Return the scheme that a matrix of one of our graphs is stored in.
+def four_bits(name: str, stored: Mapping[str, TensorBytes]) -> bool:
+    """Tell whether `name` is a table of our graphs with two 4-bit codes in a byte."""
+    return f"{name}.sixteenth" in stored
 
-    Signed linear layers are taken for int7: their bytes are those of int8-signed too.
-    """
+
+def stored_scheme(tensor: TensorBytes, packed: bool) -> Scheme:
+    """Return the scheme that a matrix of one of our graphs is stored in; `packed`: two codes in a byte."""
     operator = tensor.operator.rpartition(":")[2]
-    if operator in ("MatMulNBits", "GatherBlockQuantized"):
+    if packed or operator in ("MatMulNBits", "GatherBlockQuantized"):
         return "int4"
     if tensor.type in ("float32", "float16"):
         return "fp32" if tensor.type == "float32" else "fp16"
-    if has_input_scale:
-        return "int7-static"
-    return "int7" if operator == "DynamicQuantizeMatMul" and tensor.type == "int8" else "int8"
+    if operator == "MatMul":
+        return "int7-exact"
+    return "int7" if operator in ("MatMulIntegerToFloat", "DynamicQuantizeMatMul") else "int8"
 
 
 def _wider(tensor: TensorBytes, bits: int) -> bool:

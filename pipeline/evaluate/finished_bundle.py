@@ -66,7 +66,9 @@ class BundleOnSet:
         """The teacher section of the bundle's recipe, held to the weights that the manifest names."""
         require("the teacher", "torch", "transformers", "sentence_transformers")
         path = listed_file(self.bundle, self.manifest, "recipe.toml")
-        recipe = from_mapping(Recipe, read_toml(path), str(path))
+        # The rest of a recipe is of no use here, and another version's may have other keys.
+        known = {key: value for key, value in read_toml(path).items() if key in ("name", "teacher", "cross_encoder")}
+        recipe = from_mapping(Recipe, known, str(path))
         return teacher_of_bundle(recipe, self._options.teacher, self.manifest.teacher.sha256, str(self.bundle))
 
     def vectors(self, texts: Sequence[str]) -> dict[System, Vectors]:

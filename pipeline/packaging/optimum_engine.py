@@ -25,8 +25,8 @@ _TOKENS, _SENTENCE = "token_embeddings", "sentence_embedding"
 def optimum_graphs(weights: TransformerWeights, tokenizer: bytes, max_length: int, plan: Plan) -> dict[str, bytes]:
     """Return the ONNX files of the student by variant, with the inputs and outputs that every bundle has.
 
-    `plan` may be int8 (unsigned) or int7 (signed, half range, per channel) in its linear layers and int8 or fp32 in
-    its table. Raises what `check_optimum` does.
+    `plan` is int7 in its linear layers (signed, half range, per channel; the range of the activations is that of the
+    whole batch) and int8 or fp32 in its table. Raises what `check_optimum` does.
     """
     check_optimum(weights.static, plan)
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as name, _quiet():
@@ -53,9 +53,9 @@ def check_optimum(static: bool, plan: Plan) -> None:
             "export.engine = 'optimum' needs optimum-onnx, which is not installed; run `make optimum` and use "
             ".venv-optimum/bin/pocketrank, or set export.engine = 'pocketrank'"
         )
-    if plan.tensors or plan.linear not in ("int8", "int7") or plan.table not in ("int8", "fp32"):
+    if plan.tensors or plan.linear != "int7" or plan.table not in ("int8", "fp32"):
         raise InputError(
-            f"export.engine = 'optimum' quantizes linear layers to int8 or int7 and the table to int8 or not at all, "
+            f"export.engine = 'optimum' quantizes linear layers to int7 and the table to int8 or not at all, "
             f"the recipe asks for {plan.linear}, {plan.table}"
             f"{' and single tensors' if plan.tensors else ''}; change [quantize] or use export.engine = 'pocketrank'"
         )
@@ -104,16 +104,15 @@ def _quantize(folder: Path, output: Path, plan: Plan) -> None:
     from optimum.onnxruntime import ORTQuantizer  # pyright: ignore[reportMissingImports]
     from optimum.onnxruntime.configuration import QuantizationConfig  # pyright: ignore[reportMissingImports]
 
-    signed = plan.linear == "int7"
     configuration = QuantizationConfig(
         is_static=False,
         format=QuantFormat.QOperator,
         mode=QuantizationMode.IntegerOps,
         activations_dtype=QuantType.QUInt8,
-        # Full-range signed weights saturate on x86 processors without VNNI.
-        weights_dtype=QuantType.QInt8 if signed else QuantType.QUInt8,
-        per_channel=signed,
-        reduce_range=signed,
+        # Reduced below: full-range signed weights saturate on x86 processors without VNNI.
+        weights_dtype=QuantType.QInt8,
+        per_channel=True,
+        reduce_range=True,
         operators_to_quantize=["MatMul", "Gather"] if plan.table == "int8" else ["MatMul"],
     )
     quantizer = ORTQuantizer.from_pretrained(folder, file_name="model.onnx")

@@ -1,6 +1,5 @@
-"""The quantization of one trained student: measured, chosen where the recipe asks for it, calibrated."""
+"""The quantization of one trained student: measured, chosen where the recipe asks for it."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,10 @@ import numpy as np
 from ...export.bundle.assemble import describe
 from ...export.bundle.tokenizer import compact_tokenizer
 from ...export.check.parity import spread_texts
-from ...export.graph.schemes import DYNAMIC, STATIC, Plan
+from ...export.graph.schemes import Plan, Scheme
 from ...export.graph.weights import TransformerWeights
 from ...export.graph.writer import write_graph
-from ...export.quantization.calibrate import calibrate, encode_ids
+from ...export.quantization.encode_ids import encode_ids
 from ...export.quantization.scheme_search import SchemePlan, choose_schemes, scheme_table
 from ...export.quantization.sensitivity import (
     Ranking,
@@ -34,7 +33,7 @@ from ..settings import QuantizeSettings
 from ..stage import StageContext
 from ..teacher.output import TeacherOutput
 from ..vocabulary.output import VocabularyOutput
-from .recipe_plan import linear_scheme, recipe_plan
+from .recipe_plan import recipe_plan
 
 COSINE_TEXTS = 256
 RANKED_QUERIES = 200
@@ -85,45 +84,31 @@ def choose_plan(context: StageContext, weights: TransformerWeights) -> ChosenPla
     """
     settings = context.recipe.quantize
     plan = recipe_plan(settings)
-    if not (settings.sensitivity or settings.target_bytes or STATIC in plan.schemes):
+    if not (settings.sensitivity or settings.target_bytes):
         return ChosenPlan(plan)
     tokenizer_file = VocabularyOutput.of(context).tokenizer_file
     limit = min(context.recipe.student.max_length, weights.longest)
     texts = [text.text for text in QueriesOutput.of(context).training_texts()]
     tokens = TextTokenizer(tokenizer_file, limit)
-    calibration = tokens.ids(spread_texts(texts, max(settings.calibration_texts, 1)))
-    if not (settings.sensitivity or settings.target_bytes):
-        return ChosenPlan(calibrate(plan, weights, calibration))
-    linear = linear_scheme(settings)
-    eight_bit_scheme = linear if linear in (*DYNAMIC, STATIC) else "int7"
     ranking, described = training_ranking(context, tokens)
     sensitivity = measure_sensitivity(
-        weights,
-        calibration,
-        tokens.ids(spread_texts(texts[1:], COSINE_TEXTS)),
-        context.progress,
-        ranking,
-        described,
-        extra=(eight_bit_scheme, *settings.tensors.values()),
+        weights, tokens.ids(spread_texts(texts[1:], COSINE_TEXTS)), context.progress, ranking, described
     )
     if not settings.target_bytes:
-        return ChosenPlan(calibrate(plan, weights, calibration), sensitivity)
+        return ChosenPlan(plan, sensitivity)
     tokenizer_bytes = len(compact_tokenizer(read_bytes(tokenizer_file)))
     target = target_bytes(settings) - tokenizer_bytes
-    ranges = calibrate(Plan(linear=STATIC), weights, calibration).ranges
-
-    def calibrated(plan: Plan) -> Plan:
-        return dataclasses.replace(plan, ranges=ranges)
 
     def size(plan: Plan) -> int:
-        return len(write_graph(weights, calibrated(plan)))
+        return len(write_graph(weights, plan))
 
+    eight_bit_scheme: Scheme = "int7-exact" if settings.linear == "int7-exact" else "int7"
     choice = choose_schemes(sensitivity, target, size, settings.tensors, eight_bit_scheme)
     context.progress.note(
         f"  schemes chosen for {target:,} bytes (and {tokenizer_bytes:,} of the tokenizer): {choice.bytes:,} bytes, "
         + ", ".join(f"{tensor} {scheme}" for tensor, scheme in choice.tensors.items())
     )
-    return ChosenPlan(calibrated(choice.plan), sensitivity, choice)
+    return ChosenPlan(choice.plan, sensitivity, choice)
 
 
 def target_bytes(settings: QuantizeSettings) -> int:

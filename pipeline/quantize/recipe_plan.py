@@ -1,21 +1,15 @@
 """The quantization plan that a recipe asks for."""
 
-from ...export.graph.schemes import Plan, Scheme, make_plan
-from ...export.quantization.presets import PRESETS
+from ...export.graph.schemes import Plan, make_plan
 from ...export.quantization.rounding import graph_names
 from ...runtime.errors import InputError
 from ...runtime.schema import did_you_mean
 from ..settings import QuantizeSettings, Recipe
 
 
-def linear_scheme(settings: QuantizeSettings) -> Scheme:
-    """Return the scheme of linear layers: the recipe's own, else the preset's."""
-    return PRESETS[settings.preset] if settings.linear == "auto" else settings.linear
-
-
 def recipe_plan(settings: QuantizeSettings) -> Plan:
-    """Return the plan of a recipe that names its schemes; ranges of static layers are not known yet."""
-    return make_plan(settings.table, linear_scheme(settings), settings.tensors)
+    """Return the plan of a recipe that names its schemes."""
+    return make_plan(settings.table, settings.linear, settings.tensors)
 
 
 def check_quantize(recipe: Recipe) -> str:

@@ -10,15 +10,12 @@ from ...runtime.schema import key
 class QuantizeSettings:
     """Bits of the shipped file."""
 
-    preset: Literal["", "x86-vnni", "x86", "armv8.0", "armv8.2"] = key(
-        "", "Family of processors that the file is for; empty: exact on all."
-    )
     table: Literal["fp32", "fp16", "int8", "int4"] = key("int8", "Scheme of the token table.")
-    linear: Literal["auto", "fp32", "fp16", "int8", "int7", "int7-static", "int8-signed", "int4"] = key(
-        "auto", "Scheme of the linear layers; `auto`: that of the preset, `int7` without one."
+    linear: Literal["fp32", "fp16", "int7", "int7-exact", "int4"] = key(
+        "int7", "Scheme of the linear layers; `int7-exact`: slower, and the same vectors on every processor."
     )
-    tensors: dict[str, Literal["fp32", "fp16", "int8", "int7", "int7-static", "int8-signed", "int4"]] = key(
-        {}, 'Schemes of single tensors by their names in `pocketrank inspect`, such as `{"layer0.qkv" = "int8"}`.'
+    tensors: dict[str, Literal["fp32", "fp16", "int8", "int7", "int7-exact", "int4"]] = key(
+        {}, 'Schemes of single tensors by their names in `pocketrank inspect`, such as `{"layer0.qkv" = "fp16"}`.'
     )
     target_bytes: str = key(
         "",
@@ -26,13 +23,6 @@ class QuantizeSettings:
         "so that they fit (mixed-precision search). Empty: not used.",
     )
     sensitivity: bool = key(False, "Whether to measure what each tensor loses by itself in each scheme.")
-    calibration_texts: int = key(
-        256,
-        "Training texts on which the ranges of activations are measured (`int7-static`).",
-        "texts",
-        minimum=1,
-        maximum=1_000_000,
-    )
 
 
 @dataclass(frozen=True)

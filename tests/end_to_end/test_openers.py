@@ -1,7 +1,7 @@
 """Every opener gives the vectors of the bundle's golden texts: 1e-5 for fp32, and the same for quantized files.
 
-Quantized files are held to 1e-5 too: all of these run the same graph with the same kernels on one processor, and a
-text at a time, since the range of quantized activations is taken from a whole batch. Openers whose dependencies clash
+Quantized files are held to 1e-5 too: all of these run the same graph with the same kernels on one processor, in
+batches as large as their defaults are. Openers whose dependencies clash
 with the factory's live in environments of their own; where one is missing its tests are skipped with the command
 that makes it (`tests/openers/setup`).
 """

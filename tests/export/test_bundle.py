@@ -83,8 +83,8 @@ def test_manifest_and_card_say_what_was_measured(bundle):
     manifest = read_manifest(bundle)
     assert manifest.variants["model_quantized"].quantization == "int8 table, int7 linear layers"
     assert manifest.quality["ndcg10_symmetric"].value == 0.5
-    assert manifest.runtime.opsets == {"": 15, "com.microsoft": 1}
-    assert "com.microsoft:DynamicQuantizeMatMul" in manifest.runtime.operators
+    assert manifest.runtime.opsets == {"": 17, "com.microsoft": 1}
+    assert "com.microsoft:MatMulIntegerToFloat" in manifest.runtime.operators
     card = (bundle / "README.md").read_text(encoding="utf-8")
     assert f"{shipped_bytes(manifest):,} bytes" in card
     assert "| bundle alone | 0.5000 | 0.8000 |  |  |" in card

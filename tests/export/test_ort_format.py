@@ -17,7 +17,7 @@ from pocketrank.runtime.required_operators import required_operators
 
 PLANS = {
     "fp32": FP32,
-    "int8": make_plan("int8", "int8"),
+    "int7-exact": make_plan("int8", "int7-exact"),
     "int7": make_plan("int8", "int7"),
     "int4": make_plan("int4", "int4"),
 }

@@ -2,7 +2,18 @@
 
 import numpy as np
 import pytest
-from pocketrank.export.graph.schemes import half_up, make_plan, quantize_blocks, quantize_rows
+from pocketrank.export.graph.schemes import (
+    AFTER_GELU,
+    LEAST_GELU,
+    SYMMETRIC,
+    half_up,
+    make_plan,
+    quantize_blocks,
+    quantize_rows,
+    table_block,
+    unpaired,
+)
+from pocketrank.runtime.errors import InputError
 
 
 @pytest.fixture
@@ -69,3 +80,35 @@ def test_plans_keep_positions_at_eight_bits_and_vectors_whole_only_in_fp32():
     assert make_plan("int4", "int8").positions == "int8"
     assert make_plan("fp32", "fp32").vector == "fp32"
     assert make_plan("fp32", "fp32", {"layer0.qkv": "int8"}).vector == "fp16"
+
+
+def test_two_codes_of_four_bits_share_a_byte_and_come_apart_again(values):
+    quantized = quantize_blocks(values, "int4", 24)
+    paired = quantized.paired()
+    assert paired.shape == (40, 36) and paired.dtype == np.int8
+    assert np.array_equal(unpaired(paired), quantized.signed())
+    high = np.rint(paired / np.float32(16))  # what the graph does
+    assert np.array_equal(np.concatenate([paired - 16 * high, high], axis=-1), quantized.signed())
+
+
+@pytest.mark.parametrize(("width", "block"), [(192, 32), (8, 8), (24, 24), (40, 20), (48, 24), (96, 32), (136, 17)])
+def test_blocks_of_a_table_are_equal_so_that_a_narrow_one_is_not_padded(width, block):
+    assert table_block(width) == block
+
+
+@pytest.mark.parametrize("width", [33, 74])
+def test_widths_that_do_not_fit_are_refused_with_one_that_does(width):
+    with pytest.raises(InputError, match=r"int8 for the table.*48|int8 for the table.*80"):
+        table_block(width)
+
+
+def test_activation_codes_stay_in_a_byte_and_reach_what_a_gelu_gives():
+    from math import erf, sqrt
+
+    for code in (SYMMETRIC, AFTER_GELU):
+        assert code.zero + code.largest == 255
+    assert SYMMETRIC.zero - SYMMETRIC.largest >= 0
+    least = min(x * 0.5 * (1 + erf(x / sqrt(2))) for x in np.linspace(-3, 0, 3001))
+    tanh = min(x * 0.5 * (1 + np.tanh(sqrt(2 / np.pi) * (x + 0.044715 * x**3))) for x in np.linspace(-3, 0, 3001))
+    assert LEAST_GELU < min(least, tanh) < LEAST_GELU + 1e-3
+    assert AFTER_GELU.zero + LEAST_GELU / AFTER_GELU.smallest_range(LEAST_GELU) * AFTER_GELU.largest >= -1e-6

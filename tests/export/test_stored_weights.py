@@ -9,6 +9,7 @@ from pocketrank.export.graph.schemes import Plan, make_plan
 from pocketrank.export.graph.stored_weights import read_stored_weights
 from pocketrank.export.graph.weights import POSITIONS, TABLE_FACTOR, TOKEN_TYPES, TransformerWeights, layer_shapes
 from pocketrank.export.graph.writer import write_graph
+from pocketrank.export.quantization.encode_ids import encode_ids
 from pocketrank.export.quantization.rounding import rounding
 from pocketrank.runtime.errors import InputError
 
@@ -37,8 +38,7 @@ def weights(rank: int = 0) -> TransformerWeights:
         Plan(),
         make_plan("fp16", "fp16"),
         make_plan("int8", "int7"),
-        make_plan("int4", "int8"),
-        make_plan("int8", "int8-signed"),
+        make_plan("int8", "int7-exact"),
         make_plan("int4", "int4", {"layer1.expand": "int7", "layer0.contract": "fp16"}),
     ],
     ids=lambda plan: f"{plan.table}-{plan.linear}{'-mixed' if plan.tensors else ''}",
@@ -64,3 +64,21 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(CONFIG | {"num_hidden_layers": 3}))
     with pytest.raises(InputError, match=r"not a graph of this version.*layer2"):
         read_stored_weights(tmp_path / "config.json", path)
+
+
+def test_files_of_earlier_versions_open_and_are_read(tmp_path: Path) -> None:
+    """Ranges of a whole batch, unsigned linear layers, and a table in `GatherBlockQuantized`."""
+    older = Path(__file__).parent / "older_graph.onnx"
+    config = CONFIG | {
+        "vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    stored = read_stored_weights(tmp_path / "config.json", older)
+    ids = [[2, 9, 17, 3], [2, 28, 3]]
+    cosines = (encode_ids(older.read_bytes(), ids) * encode_ids(write_graph(stored), ids)).sum(1)
+    assert cosines.min() > 0.999
+    again = tmp_path / "again.onnx"
+    again.write_bytes(write_graph(stored, make_plan("int4", "int7", {"layer0.expand": "fp16"})))
+    read = read_stored_weights(tmp_path / "config.json", again).tensors
+    same = [name for name, values in stored.tensors.items() if np.array_equal(read[name], values)]
+    assert set(stored.tensors) - set(same) <= {"encoder.layer.0.intermediate.dense.weight"}

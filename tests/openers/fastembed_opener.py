@@ -20,5 +20,5 @@ TextEmbedding.add_custom_model(
     model_file=file,
 )
 model = TextEmbedding("pocketrank/bundle", specific_model_path=folder, threads=1)
-vectors = [vector.tolist() for vector in model.embed(json.load(sys.stdin), batch_size=1)]
+vectors = [vector.tolist() for vector in model.embed(json.load(sys.stdin))]
 json.dump(vectors, sys.stdout)

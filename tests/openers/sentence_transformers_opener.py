@@ -14,6 +14,5 @@ torch.set_num_threads(1)
 folder, backend, *file = sys.argv[1:]
 options: dict[str, object] = {"file_name": file[0], "provider": "CPUExecutionProvider"} if file else {}
 model = SentenceTransformer(folder, backend=backend, device="cpu", model_kwargs=options)
-# One text at a time: the range of quantized activations is taken from a whole batch.
-vectors = model.encode(json.load(sys.stdin), batch_size=1)
+vectors = model.encode(json.load(sys.stdin))
 json.dump(vectors.tolist(), sys.stdout)

@@ -91,7 +91,7 @@ WRONG = {
     "student.kind=static student.hidden=33 teacher.dimension=0": "wider than the vectors",
     "student.initialise=general student.general=teacher/1_Pooling": "a general student needs it",
     "student.initialise=general student.general=nowhere": "is no folder",
-    "quantize.tensors={'layer7.qkv'='int8'}": "did you mean 'layer0.qkv'",
+    "quantize.tensors={'layer7.qkv'='int7'}": "did you mean 'layer0.qkv'",
     "quantize.target_bytes='5kB'": "quantize.target_bytes allows 5,000 bytes",
     "export.engine=optimum student.kind=static student.hidden=16": "for a static student",
     "export.engine=optimum quantize.target_bytes='1MB'": "cannot write",

@@ -1,6 +1,6 @@
-"""Check every 8-bit scheme where it is meant to run: same vectors as here, instructions per query.
+"""Check every scheme on other processors: same vectors as here, instructions per query.
 
-Example: python -m experiments.studies.presets runs/pydocs --device raspberry-pi-3b-plus --device raspberry-pi-5 --avx2
+Example: python -m experiments.studies.processors runs/pydocs --device raspberry-pi-3b-plus --avx2
 
 `--device` takes boards that `pocketrank setup-emulation` prepared qemu for; `--avx2` runs this machine's own Python
 under `qemu-x86_64 -cpu Haswell`, an x86 processor without VNNI (minutes). Prints a Markdown table: instructions where
@@ -24,15 +24,14 @@ from pocketrank.export.check.parity import spread_texts
 from pocketrank.export.graph.schemes import Scheme, make_plan
 from pocketrank.export.graph.weights import read_weights
 from pocketrank.export.graph.writer import write_graph
-from pocketrank.export.quantization.calibrate import calibrate, encode_ids
+from pocketrank.export.quantization.encode_ids import encode_ids
 from pocketrank.runtime.text.tokenizer_file import TextTokenizer
 
 PLANS: tuple[tuple[Scheme, Scheme], ...] = (
     ("fp32", "fp32"),
-    ("int8", "int8"),
     ("int8", "int7"),
-    ("int8", "int7-static"),
-    ("int8", "int8-signed"),
+    ("int8", "int7-exact"),
+    ("int4", "int7"),
     ("int4", "int4"),
 )
 REPEATS = 20
@@ -86,6 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished `pocketrank run`")
     parser.add_argument("--device", action="append", default=[], help="board to emulate; may be given several times")
+    parser.add_argument("--texts", type=int, default=16, help="training texts whose vectors are compared")
     parser.add_argument("--avx2", action="store_true", help="also an emulated x86 processor without VNNI")
     arguments = parser.parse_args()
     stages = arguments.run / "stages"
@@ -93,7 +93,7 @@ def main() -> None:
     lines = (stages / "queries" / "training.jsonl").read_text(encoding="utf-8").splitlines()
     texts = [json.loads(line)["text"] for line in lines]
     tokens = TextTokenizer(stages / "vocabulary" / "tokenizer.json", len(weights.positions()))
-    calibration, ids = tokens.ids(spread_texts(texts, 256)), tokens.ids(spread_texts(texts[1:], 16))
+    ids = tokens.ids(spread_texts(texts[1:], arguments.texts))
     counted = [5 + position * 37 % (weights.config["vocab_size"] - 5) for position in range(TOKENS)]
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "guest.py"
@@ -101,7 +101,7 @@ def main() -> None:
         files = {}
         for table, linear in PLANS:
             path = Path(folder) / f"{table}-{linear}.onnx"
-            path.write_bytes(write_graph(weights, calibrate(make_plan(table, linear), weights, calibration)))
+            path.write_bytes(write_graph(weights, make_plan(table, linear)))
             files[f"{table}, {linear}"] = path
         print("| processor | table, linear | instructions per query | largest difference | smallest cosine |")
         print("| --- | --- | ---: | ---: | ---: |")
