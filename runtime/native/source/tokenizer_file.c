@@ -239,15 +239,20 @@ static bool make_slots(struct pr_tokenizer *tokenizer, size_t count) {
     return true;
 }
 
-/* How many items there are, counted without reading them. */
-static size_t count_items(struct pr_json json, char bracket) {
-    size_t count = 0;
+/* No more strings than this can follow, counted without reading them. */
+static size_t most_strings(const struct pr_json *json) {
+    size_t quotes = 0;
+    for (const char *at = json->at; at < json->end; at++) quotes += *at == '"';
+    return quotes / 2;
+}
+
+/* Read over what is left of the object that `inside` is in, and go on behind it. */
+static bool leave(struct pr_json *json, struct pr_json *inside) {
     struct pr_text key;
-    pr_json_enter(&json, bracket);
-    while (bracket == '{' ? pr_json_next_key(&json, &key) : pr_json_next(&json)) {
-        if (!pr_json_skip(&json) || ++count > PR_MOST_TOKENS) return SIZE_MAX;
-    }
-    return json.failed ? SIZE_MAX : count;
+    while (pr_json_next_key(inside, &key))
+        if (!pr_json_skip(inside)) return false;
+    *json = *inside;
+    return !json->failed;
 }
 
 static bool read_word_pieces(struct pr_tokenizer *tokenizer, struct pr_json *json) {
@@ -262,12 +267,12 @@ static bool read_word_pieces(struct pr_tokenizer *tokenizer, struct pr_json *jso
     struct pr_text unknown;
     if (!pr_json_find(json, "unk_token", &value) || !pr_json_string(&value, &unknown)) return false;
     if (!pr_json_find(json, "vocab", &value)) return false;
-    size_t count = count_items(value, '{');
-    if (count == SIZE_MAX || !make_slots(tokenizer, count) || !pr_json_enter(&value, '{')) return false;
+    size_t count = most_strings(&value);
+    if (count > PR_MOST_TOKENS || !make_slots(tokenizer, count) || !pr_json_enter(&value, '{')) return false;
     while (pr_json_next_key(&value, &token))
         if (!pr_json_integer(&value, 0, INT32_MAX, &id) || !put_token(tokenizer, token, (int32_t)id)) return false;
     tokenizer->unknown = pr_token_id(tokenizer, unknown.data, unknown.size, pr_hash(PR_HASH, unknown.data, unknown.size));
-    return !value.failed && tokenizer->unknown >= 0;
+    return !value.failed && tokenizer->unknown >= 0 && leave(json, &value);
 }
 
 static bool read_unigram(struct pr_tokenizer *tokenizer, struct pr_json *json) {
@@ -277,25 +282,26 @@ static bool read_unigram(struct pr_tokenizer *tokenizer, struct pr_json *json) {
     bool flag = false;
     if (pr_json_find(json, "byte_fallback", &value) && (!pr_json_bool(&value, &flag) || flag)) return false;
     if (!pr_json_find(json, "vocab", &value)) return false;
-    size_t count = count_items(value, '[');
-    if (count == SIZE_MAX || count == 0 || !make_slots(tokenizer, count)) return false;
-    tokenizer->scores = pr_take(&tokenizer->arena, count * sizeof(double));
+    size_t most = most_strings(&value), count = 0;
+    if (most > PR_MOST_TOKENS || !make_slots(tokenizer, most)) return false;
+    tokenizer->scores = pr_take(&tokenizer->arena, most * sizeof(double));
     if (tokenizer->scores == NULL || !pr_json_enter(&value, '[')) return false;
     double least = 1e300;
-    for (int32_t id = 0; pr_json_next(&value); id++) {
-        double *score = &tokenizer->scores[id];
-        if (!pr_json_enter(&value, '[') || !pr_json_next(&value) || !pr_json_string(&value, &token)) return false;
+    for (; pr_json_next(&value); count++) {
+        double *score = &tokenizer->scores[count];
+        if (count == most || !pr_json_enter(&value, '[') || !pr_json_next(&value) || !pr_json_string(&value, &token)) return false;
         if (!pr_json_next(&value) || !pr_json_number(&value, score) || pr_json_next(&value)) return false;
-        if (!put_token(tokenizer, token, id)) return false;
+        if (!put_token(tokenizer, token, (int32_t)count)) return false;
         if (*score < least) least = *score;
     }
     tokenizer->score_count = count;
     tokenizer->unknown_score = least - 10.0;
     tokenizer->unigram = true;
-    if (value.failed || !pr_json_find(json, "unk_id", &value)) return false;
-    if (!pr_json_integer(&value, 0, (int64_t)count - 1, &unknown)) return false;
+    struct pr_json other;
+    if (value.failed || count == 0 || !pr_json_find(json, "unk_id", &other)) return false;
+    if (!pr_json_integer(&other, 0, (int64_t)count - 1, &unknown)) return false;
     tokenizer->unknown = (int32_t)unknown;
-    return true;
+    return leave(json, &value);
 }
 
 static bool read_model(struct pr_tokenizer *tokenizer, struct pr_json *json) {
@@ -304,7 +310,7 @@ static bool read_model(struct pr_tokenizer *tokenizer, struct pr_json *json) {
     bool known = pr_text_is(kind, "WordPiece") ? read_word_pieces(tokenizer, json)
                  : pr_text_is(kind, "Unigram") ? read_unigram(tokenizer, json)
                                                : false;
-    return known && pr_json_skip(json);
+    return known;
 }
 
 bool pr_read_tokenizer(struct pr_tokenizer *tokenizer, const char *text, size_t bytes, char *error) {
