@@ -2,7 +2,8 @@
 
 CORPUS is a folder in BEIR layout; a file of records (.jsonl, .ndjson, .json, .csv, .tsv, .parquet) with a text and, if
 there are any, an _id and a title; a .txt file with one document a line; a .md, .rst or .html file; or a folder of files
-of these kinds. Each may be packed as .gz. The index is written beside the bundle unless --out says otherwise.
+of these kinds. Each may be packed as .gz. Documents are cut into passages, each of which has a vector. The index is
+written beside the bundle unless --out says otherwise.
 
 examples:
   pocketrank index runs/pydocs/bundle notes/ --out notes-index
@@ -30,6 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="how vectors are kept: 4 bytes, 1 byte, or 1 byte and 1 bit per dimension (default: float32)",
     )
     parser.add_argument(
+        "--passages",
+        choices=("on", "off"),
+        default="on",
+        help="give each passage of a document a vector; off: one vector a document, of its beginning (default: on)",
+    )
+    parser.add_argument(
         "--hybrid", action="store_true", help="index the words too, for `pocketrank search --hybrid` (needs bm25s)"
     )
     parser.add_argument("--variant", default="", help="ONNX file of the bundle to encode with (default: the bundle's)")
@@ -37,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--vectors-from",
         type=Path,
         metavar="NPY",
-        help="take the teacher's vectors of the documents from a .npy file, through the bundle's projection",
+        help="take the teacher's vectors of whole documents from a .npy file, through the bundle's projection",
     )
     parser.add_argument("--json", action="store_true", help="print what was made as JSON")
 
@@ -48,7 +55,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from ..runtime.errors import InputError
     from ..runtime.projection import bundle_projection
     from ..runtime.search.arrays import open_array
-    from ..runtime.search.index import DocumentIndex, TeacherVectors, build_index
+    from ..runtime.search.build import TeacherVectors, build_index
+    from ..runtime.search.index import DocumentIndex
     from ..runtime.text.unknown_words import unknown_warning
     from .output import make_progress, print_json, print_line, print_warning, read_corpus
 
@@ -71,18 +79,21 @@ def execute(arguments: argparse.Namespace) -> int:
         teacher=teacher,
         progress=progress,
         hybrid=arguments.hybrid,
+        passages=arguments.passages == "on",
     )
     manifest = DocumentIndex.open(folder).manifest
     size = manifest.size
     words = sum(entry.bytes for name, entry in manifest.files.items() if name.startswith("bm25/"))
     if arguments.json:
-        keys = ("count", "dimension", "vectors", "documents_by")
+        keys = ("documents", "count", "tokens", "tokens_read", "dimension", "vectors", "documents_by")
         sizes = {"bytes": size, "bm25_bytes": words}
         print_json({"index": str(folder), **sizes, **{key: getattr(manifest, key) for key in keys}})
     else:
         part = f", {words:,} of them for BM25" if words else ""
         print_line(
-            f"{manifest.count:,} documents, {manifest.dimension} dimensions in {manifest.vectors}: {size:,} bytes{part}"
+            f"{manifest.documents:,} documents, {manifest.count:,} passages; "
+            f"{manifest.share_read:.1%} of {manifest.tokens:,} tokens reach a vector"
         )
+        print_line(f"{manifest.dimension} dimensions in {manifest.vectors}: {size:,} bytes{part}")
         print_line(f"search it: pocketrank search {folder} 'your query'")
     return 0

@@ -1,7 +1,9 @@
 """How commands speak: tables and progress on the error stream or the terminal, JSON on standard output."""
 
 import json
+import re
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +15,8 @@ from .streams import knows_unicode
 
 if TYPE_CHECKING:
     from ..runtime.corpus import Corpus
+
+LINE = 100  # characters of a passage on a line
 
 
 def print_json(value: Any) -> None:
@@ -30,6 +34,21 @@ def print_warning(text: str) -> None:
 def print_line(text: str = "") -> None:
     """Print one line on standard output, characters that would steer a terminal made visible."""
     sys.stdout.write(visible(text) + "\n")
+
+
+def print_marked(text: str, places: Sequence[tuple[int, int]], indent: str) -> None:
+    """Print `text` in lines, what stands at `places` in bold on a terminal and between asterisks elsewhere."""
+    before, after = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() else ("*", "*")
+    text = re.sub(r"\s", " ", text)
+    parts: list[str] = []
+    end = 0
+    for first, last in places:
+        # Inside a marked word nothing is a space, so that lines are not broken there.
+        parts += [visible(text[end:first]), "\ue000", visible(text[first:last]), "\ue001"]
+        end = last
+    words = "".join([*parts, visible(text[end:])]).split()
+    for line in textwrap.wrap(" ".join(words), LINE, break_long_words=False, break_on_hyphens=False):
+        sys.stdout.write(f"{indent}{line}\n".replace("\ue000", before).replace("\ue001", after))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> None:

@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runtime.packaged import GENERAL, bundle_path
-from .output import make_progress, print_json, print_line, print_warning, read_corpus
+from .output import make_progress, print_json, print_line, print_marked, print_warning, read_corpus
 
 if TYPE_CHECKING:
-    from ..runtime.search.index import Hit
+    from ..runtime.search.index import DocumentIndex, Hit
     from .main import CommandParser
 
 MAX_QUERY_CHARACTERS = 100_000
+SHOWN = 200  # characters of a passage
 
 
 def configure(parser: "CommandParser") -> None:
@@ -46,6 +47,19 @@ def configure(parser: "CommandParser") -> None:
         "--bundle", type=bundle_path, help="the bundle that the index was made with, when not beside it"
     )
     parser.add_argument("--corpus", type=Path, help="encode and search this corpus instead of a saved index")
+    parser.add_argument(
+        "--passages",
+        choices=("on", "off"),
+        default="on",
+        help="of --corpus: search passages, or the beginnings of documents (default: on)",
+    )
+    parser.add_argument(
+        "--ranking",
+        choices=("max", "mean2", "decay"),
+        default="max",
+        help="a document ranks by its best passage (max), the mean of its best two, or all, each worth half of the one "
+        "before (default: max)",
+    )
     parser.add_argument("--hybrid", action="store_true", help="rank by the vectors and BM25 together (needs bm25s)")
     parser.add_argument(
         "--bm25-weight",
@@ -63,6 +77,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from ..runtime.search.index import INDEX_NAME
 
     query = _read_query(arguments.query)
+    if arguments.hybrid and arguments.ranking != "max":
+        raise InputError(f"--ranking {arguments.ranking} is for search without --hybrid; leave one of them out")
     if arguments.k < 1:
         raise InputError(f"-k {arguments.k}: at least 1 result is needed; give a larger number")
     if arguments.path is None:
@@ -102,13 +118,20 @@ def _bundle_of_index(arguments: argparse.Namespace) -> Path:
 
 def _search_corpus(arguments: argparse.Namespace, query: str) -> int:
     from ..runtime.encoder import Encoder
-    from ..runtime.search.index import build_index
+    from ..runtime.search.build import build_index
     from ..runtime.text.unknown_words import unknown_warning
 
     encoder, progress = Encoder.open(arguments.path), make_progress()
     corpus = read_corpus(arguments.corpus, progress)
     with tempfile.TemporaryDirectory(prefix="pocketrank-") as name:
-        index = build_index(encoder, corpus, Path(name) / "index", progress=progress, hybrid=arguments.hybrid)
+        index = build_index(
+            encoder,
+            corpus,
+            Path(name) / "index",
+            progress=progress,
+            hybrid=arguments.hybrid,
+            passages=arguments.passages == "on",
+        )
         texts = (document.full_text for document in corpus)
         warning = unknown_warning(encoder, texts, len(corpus), f"{arguments.corpus}")
         return _search(arguments, query, index, arguments.path, warning)
@@ -119,6 +142,7 @@ def _search(arguments: argparse.Namespace, query: str, index_folder: Path, bundl
     from ..runtime.errors import InputError
     from ..runtime.search.hybrid import HybridIndex, hybrid_weight
     from ..runtime.search.index import DocumentIndex
+    from ..runtime.search.matches import matched_places
     from ..runtime.text.unknown_words import unknown_warning
 
     index = DocumentIndex.open(index_folder)
@@ -134,25 +158,34 @@ def _search(arguments: argparse.Namespace, query: str, index_folder: Path, bundl
     started = time.perf_counter()
     vector = encoder.encode_query(query)
     encoded = time.perf_counter()
-    hits = hybrid.search(vector, query, arguments.k) if hybrid else index.search(vector, arguments.k)
+    hits = hybrid.search(vector, query, arguments.k) if hybrid else index.search(vector, arguments.k, arguments.ranking)
     finished = time.perf_counter()
     milliseconds = {"encode": round((encoded - started) * 1e3, 3), "search": round((finished - encoded) * 1e3, 3)}
     if arguments.json:
         shown = query if len(query) <= 200 else f"{query[:200]}…"
-        results = [asdict(hit) for hit in hits]
-        print_json({"query": shown, "documents": len(index), "milliseconds": milliseconds, "hits": results})
+        results = [asdict(hit) | {"matches": matched_places(hit.text, query)} for hit in hits]
+        counts = {"documents": len(index), "passages": index.manifest.count}
+        print_json({"query": shown, **counts, "milliseconds": milliseconds, "hits": results})
     else:
-        _print_hits(hits, len(index), milliseconds)
+        _print_hits(hits, query, index, milliseconds)
     return 0
 
 
-def _print_hits(hits: list["Hit"], documents: int, milliseconds: dict[str, float]) -> None:
+def _print_hits(hits: list["Hit"], query: str, index: "DocumentIndex", milliseconds: dict[str, float]) -> None:
+    from ..runtime.search.matches import excerpt, matched_places
+
+    indent = " " * 12
     for hit in hits:
-        print_line(f"{hit.rank:3d}  {hit.score:.3f}  {hit.title or hit.id}")
-        if hit.snippet:
-            print_line(f"            {hit.snippet[:100]}")
+        print_line(f"{hit.rank:3d}  {hit.score:.3f}  {' > '.join((hit.title or hit.id, *hit.headings))}")
+        if hit.file:
+            print_line(f"{indent}{hit.file}{f', line {hit.line}' if hit.line else ''}")
+        places = matched_places(hit.text, query)
+        start, end = excerpt(hit.text, places, SHOWN)
+        inside = [(first - start, last - start) for first, last in places if start <= first and last <= end]
+        print_marked(hit.text[start:end], inside, indent)
+    passages = f", {index.manifest.count:,} passages" if index.manifest.cutting else ""
     print_line(
-        f"{documents:,} documents; query encoded in {milliseconds['encode']:.2f} ms, "
+        f"{len(index):,} documents{passages}; query encoded in {milliseconds['encode']:.2f} ms, "
         f"searched in {milliseconds['search']:.2f} ms"
     )
 

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from .documents.document import Document, Documents
+from .documents.document import Document, Documents, Place
 from .documents.kinds import PROSE, Source, find_sources
 from .documents.packed import read_lines
 from .documents.prose import read_prose
@@ -64,7 +64,7 @@ class Corpus:
                 else:
                     remarks.add("files without text left out", source.label)
             elif source.kind == "text":
-                yield from _line_documents(source.path)
+                yield from _line_documents(source)
             else:
                 yield from _section_documents(source)
 
@@ -77,15 +77,18 @@ def _corpus_file(path: Path) -> Path:
 
 
 def _record_documents(source: Source, remarks: Remarks) -> Iterator[Document]:
+    in_lines = source.kind in ("json lines", "csv", "tsv")
     for record in read_records(source, remarks):
         identifier = record.id or str(record.number)
-        yield Document(f"{source.label}:{identifier}" if source.in_folder else identifier, record.title, record.text)
+        identifier = f"{source.label}:{identifier}" if source.in_folder else identifier
+        place = Place(source.label, record.number if in_lines else 0)
+        yield Document(identifier, record.title, record.text, place=place)
 
 
-def _line_documents(path: Path) -> Iterator[Document]:
-    for number, line in read_lines(path):
+def _line_documents(source: Source) -> Iterator[Document]:
+    for number, line in read_lines(source.path):
         if line.strip():
-            yield Document(str(number), "", line.strip())
+            yield Document(str(number), "", line.strip(), place=Place(source.label, number))
 
 
 def _section_documents(source: Source) -> Iterator[Document]:
@@ -94,4 +97,4 @@ def _section_documents(source: Source) -> Iterator[Document]:
         text = "\n".join(paragraph.strip() for paragraph in paragraphs).strip()
         if text:
             number += 1
-            yield Document(str(number), heading, text)
+            yield Document(str(number), heading, text, place=Place(source.label))

@@ -17,7 +17,7 @@ from pocketrank.pipeline.packaging.bundle_stage import parity_figures
 from pocketrank.pipeline.retrieval.system import METHODS
 from pocketrank.pipeline.settings import Recipe
 from pocketrank.runtime import golden, manifest, units
-from pocketrank.runtime.search import bm25, index
+from pocketrank.runtime.search import bm25, entries, index
 from pocketrank.runtime.units import format_quantity
 
 from .declarations import Declaration, comment_above, declarations, held, nested
@@ -146,6 +146,7 @@ def bundle_page() -> str:
         *_tree(golden.Golden),
         "## Index",
         docstring(index.__doc__),
+        docstring(entries.__doc__),
         docstring(bm25.__doc__),
         "## index.json",
         *_tree(index.IndexManifest),

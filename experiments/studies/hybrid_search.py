@@ -23,8 +23,9 @@ from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.packaged import bundle_path
 from pocketrank.runtime.projection import Projection, bundle_projection
 from pocketrank.runtime.search.arrays import open_array
+from pocketrank.runtime.search.build import TeacherVectors, build_index
 from pocketrank.runtime.search.hybrid import HybridIndex, hybrid_weight
-from pocketrank.runtime.search.index import DocumentIndex, TeacherVectors, build_index
+from pocketrank.runtime.search.index import DocumentIndex
 
 KINDS = ("float32", "int8", "binary")
 RESULTS = 11  # ten, and one more for sets in which a query is itself a document

@@ -2,7 +2,7 @@
 
 from ...runtime.corpus import Document
 from ...runtime.encoder import Encoder
-from ...runtime.search.index import build_index
+from ...runtime.search.build import build_index
 from ..corpus.output import CorpusOutput
 from ..stage import StageContext
 from .output import ExportOutput, IndexOutput
@@ -15,4 +15,5 @@ def run_index(context: StageContext) -> None:
     documents = [
         Document(identifier, corpus.titles[identifier], corpus.body(identifier)) for identifier in corpus.documents
     ]
-    build_index(Encoder.open(bundle), documents, IndexOutput(context.output).index, progress=context.progress)
+    folder = IndexOutput(context.output).index
+    build_index(Encoder.open(bundle), documents, folder, progress=context.progress, passages=False)

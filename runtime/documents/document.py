@@ -1,9 +1,25 @@
 """A document, and what holds many."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
+
+_HEADING_MARK = re.compile(r"^#{1,6} ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a document's text stands."""
+
+    file: str = ""  # its name, or its path inside the folder that was named
+    line: int = 0  # of the file, on which the text begins; 0 where that is not known
+    follows: bool = False  # each line of the text is a line of the file
+
+    def line_of(self, text: str, start: int) -> int:
+        """Return the line of the file on which the character `start` of the document's `text` stands; 0 if unknown."""
+        return self.line + text.count("\n", 0, start) if self.follows and self.line else self.line
 
 
 @dataclass(frozen=True)
@@ -13,11 +29,14 @@ class Document:
     id: str
     title: str
     text: str
+    marked: bool = False  # headings, lists and code in the text are marked as in Markdown
+    place: Place = Place()
 
     @property
     def full_text(self) -> str:
-        """What is encoded: title, a space and the text."""
-        return f"{self.title} {self.text}".strip()
+        """Title, a space and the text, headings without marks: what is encoded where a document has one vector."""
+        text = _HEADING_MARK.sub("", self.text) if self.marked else self.text
+        return f"{self.title} {text}".strip()
 
 
 class Documents(Protocol):

@@ -17,18 +17,20 @@ def sealed_bytes(mapping: Any, key: str) -> bytes:
     return _seal(data[: data.rindex(_digest_line(key))], key)
 
 
-def parse_sealed(data: bytes, path: Path, key: str, version: int, advice: str) -> dict[str, Any]:
+def parse_sealed(
+    data: bytes, path: Path, key: str, version: int, advice: str, older: tuple[int, ...] = ()
+) -> dict[str, Any]:
     """Return the object in `data`, the content of `path`; `key` is that of the digest, `advice` the next action.
 
-    Raises `InputError` where another `schema_version` than `version` wrote it, `VerificationError` where it is damaged:
-    not JSON, or not byte for byte what was written.
+    Raises `InputError` where another `schema_version` than `version` or those in `older` wrote it, `VerificationError`
+    where it is damaged: not JSON, or not byte for byte what was written.
     """
     try:
         mapping = json.loads(data.decode("utf-8"), object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         raise VerificationError(f"{path} is damaged: {error}; {advice}") from None
     found = mapping.get("schema_version") if is_object(mapping) else None
-    if isinstance(found, int) and found != version:
+    if isinstance(found, int) and found not in (version, *older):
         raise InputError(
             f"{path} has schema version {found}, this pocketrank reads {version}; use the pocketrank that wrote it, "
             f"or {advice}"

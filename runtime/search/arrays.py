@@ -1,6 +1,7 @@
 """Arrays of plain numbers in .npy files."""
 
 import io
+import struct
 import tokenize
 import warnings
 from pathlib import Path
@@ -15,6 +16,7 @@ _DAMAGED = (
     *(ValueError, EOFError, OSError, SyntaxError, TypeError, KeyError, OverflowError, MemoryError, RecursionError),
     *(tokenize.TokenError, Warning),
 )
+_HEADER_BYTES = 128
 
 
 def open_array(path: Path) -> np.ndarray:
@@ -34,3 +36,34 @@ def write_array(path: Path, values: np.ndarray) -> None:
     buffer = io.BytesIO()
     np.save(buffer, values, allow_pickle=False)
     write_bytes(path, buffer.getvalue())
+
+
+class AppendedArray:
+    """A .npy file that grows by rows, for when their number is known at the end only; nothing is held."""
+
+    def __init__(self, path: Path, kind: np.dtype, row_shape: tuple[int, ...]) -> None:
+        """Begin the file; each row is an array of `kind` in `row_shape`, a number where that is empty."""
+        self._stream = path.open("wb")
+        self._kind, self._row_shape, self._rows = kind, row_shape, 0
+        self._stream.write(self._header())
+
+    def append(self, rows: np.ndarray) -> None:
+        """Add `rows` [m, *row_shape]."""
+        if rows.dtype != self._kind or rows.shape[1:] != self._row_shape:
+            raise ValueError(f"rows are {rows.dtype} {rows.shape}, not {self._kind} {self._row_shape}")
+        self._stream.write(np.ascontiguousarray(rows).tobytes())
+        self._rows += len(rows)
+
+    def close(self) -> None:
+        """Write how many rows there are, and end the file."""
+        self._stream.seek(0)
+        self._stream.write(self._header())
+        self._stream.close()
+
+    def _header(self) -> bytes:
+        """Return the header of 128 bytes, which numpy writes for any array of these kinds."""
+        shape = (self._rows, *self._row_shape)
+        content = {"descr": np.lib.format.dtype_to_descr(self._kind), "fortran_order": False, "shape": shape}
+        entries = "".join(f"{key!r}: {value!r}, " for key, value in sorted(content.items()))
+        text = f"{{{entries}}}".ljust(_HEADER_BYTES - 11).encode("latin1") + b"\n"
+        return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text

@@ -1,8 +1,8 @@
 """Hybrid search: the bundle's vectors and BM25, fused on the device.
 
-The candidates are the best documents of each side; all are scored by both, each score is standardised over them (mean
-0, deviation 1), and the weighted sums rank. Vectors find what is said in other words, BM25 what is said in the same
-ones: names, numbers, rare terms that a small vocabulary splits into many tokens.
+The candidates are the best documents of each side; all are scored by both, each by its best passage, each score is
+standardised over them (mean 0, deviation 1), and the weighted sums rank. Vectors find what is said in other words,
+BM25 what is said in the same ones: names, numbers, rare terms that a small vocabulary splits into many tokens.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import InputError
 from ..manifest import MANIFEST_NAME, read_manifest
 from .bm25 import FOLDER, Bm25Index
+from .by_document import best_by_document, rows_of
 from .index import DocumentIndex, Hit
 from .stored_vectors import StoredVectors
 from .top_k import top_k
@@ -33,38 +34,72 @@ def hybrid_weight(bundle: Path, documents_by: str) -> float:
     return (chosen or {}).get(documents_by, BM25_WEIGHT)
 
 
-def standardise(scores: np.ndarray) -> np.ndarray:
-    """Return `scores` [..., n] with mean 0 and deviation 1 along the last axis, float64; 0 where all are equal."""
+def standardise(scores: np.ndarray, over: np.ndarray | None = None) -> np.ndarray:
+    """Return `scores` [..., n] with mean 0 and deviation 1 along the last axis, float64; 0 where all are equal.
+
+    Mean and deviation are those of `over`, where that is given.
+    """
     wide = scores.astype(np.float64)
-    deviation = wide.std(axis=-1, keepdims=True)
-    return (wide - wide.mean(axis=-1, keepdims=True)) / np.where(deviation > 0, deviation, 1.0)
+    reference = wide if over is None else over.astype(np.float64)
+    deviation = reference.std(axis=-1, keepdims=True)
+    return (wide - reference.mean(axis=-1, keepdims=True)) / np.where(deviation > 0, deviation, 1.0)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What can be found for one query: positions [m], ascending, and standardised scores by vectors and BM25 [m]."""
+    """What can be found for one query: documents, with all of their passages.
 
-    rows: np.ndarray
-    by_vector: np.ndarray
-    by_words: np.ndarray
+    `by_vector` and `by_words` are standardised over what each document's best passage has.
+    """
+
+    rows: np.ndarray  # of passages [m], ascending
+    starts: np.ndarray  # [documents], where in `rows` those of each document begin
+    by_vector: np.ndarray  # [m]
+    by_words: np.ndarray  # [m]
 
     def top(self, k: int, bm25_weight: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return (positions, fused scores) of the `k` best, best first; equal scores in the order of the documents."""
-        fused = self.by_vector + bm25_weight * self.by_words
-        best = top_k(fused, k)
-        return self.rows[best], fused[best]
+        """Return (positions of their best passages, fused scores) of the `k` best documents, best first.
+
+        A document has the best of its passages' scores on either side, not always by the same passage. Equal scores
+        come in the order of the documents.
+        """
+        best = [np.maximum.reduceat(scores, self.starts) for scores in (self.by_vector, self.by_words)]
+        fused = best[0] + bm25_weight * best[1]
+        chosen = top_k(fused, k)
+        of_rows = self.by_vector + bm25_weight * self.by_words
+        ends = [*map(int, self.starts[1:]), len(self.rows)]
+        shown = [
+            int(first + of_rows[first : ends[number]].argmax())
+            for number, first in zip(chosen, self.starts[chosen], strict=True)
+        ]
+        return self.rows[shown], fused[chosen]
 
 
-def find_candidates(stored: StoredVectors, vector: np.ndarray, bm25_scores: np.ndarray, k: int) -> Candidates:
-    """Return the candidates for `k` results: the best by the query's `vector` [d], and the best by BM25.
+def find_candidates(
+    stored: StoredVectors, vector: np.ndarray, bm25_scores: np.ndarray, k: int, document_of: np.ndarray | None = None
+) -> Candidates:
+    """Return the candidates for `k` documents: the best by the query's `vector` [d], and the best by BM25.
 
-    `bm25_scores` [documents] are those of all documents; one that shares no word with the query is no candidate.
+    `bm25_scores` [n] are those of all passages; a document that shares no word with the query is no candidate.
+    `document_of` [n] says which document each is of; without it each is one.
     """
+    document_of = np.arange(stored.count, dtype=np.int32) if document_of is None else document_of
     depth = max(CANDIDATES * k, CANDIDATES_MIN)
-    by_vector, _ = stored.top(vector, depth)
-    by_words = top_k(bm25_scores, depth)
-    rows = np.union1d(by_vector, by_words[bm25_scores[by_words] > 0])
-    return Candidates(rows, standardise(stored.scores_of(vector, rows)), standardise(bm25_scores[rows]))
+    by_vector, _ = best_by_document(lambda rows: stored.top(vector, rows), document_of, depth)
+
+    def top_by_words(rows: int) -> tuple[np.ndarray, np.ndarray]:
+        best = top_k(bm25_scores, rows)
+        best = best[bm25_scores[best] > 0]
+        return best, bm25_scores[best]
+
+    by_words, _ = best_by_document(top_by_words, document_of, depth)
+    rows = rows_of(np.union1d(document_of[by_vector], document_of[by_words]), document_of)
+    starts = np.flatnonzero(np.diff(document_of[rows], prepend=-1))
+    standardised = [
+        standardise(scores, np.maximum.reduceat(scores, starts))
+        for scores in (stored.scores_of(vector, rows), bm25_scores[rows])
+    ]
+    return Candidates(rows, starts, *standardised)
 
 
 class HybridIndex:
@@ -86,7 +121,7 @@ class HybridIndex:
             raise InputError(f"{index.folder} has no BM25 part; make it again with `pocketrank index --hybrid`")
         self.index = index
         self.bm25_weight = bm25_weight
-        self.bm25 = Bm25Index.open(index.folder / FOLDER, len(index), settings)
+        self.bm25 = Bm25Index.open(index.folder / FOLDER, index.manifest.count, settings)
 
     def search(self, vector: np.ndarray, query: str, k: int = 10) -> list[Hit]:
         """Return the `k` best documents for the `query` and its `vector` [d], best first; scores are sums of two."""
@@ -94,5 +129,6 @@ class HybridIndex:
         return [self.index.hit(rank, int(row), float(scores[rank - 1])) for rank, row in enumerate(rows, start=1)]
 
     def top(self, vector: np.ndarray, query: str, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return (positions, fused scores) of the `k` best documents; equal scores in the order of the documents."""
-        return find_candidates(self.index.stored, vector, self.bm25.scores(query), k).top(k, self.bm25_weight)
+        """Return what `Candidates.top` does: the best passage of each of the `k` best documents, and their scores."""
+        scores, document_of = self.bm25.scores(query), self.index.document_of
+        return find_candidates(self.index.stored, vector, scores, k, document_of).top(k, self.bm25_weight)

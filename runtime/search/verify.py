@@ -19,5 +19,10 @@ def verify_index(folder: Path) -> list[Check]:
     present -= {INDEX_NAME}
     checks += check_names(manifest.files, present, strange)
     checks += [check_file(folder, name, manifest.files[name], ADVICE) for name in sorted(present & set(manifest.files))]
-    checks.append(guarded("opens", lambda: f"{len(DocumentIndex.open(folder)):,} documents"))
+    checks.append(guarded("opens", lambda: _opened(folder)))
     return checks
+
+
+def _opened(folder: Path) -> str:
+    manifest = DocumentIndex.open(folder).manifest
+    return f"{manifest.documents:,} documents, {manifest.count:,} passages"

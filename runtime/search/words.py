@@ -64,6 +64,18 @@ def words(text: str) -> list[str]:
     return found
 
 
+def word_places(text: str) -> list[tuple[int, int]]:
+    """Return begin and end in `text` of each word that `words` finds, where no character is made into several."""
+    found: list[tuple[int, int]] = []
+    for match in _word_pattern().finditer(text):
+        if match[1] is None:
+            found.append(match.span())
+        else:
+            run = [part.span() for part in _character_pattern().finditer(text, *match.span())]
+            found += [(first, last) for (first, _), (_, last) in itertools.pairwise(run)] if len(run) > 1 else run
+    return found
+
+
 def detect_language(texts: Iterable[str], stop_words: Mapping[str, Collection[str]]) -> str:
     """Return the language of most of the first `texts`: a key of `stop_words` (its common words), or `NO_LANGUAGE`.
 

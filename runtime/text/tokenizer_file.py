@@ -16,6 +16,7 @@ import os
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class TextTokenizer:
         """
         self.path, self.max_length = path, max_length
         self._limit = max_length * CHARACTERS_PER_TOKEN
+        self._known_parts = known_parts
         self._tokenizer = open_tokenizer(path, known_parts=known_parts)
         self._tokenizer.enable_truncation(max_length)
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the caller decides how many processes run
@@ -55,6 +57,30 @@ class TextTokenizer:
         """Return the token ids of each text, at most `max_length`, [CLS] and [SEP] included."""
         with tokenizer_errors(self.path):
             return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(self._readable(texts))]
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens each text has, [CLS] and [SEP] not counted.
+
+        This and `token_starts` read whole texts; give them short ones.
+        """
+        with tokenizer_errors(self.path):
+            found = self._untruncated.encode_batch_fast(_decodable(texts), add_special_tokens=False)
+            return [len(encoding.ids) for encoding in found]
+
+    def token_starts(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return where each token of each text begins, [CLS] and [SEP] left out."""
+        with tokenizer_errors(self.path):
+            found = self._untruncated.encode_batch(_decodable(texts), add_special_tokens=False)
+            return [[start for start, _ in encoding.offsets] for encoding in found]
+
+    @property
+    def added_tokens(self) -> int:
+        """How many tokens every text gets besides its own: [CLS] and [SEP]."""
+        return int(self._tokenizer.num_special_tokens_to_add(False))
+
+    @cached_property
+    def _untruncated(self) -> Any:
+        return open_tokenizer(self.path, known_parts=self._known_parts)
 
     def unknown_words(self, texts: Sequence[str]) -> tuple[int, int]:
         """Return how many words of the texts are unknown to the vocabulary, and how many there are."""
@@ -68,7 +94,11 @@ class TextTokenizer:
         return counts[0], counts[1]
 
     def _readable(self, texts: Sequence[str]) -> list[str]:
-        return [_SURROGATE.sub("\ufffd", text[: self._limit]) for text in texts]
+        return _decodable([text[: self._limit] for text in texts])
+
+
+def _decodable(texts: Sequence[str]) -> list[str]:
+    return [_SURROGATE.sub("\ufffd", text) for text in texts]
 
 
 def open_tokenizer(

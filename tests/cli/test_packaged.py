@@ -27,7 +27,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def first_hit(printed: str) -> str:
     hit = json.loads(printed)["hits"][0]
-    return hit["title"] or hit["snippet"]
+    return hit["title"] or hit["text"]
 
 
 def test_search_needs_no_bundle_when_it_has_a_corpus(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:

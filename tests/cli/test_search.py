@@ -36,13 +36,14 @@ def test_index_beside_the_bundle_then_search_either(run, pocketrank):
     made = pocketrank("index", run / "bundle", run / "corpus.jsonl", "--json")
     assert made.returncode == 0, made.stderr
     shown = json.loads(made.stdout)
-    assert (shown["count"], shown["vectors"], shown["documents_by"]) == (4, "float32", "bundle")
+    assert (shown["documents"], shown["vectors"], shown["documents_by"]) == (4, "float32", "bundle")
+    assert shown["count"] > 4 and shown["tokens_read"] == shown["tokens"]
     for path in (run / "bundle", run / "index"):
         assert hits(pocketrank("search", path, "merge two sorted lists", "--json"))[0] == "merge"
     done = pocketrank("search", run / "bundle", "close the file", "-k", "2")
     lines = done.stdout.splitlines()
     assert done.returncode == 0 and lines[0].split()[0] == "1" and lines[0].split()[2] == "close"
-    assert "4 documents; query encoded in" in lines[-1] and not done.stderr
+    assert "4 documents, 6 passages; query encoded in" in lines[-1] and not done.stderr
 
 
 def test_options_may_stand_between_the_path_and_the_query(run, pocketrank):

@@ -13,7 +13,7 @@ from builders.tiny_recipe import REPOSITORY
 from pocketrank import runtime
 from pocketrank.runtime.corpus import Document
 from pocketrank.runtime.errors import InputError
-from pocketrank.runtime.search.index import build_index
+from pocketrank.runtime.search.build import build_index
 
 DOORS = {"pocketrank.runtime": ["DocumentIndex", "Encoder", "HybridIndex", "verify_bundle"]}
 DOCUMENTS = {

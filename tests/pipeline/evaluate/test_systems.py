@@ -18,8 +18,9 @@ from pocketrank.pipeline.retrieval.system import ASYMMETRIC, BM25, METHODS, SYMM
 from pocketrank.pipeline.settings import EvaluateSettings
 from pocketrank.runtime.corpus import Document
 from pocketrank.runtime.encoder import Encoder
+from pocketrank.runtime.search.build import build_index
 from pocketrank.runtime.search.hybrid import HybridIndex
-from pocketrank.runtime.search.index import DocumentIndex, build_index
+from pocketrank.runtime.search.index import DocumentIndex
 from pocketrank.runtime.search.stored_vectors import pack_signs
 
 WEIGHT = 0.7

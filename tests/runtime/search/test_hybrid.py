@@ -20,8 +20,9 @@ from pocketrank.runtime.manifest import manifest_bytes, read_manifest
 from pocketrank.runtime.search import hybrid as hybrid_module
 from pocketrank.runtime.search import index as index_module
 from pocketrank.runtime.search.bm25 import NAMES, Bm25Index, Bm25Settings
+from pocketrank.runtime.search.build import build_index
 from pocketrank.runtime.search.hybrid import BM25_WEIGHT, HybridIndex
-from pocketrank.runtime.search.index import DocumentIndex, build_index
+from pocketrank.runtime.search.index import DocumentIndex
 from pocketrank.runtime.search.top_k import top_k
 
 pytest.importorskip("bm25s")
@@ -46,7 +47,7 @@ def documents():
 def indexes(encoder, documents, tmp_path_factory):
     folder = tmp_path_factory.mktemp("indexes")
     return {
-        kind: build_index(encoder, documents, folder / kind, vectors=kind, hybrid=True)
+        kind: build_index(encoder, documents, folder / kind, vectors=kind, hybrid=True, passages=False)
         for kind in ("float32", "int8", "binary")
     }
 
@@ -229,7 +230,9 @@ def test_the_commands(encoder, documents, tmp_path, pocketrank):
     lines = [json.dumps({"_id": document.id, "text": document.text}) for document in documents]
     (tmp_path / "corpus.jsonl").write_text("\n".join(lines), encoding="utf-8")
     index = tmp_path / "index"
-    done = pocketrank("index", encoder.bundle, tmp_path / "corpus.jsonl", "--out", index, "--hybrid", "--json")
+    done = pocketrank(
+        "index", encoder.bundle, tmp_path / "corpus.jsonl", "--out", index, *("--hybrid", "--passages", "off", "--json")
+    )
     assert done.returncode == 0, done.stderr
     stored = sum(path.stat().st_size for path in (index / "bm25").iterdir())
     assert json.loads(done.stdout)["bm25_bytes"] == stored

@@ -12,8 +12,9 @@ from pocketrank.runtime.projection import bundle_projection
 from pocketrank.runtime.search import index as index_module
 from pocketrank.runtime.search import stored_vectors as stored_vectors_module
 from pocketrank.runtime.search.arrays import open_array
+from pocketrank.runtime.search.build import TeacherVectors, build_index
 from pocketrank.runtime.search.hybrid import HybridIndex
-from pocketrank.runtime.search.index import DocumentIndex, TeacherVectors, build_index
+from pocketrank.runtime.search.index import DocumentIndex
 from pocketrank.runtime.search.stored_vectors import quantize_rows
 from pocketrank.runtime.search.top_k import top_k_of_blocks
 from pocketrank.runtime.search.verify import verify_index
@@ -38,7 +39,7 @@ def documents():
 def indexes(encoder, documents, tmp_path_factory):
     folder = tmp_path_factory.mktemp("indexes")
     return {
-        kind: DocumentIndex.open(build_index(encoder, documents, folder / kind, vectors=kind))
+        kind: DocumentIndex.open(build_index(encoder, documents, folder / kind, vectors=kind, passages=False))
         for kind in ("float32", "int8", "binary")
     }
 
@@ -107,7 +108,9 @@ def test_quantized_vectors_are_near_and_smaller(encoder, documents, indexes, mon
 
 def test_hits_carry_their_document(encoder, tmp_path):
     text = "merge two\tsorted\nlists " * 30
-    made = build_index(encoder, [Document("ünï/1", "Title ☃", text), Document("2", "", "")], tmp_path / "i")
+    made = build_index(
+        encoder, [Document("ünï/1", "Title ☃", text), Document("2", "", "")], tmp_path / "i", passages=False
+    )
     first, second = DocumentIndex.open(made).search(encoder.encode_query("merge two sorted lists"), k=5)
     assert (first.rank, first.id, first.title) == (1, "ünï/1", "Title ☃")
     assert first.snippet == " ".join(text.split())[:200]
@@ -195,7 +198,9 @@ def test_a_corpus_that_changes_while_it_is_read_is_noticed(encoder, tmp_path):
         build_index(encoder, Growing([Document("a", "", "x"), Document("b", "", "y")]), tmp_path / "i")
 
 
-@pytest.mark.parametrize("name", ["index.json", "documents.jsonl", "offsets.npy", "codes.npy", "scales.npy"])
+@pytest.mark.parametrize(
+    "name", [*("index.json", "passages.jsonl", "offsets.npy", "document_of.npy"), "codes.npy", "scales.npy"]
+)
 @pytest.mark.parametrize("damage", ["missing", "cut", "garbage"])
 def test_a_damaged_index_is_refused(encoder, documents, tmp_path, name, damage):
     made = build_index(encoder, documents[:20], tmp_path / "i", vectors="int8")
@@ -273,7 +278,7 @@ def test_an_index_of_an_older_schema_is_named(encoder, documents, tmp_path, pock
     stored |= {"schema_version": 1, "files": {name: entry["bytes"] for name, entry in stored["files"].items()}}
     del stored["index_sha256"]
     (made / "index.json").write_text(json.dumps(stored))
-    with pytest.raises(InputError, match=r"schema version 1, this pocketrank reads 2.*`pocketrank index`"):
+    with pytest.raises(InputError, match=r"schema version 1, this pocketrank reads 3.*`pocketrank index`"):
         DocumentIndex.open(made)
     done = pocketrank("search", made, "x", "--bundle", encoder.bundle)
     assert done.returncode == 2 and "schema version 1" in done.stderr and done.stderr.count("\n") == 1
@@ -369,5 +374,5 @@ def test_bad_corpora_are_named_with_their_line(tmp_path, name, data, message):
 
 def test_index_json_is_plain(indexes):
     stored = json.loads((indexes["binary"].folder / "index.json").read_text())
-    assert stored["schema_version"] == 2 and stored["count"] == 500 and stored["vectors"] == "binary"
+    assert stored["schema_version"] == 3 and stored["count"] == 500 and stored["vectors"] == "binary"
     assert str(indexes["binary"].folder) not in json.dumps(stored)

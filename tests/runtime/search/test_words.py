@@ -6,7 +6,8 @@ from pocketrank.pipeline.retrieval.bm25 import bm25_rows
 from pocketrank.runtime.corpus import Document
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.search.bm25 import Bm25Index, collection_language
-from pocketrank.runtime.search.index import DocumentIndex, build_index
+from pocketrank.runtime.search.build import build_index
+from pocketrank.runtime.search.index import DocumentIndex
 from pocketrank.runtime.search.words import words
 
 pytest.importorskip("bm25s")

@@ -1,0 +1,1 @@
+"""Passages: the parts of a document that get a vector each, so that nothing of a long one is left unread."""
