@@ -9,6 +9,7 @@
 #define ADVICE "make the index again with `pocketrank index`"
 
 enum { RESCORED = 50, RESCORED_LEAST = 500 };
+enum { WHOLE_DOCUMENTS = 2 }; /* the schema version of indexes without passages */
 enum kind { FLOATS, CODES, SIGNS };
 
 struct array {
@@ -19,8 +20,8 @@ struct array {
 struct pr_index {
     struct pr_arena arena; /* of the document that was read last */
     enum kind kind;
-    int64_t count, dimension;
-    struct array vectors, codes, scales, bits, offsets;
+    int64_t count, dimension, schema;
+    struct array vectors, codes, scales, bits, offsets, document_of;
     struct pr_file documents;
 };
 
@@ -86,7 +87,8 @@ static bool read_facts(struct pr_index *index, const char *folder, const pr_bund
     if (!pr_map(&file, folder, "index.json", error)) return false;
     struct pr_json json = pr_json_open(file.data, file.bytes, &index->arena), whole = json;
     bool read = pr_json_skip(&whole) && number_of(&json, "count", (int64_t)1 << 32, &index->count) &&
-                number_of(&json, "dimension", 65536, &index->dimension) && text_of(&json, "vectors", &kind);
+                number_of(&json, "dimension", 65536, &index->dimension) && text_of(&json, "vectors", &kind) &&
+                number_of(&json, "schema_version", 1000, &index->schema);
     if (read) {
         index->kind = pr_text_is(kind, "float32") ? FLOATS : pr_text_is(kind, "int8") ? CODES : SIGNS;
         read = index->kind != SIGNS || pr_text_is(kind, "binary");
@@ -103,7 +105,12 @@ static bool read_facts(struct pr_index *index, const char *folder, const pr_bund
 static bool open_arrays(struct pr_index *index, const char *folder, char *error) {
     int64_t rows = index->count, columns = index->dimension;
     if (!open_array(&index->offsets, folder, "offsets.npy", "<i8", 8, rows + 1, 0, error)) return false;
-    if (!pr_map(&index->documents, folder, "documents.jsonl", error)) return false;
+    if (index->schema == WHOLE_DOCUMENTS) {
+        if (!pr_map(&index->documents, folder, "documents.jsonl", error)) return false;
+    } else if (!pr_map(&index->documents, folder, "passages.jsonl", error) ||
+               !open_array(&index->document_of, folder, "document_of.npy", "<i4", 4, rows, 0, error)) {
+        return false;
+    }
     if (index->kind == FLOATS) return open_array(&index->vectors, folder, "vectors.npy", "<f4", 4, rows, columns, error);
     if (index->kind == SIGNS && !open_array(&index->bits, folder, "bits.npy", "<u8", 8, rows, (columns + 63) / 64, error))
         return false;
@@ -125,7 +132,7 @@ pr_index *pr_index_open(const char *folder, const pr_bundle *bundle, char *error
 
 void pr_index_close(pr_index *index) {
     if (index == NULL) return;
-    struct array *arrays[] = {&index->vectors, &index->codes, &index->scales, &index->bits, &index->offsets};
+    struct array *arrays[] = {&index->vectors, &index->codes, &index->scales, &index->bits, &index->offsets, &index->document_of};
     for (size_t place = 0; place < sizeof arrays / sizeof *arrays; place++) pr_unmap(&arrays[place]->file);
     pr_unmap(&index->documents);
     pr_arena_free(&index->arena);
@@ -135,15 +142,36 @@ void pr_index_close(pr_index *index) {
 int64_t pr_index_count(const pr_index *index) { return index->count; }
 int pr_index_dimension(const pr_index *index) { return (int)index->dimension; }
 
-/* Keep the best hits, sorted; of equal scores the earlier document stays in front. */
+/* Keep the best hits, sorted; of equal scores the earlier passage stays in front. With `document_of`, int32 by row, one
+ * hit a document: that of its best passage. */
 struct best {
     struct pr_hit *hits;
     int64_t count, room;
+    const char *document_of;
 };
+
+static int32_t document_at(const struct best *best, int64_t row) {
+    int32_t document;
+    memcpy(&document, best->document_of + 4 * row, sizeof document);
+    return document;
+}
+
+/* Take out the hit of the document of `row`; false where it is as good as `score`. */
+static bool make_way(struct best *best, int64_t row, float score) {
+    for (int64_t place = 0; place < best->count; place++) {
+        if (document_at(best, best->hits[place].document) != document_at(best, row)) continue;
+        if (best->hits[place].score >= score) return false;
+        best->count--;
+        memmove(best->hits + place, best->hits + place + 1, (size_t)(best->count - place) * sizeof *best->hits);
+        return true;
+    }
+    return true;
+}
 
 static void offer(struct best *best, int64_t document, float score) {
     if (!isfinite(score)) score = -INFINITY; /* a damaged file; it ranks last */
     if (best->count == best->room && !(score > best->hits[best->count - 1].score)) return;
+    if (best->document_of != NULL && !make_way(best, document, score)) return;
     int64_t low = 0, high = best->count;
     while (low < high) { /* behind all that are as good */
         int64_t middle = (low + high) / 2;
@@ -180,7 +208,7 @@ static bool search_signs(const struct pr_index *index, const float *vector, int 
         free(signs);
         return false;
     }
-    struct best candidates = {hits, 0, room};
+    struct best candidates = {hits, 0, room, NULL};
     for (int64_t i = 0; i < index->dimension; i++)
         if (vector[i] > 0) signs[i / 8] |= (unsigned char)(0x80 >> i % 8);
     for (int64_t row = 0; row < index->count; row++) {
@@ -209,7 +237,7 @@ int pr_search(pr_index *index, const float *vector, int most, struct pr_hit *hit
         pr_fail(error, "at least 1 result and a finite vector are needed; encode the query again");
         return -1;
     }
-    struct best best = {hits, 0, most < index->count ? most : index->count};
+    struct best best = {hits, 0, most < index->count ? most : index->count, index->document_of.data};
     if (index->kind == SIGNS && !search_signs(index, vector, most, &best)) {
         pr_fail(error, "no memory to search");
         return -1;
@@ -242,9 +270,9 @@ int pr_read_document(pr_index *index, int64_t position, struct pr_document *docu
     struct pr_json json = pr_json_open((const char *)index->documents.data + limits[0], (size_t)(limits[1] - limits[0]), &index->arena);
     document->id = copied(index, &json, "id");
     document->title = copied(index, &json, "title");
-    document->snippet = copied(index, &json, "snippet");
+    document->snippet = copied(index, &json, index->schema == WHOLE_DOCUMENTS ? "snippet" : "text");
     if (document->id != NULL && document->title != NULL && document->snippet != NULL) return 0;
-    pr_fail(error, "documents.jsonl is damaged at byte %lld; " ADVICE, (long long)limits[0]);
+    pr_fail(error, "the index is damaged at byte %lld of its texts; " ADVICE, (long long)limits[0]);
     return -1;
 }
 #else

@@ -70,7 +70,7 @@ PR_API int pr_encode_ids(pr_bundle *bundle, const int32_t *ids, int count, float
 typedef struct pr_index pr_index;
 
 struct pr_hit {
-    int64_t document; /* its position, from 0 */
+    int64_t document; /* the position of its best passage, from 0 */
     float score;      /* dot product of the unit vectors */
 };
 

@@ -8,7 +8,8 @@ import pytest
 from builders.miniature import WORDS, write_bundle
 from pocketrank.runtime.corpus import Document
 from pocketrank.runtime.encoder import Encoder
-from pocketrank.runtime.search.index import DocumentIndex, build_index
+from pocketrank.runtime.search.build import build_index
+from pocketrank.runtime.search.index import DocumentIndex
 
 
 @pytest.fixture(scope="module")
