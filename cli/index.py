@@ -1,9 +1,13 @@
-"""Encode a corpus with a bundle into an index that `pocketrank search` reads.
+"""Encode a corpus with a bundle into an index that `pocketrank search` reads, and keep the index up to date.
 
-CORPUS is a folder in BEIR layout; a file of records (.jsonl, .ndjson, .json, .csv, .tsv, .parquet) with a text and, if
-there are any, an _id and a title; a .txt file with one document a line; a .md, .rst or .html file; or a folder of files
-of these kinds. Each may be packed as .gz. Documents are cut into passages, each of which has a vector. The index is
-written beside the bundle unless --out says otherwise.
+`pocketrank index BUNDLE CORPUS` makes an index: it is short for `pocketrank index make BUNDLE CORPUS`. CORPUS is a
+folder in BEIR layout; a file of records (.jsonl, .ndjson, .json, .csv, .tsv, .parquet) with a text and, if there are
+any, an _id and a title; a .txt file with one document a line; a .md, .rst or .html file; or a folder of files of these
+kinds. Each may be packed as .gz.
+
+`sync` makes an index follow its corpus: it prints what was added, changed and removed, and encodes what is new alone.
+`add` adds documents, or replaces those with the same id; `remove` takes documents away. Searching goes on meanwhile,
+and whenever one of them is killed, the index is as it was before or after.
 
 examples:
   pocketrank index runs/pydocs/bundle notes/ --out notes-index
@@ -11,16 +15,43 @@ examples:
   pocketrank index general-english notes/ --out notes-index
   pocketrank index runs/pydocs/bundle corpus.jsonl --hybrid
   pocketrank index runs/pydocs/bundle corpus.jsonl --vectors-from teacher-documents.npy
+  pocketrank index sync notes-index notes/ --bundle general-english
+  pocketrank index add notes-index letters/ --bundle general-english
+  pocketrank index remove notes-index --id todo.md --bundle general-english
 """
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..runtime.packaged import bundle_path, is_packaged
+from .index_change import CHANGES, configure_change, execute_change
+
+if TYPE_CHECKING:
+    from .main import CommandParser
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `index`."""
+def configure(parser: "CommandParser") -> None:
+    """Add the actions of `index`, each with its arguments."""
+    parser.actions = ("make", *CHANGES)
+    actions = parser.add_subparsers(
+        dest="action", metavar="ACTION", required=True, parser_class=argparse.ArgumentParser
+    )
+    make = actions.add_parser("make", help="make an index (what `pocketrank index` does without an action)")
+    make.description = "Make an index. Documents are cut into passages, each of which has a vector."
+    _configure_make(make)
+    for action, (words, _) in CHANGES.items():
+        change = actions.add_parser(action, help=words)
+        change.description = f"{words[0].upper()}{words[1:]}."
+        configure_change(change, action)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Do the action that was asked for."""
+    return _make(arguments) if arguments.action == "make" else execute_change(arguments)
+
+
+def _configure_make(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=bundle_path, metavar="BUNDLE", help="folder of the bundle, or general-english")
     parser.add_argument("corpus", type=Path, metavar="CORPUS", help="the documents: a file or a folder")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the index (default: index/ beside BUNDLE)")
@@ -49,8 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print what was made as JSON")
 
 
-def execute(arguments: argparse.Namespace) -> int:
-    """Make the index and say what it weighs."""
+def _make(arguments: argparse.Namespace) -> int:
     from ..runtime.encoder import Encoder
     from ..runtime.errors import InputError
     from ..runtime.projection import bundle_projection

@@ -31,7 +31,7 @@ COMMANDS = {
     "verify": ("verify", "check a bundle against its manifest and replay its golden vectors"),
     "sign": ("sign", "sign a bundle with a private key, offline"),
     "evaluate": ("evaluate", "measure the ranking quality of a bundle on a retrieval set"),
-    "index": ("index", "encode a corpus with a bundle into a searchable index"),
+    "index": ("index", "encode a corpus with a bundle into a searchable index, and keep it up to date"),
     "search": ("search", "search an index or a bundle's own corpus"),
     "demo": ("demo", "write one page that searches a corpus in the browser, offline"),
     "benchmark": ("benchmark", "measure latency, memory and energy of a bundle or an ONNX model"),
@@ -43,12 +43,18 @@ COMMANDS = {
 
 
 class CommandParser(argparse.ArgumentParser):
-    """The parser of one command. With `intermixed`, options may stand between positionals that may be left out."""
+    """The parser of one command. With `intermixed`, options may stand between positionals that may be left out.
+
+    With `actions`, the first of them is meant where the first word is none.
+    """
 
     intermixed = False
+    actions: tuple[str, ...] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Parse as argparse does, which takes the first positional for absent when options follow it, or intermixed."""
+        if self.actions and args and args[0] not in (*self.actions, "-h", "--help"):
+            args = [self.actions[0], *args]
         if not self.intermixed:
             return super().parse_known_args(args, namespace)
         words = list(args)

@@ -230,7 +230,7 @@ def _put(source: Path, target: Path, last: str) -> None:
         (target / last).unlink(missing_ok=True)
     for old in target.iterdir():
         if not old.name.startswith(".") and old.name != FILE_SYSTEMS_OWN:
-            _remove(old)
+            remove_entry(old)
     for entry in sorted(source.iterdir(), key=lambda entry: (entry.name == last, entry.name)):
         entry.rename(target / entry.name)
     source.rmdir()
@@ -247,14 +247,32 @@ def remove_leftovers(folder: Path, name: str = "") -> None:
         if path.name.startswith(f".{name[:40]}") and path.name.endswith(_LEFTOVERS):
             with _lock(path) as locked:
                 if locked:
-                    _remove(path)
+                    remove_entry(path)
 
 
-def _remove(path: Path) -> None:
+def remove_entry(path: Path) -> None:
+    """Remove a file, a link, or a folder with all in it; one that is not there is none to remove."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_writer(folder: Path) -> Generator[None, None, None]:
+    """Hold a lock on `folder`, which ends with the process; raise `InputError` when another process has it."""
+    if fcntl is None:
+        yield
+        return
+    with reading_errors(folder):
+        handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise InputError(f"another process is changing {folder}; run again when it is done") from None
+    finally:
+        os.close(handle)
 
 
 @contextmanager

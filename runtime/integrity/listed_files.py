@@ -60,7 +60,7 @@ def list_entries(folder: Path, ignored: Collection[str] = ()) -> dict[str, FileE
     names, strange = walk_files(folder)
     if strange:
         raise InputError(f"{folder / strange[0]} is no plain file; take it out, or put the file itself in its place")
-    return {name: _entry(folder / name) for name in sorted(names - set(ignored))}
+    return {name: file_entry(folder / name) for name in sorted(names - set(ignored))}
 
 
 def checked_file(folder: Path, name: str, entry: FileEntry, advice: str) -> Path:
@@ -87,5 +87,6 @@ def sized_file(folder: Path, name: str, entry: FileEntry, advice: str) -> Path:
     return path
 
 
-def _entry(path: Path) -> FileEntry:
+def file_entry(path: Path) -> FileEntry:
+    """Return size and hash of a file."""
     return FileEntry(bytes=path.stat().st_size, sha256=sha256_file(path))

@@ -13,17 +13,16 @@ from ..errors import InputError
 from ..files import FILE_SYSTEMS_OWN, atomic_folder, is_half_replaced, require_space, write_bytes
 from ..integrity.listed_files import list_entries
 from ..integrity.sealed import sealed_bytes
-from ..passages.cutter import Cut, PassageCutter, whole_passage
-from ..passages.encode import PassageText, encode_passages
-from ..progress import NoProgress, Progress, Task
+from ..passages.cutter import default_cutting
+from ..progress import NoProgress, Progress
 from ..projection import Projection
 from ..schema import to_mapping
-from .arrays import AppendedArray
 from .bm25 import FOLDER as BM25_FOLDER
 from .bm25 import Bm25Settings, collection_language, write_bm25
-from .entries import EntryWriter, entry_record, entry_texts
-from .index import INDEX_NAME, SNIPPET_CHARACTERS, IndexManifest
-from .stored_vectors import BLOCK_ROWS, VectorKind, array_layout, store_vectors
+from .entries import entry_texts
+from .index import INDEX_NAME, IndexManifest
+from .segment_writer import SegmentWriter
+from .stored_vectors import BLOCK_ROWS, VectorKind
 
 
 @dataclass(frozen=True)
@@ -85,23 +84,22 @@ def build_index(  # noqa: PLR0913  what an index holds, by keyword
     texts = (document.full_text for document in documents)
     bm25 = Bm25Settings(stop_words=collection_language(texts)) if hybrid else None
     require_space(folder, count * encoder.dimension * (4 if vectors == "float32" else 1), "the index")
-    cutter = PassageCutter(encoder.tokenizer, encoder.prompts.document) if passages and teacher is None else None
+    cutting = default_cutting(encoder.max_length) if passages and teacher is None else None
     with atomic_folder(folder, INDEX_NAME) as partial:
         with (
-            closing(_Entries(partial, encoder, cutter, count)) as entries,
-            closing(_VectorWriter(partial, vectors, encoder.dimension)) as writer,
+            closing(SegmentWriter(partial, encoder, vectors, cutting)) as writer,
             (progress or NoProgress()).task("index", count, "documents") as task,
         ):
-            texts = entries.write(documents, task)
-            weight = cutter.cutting.heading_weight if cutter else 0.0
-            for block in encode_passages(encoder, texts, weight) if teacher is None else _after(texts, teacher):
-                writer.append(block)
-            entries.check()
+            if teacher is None:
+                writer.encode(_counted(documents, count), task)
+            else:
+                writer.take(_counted(documents, count), teacher.blocks(), task)
         if bm25 is not None:
             whole = (document.full_text for document in documents)
-            write_bm25(partial / BM25_FOLDER, entry_texts(partial) if cutter else whole, bm25)
+            write_bm25(partial / BM25_FOLDER, entry_texts(partial) if cutting else whole, bm25)
+        tokens, tokens_read = writer.entries.tokens
         manifest = IndexManifest(
-            count=writer.rows,
+            count=len(writer.entries),
             documents=count,
             dimension=encoder.dimension,
             vectors=vectors,
@@ -110,9 +108,9 @@ def build_index(  # noqa: PLR0913  what an index holds, by keyword
             tokenizer_sha256=encoder.tokenizer_sha256,
             documents_by="bundle" if teacher is None else "teacher",
             files=list_entries(partial),
-            cutting=cutter.cutting if cutter else None,
-            tokens=entries.tokens,
-            tokens_read=entries.tokens_read,
+            cutting=cutting,
+            tokens=tokens,
+            tokens_read=tokens_read,
             bm25=bm25,
         )
         write_bytes(partial / INDEX_NAME, sealed_bytes(to_mapping(manifest), "index_sha256"))
@@ -126,69 +124,13 @@ def _check_target(folder: Path) -> None:
         raise InputError(f"{folder} is not empty and no index, it would be lost; choose another folder")
 
 
-class _Entries:
-    """Cuts documents and writes what they hold; says what is to be encoded."""
-
-    def __init__(self, folder: Path, encoder: Encoder, cutter: PassageCutter | None, count: int) -> None:
-        self._writer = EntryWriter(folder)
-        self._encoder, self._cutter, self._count = encoder, cutter, count
-        self.tokens = self.tokens_read = 0
-        self._documents = 0
-
-    def write(self, documents: Iterable[Document], task: Task) -> Iterator[PassageText]:
-        """Write the entries of `documents`, and yield what is encoded of each."""
-        for document in documents:
-            if self._documents == self._count:
-                raise InputError("the corpus grew while it was read; run again")
-            cut = self._cut(document)
-            self.tokens += cut.tokens
-            self.tokens_read += cut.tokens_read
-            for passage in cut.passages:
-                self._writer.append(entry_record(document, passage), self._documents)
-                yield passage.to_encode(document) if self._cutter else PassageText(document.full_text)
-            self._documents += 1
-            task.advance(1)
-
-    def check(self) -> None:
-        """Raise `InputError` unless there were as many documents as were counted."""
-        if self._documents != self._count:
-            raise InputError(
-                f"{self._count} documents were counted and {self._documents} read; the corpus changed, run again"
-            )
-
-    def close(self) -> None:
-        """Finish the files."""
-        self._writer.close()
-
-    def _cut(self, document: Document) -> Cut:
-        if self._cutter:
-            return self._cutter.cut(document)
-        return whole_passage(document, self._encoder.tokenizer, self._encoder.prompts.document, SNIPPET_CHARACTERS)
-
-
-class _VectorWriter:
-    """Writes blocks of vectors into the arrays of one kind of index."""
-
-    def __init__(self, folder: Path, kind: VectorKind, dimension: int) -> None:
-        self._arrays = {
-            name: AppendedArray(folder / f"{name}.npy", dtype, shape[1:])
-            for name, (dtype, shape) in array_layout(kind, 0, dimension).items()
-        }
-        self._kind: VectorKind = kind
-        self.rows = 0
-
-    def append(self, block: np.ndarray) -> None:
-        self.rows += len(block)
-        for name, values in store_vectors(block, self._kind).items():
-            self._arrays[name].append(values)
-
-    def close(self) -> None:
-        for array in self._arrays.values():
-            array.close()
-
-
-def _after(texts: Iterator[PassageText], teacher: TeacherVectors) -> Iterator[np.ndarray]:
-    """Yield the teacher's vectors when all `texts`, which need not be encoded, are written."""
-    for _ in texts:
-        pass
-    yield from teacher.blocks()
+def _counted(documents: Iterable[Document], count: int) -> Iterator[Document]:
+    """Yield `documents`; raise `InputError` unless there are `count`."""
+    read = 0
+    for document in documents:
+        if read == count:
+            raise InputError("the corpus grew while it was read; run again")
+        read += 1
+        yield document
+    if read != count:
+        raise InputError(f"{count} documents were counted and {read} read; the corpus changed, run again")

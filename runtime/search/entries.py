@@ -3,6 +3,8 @@
     passages.jsonl    a line each: id and title of the document, headings, text, file, line, start and end
     offsets.npy       int64 [n + 1], where the lines begin
     document_of.npy   int32 [n], the number of each entry's document; entries of a document stand together
+    digests.npy       16 bytes [documents, 3], digests of each document, see `runtime/search/digests.py`
+    tokens.npy        int32 [documents, 2], the tokens of each document, and those of them that reach a vector
 
 An index of schema version 2 has `documents.jsonl` (id, title and snippet) instead, one entry a document.
 """
@@ -20,6 +22,7 @@ from ..errors import VerificationError
 from ..files import is_object
 from ..passages.cutter import Passage
 from .arrays import open_array, write_array
+from .digests import as_digests
 
 PASSAGES_NAME, OLD_NAME = "passages.jsonl", "documents.jsonl"
 _TEXTS = ("id", "title", "text", "file")
@@ -42,29 +45,48 @@ def entry_record(document: Document, passage: Passage) -> dict[str, Any]:
 
 
 class EntryWriter:
-    """Writes entries one after the other; memory is twelve bytes an entry."""
+    """Writes entries one after the other; memory is twelve bytes an entry, and 56 a document."""
 
     def __init__(self, folder: Path) -> None:
         """Begin `passages.jsonl` in `folder`."""
         self._folder = folder
         self._stream = (folder / PASSAGES_NAME).open("wb")
         self._offsets, self._document_of = array("q", [0]), array("i")
+        self._digests, self._tokens = bytearray(), array("i")
+        self.documents = 0
 
     def __len__(self) -> int:
         """Return how many entries there are."""
         return len(self._document_of)
 
-    def append(self, record: dict[str, Any], document: int) -> None:
-        """Add the entry `record` of the document with this number."""
-        self._stream.write(json.dumps(record, ensure_ascii=False).encode("utf-8") + b"\n")
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """The tokens of all documents, and those that reach a vector."""
+        return sum(self._tokens[::2]), sum(self._tokens[1::2])
+
+    def begin(self, digests: bytes, tokens: tuple[int, int]) -> None:
+        """Begin the next document, with its three digests, its tokens and those that reach a vector."""
+        self._digests += digests
+        self._tokens.extend(tokens)
+        self.documents += 1
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add the entry `record` of the document that was begun."""
+        self.append_line(json.dumps(record, ensure_ascii=False).encode("utf-8") + b"\n")
+
+    def append_line(self, line: bytes) -> None:
+        """Add the entry in `line`, as another writer wrote it."""
+        self._stream.write(line)
         self._offsets.append(self._stream.tell())
-        self._document_of.append(document)
+        self._document_of.append(self.documents - 1)
 
     def close(self) -> None:
-        """Finish the three files."""
+        """Finish the files."""
         self._stream.close()
         write_array(self._folder / "offsets.npy", np.array(self._offsets, dtype=np.int64))
         write_array(self._folder / "document_of.npy", np.array(self._document_of, dtype=np.int32))
+        write_array(self._folder / "digests.npy", as_digests(self._digests))
+        write_array(self._folder / "tokens.npy", np.array(self._tokens, dtype=np.int32).reshape(-1, 2))
 
 
 class Entries:
@@ -75,7 +97,11 @@ class Entries:
         self._path = folder / (OLD_NAME if whole_documents else PASSAGES_NAME)
         self._advice = advice
         self._offsets = load_array(folder, "offsets", np.dtype(np.int64), (count + 1,), advice)
-        end = self._path.stat().st_size
+        try:
+            self._lines = np.memmap(self._path, mode="r")  # stays open, should the index change meanwhile
+        except (OSError, ValueError) as error:
+            raise VerificationError(f"{self._path} cannot be read ({error}); {advice}") from None
+        end = len(self._lines)
         if self._offsets[0] != 0 or self._offsets[-1] != end or not (self._offsets[1:] > self._offsets[:-1]).all():
             raise VerificationError(f"{folder / 'offsets.npy'} is damaged: it does not divide the entries; {advice}")
         self.document_of = np.arange(count, dtype=np.int32)
@@ -90,21 +116,21 @@ class Entries:
         """The number of documents."""
         return int(self.document_of[-1]) + 1
 
+    def line(self, row: int) -> bytes:
+        """Return the entry at position `row` as it was written."""
+        return self._lines[int(self._offsets[row]) : int(self._offsets[row + 1])].tobytes()
+
     def record(self, row: int) -> dict[str, Any]:
         """Return the entry at position `row`: the keys of `entry_record`."""
-        start, end = int(self._offsets[row]), int(self._offsets[row + 1])
-        with self._path.open("rb") as stream:
-            stream.seek(start)
-            line = stream.read(end - start)
         try:
-            record: Any = json.loads(line)
+            record: Any = json.loads(self.line(row))
         except ValueError:
             record = None
         if is_object(record) and self._path.name == OLD_NAME:
             nowhere: dict[str, Any] = {"headings": [], "file": "", "line": 0, "start": 0, "end": 0}
             record = {**record, **nowhere, "text": record.get("snippet")}
         if not is_object(record) or not _is_entry(record):
-            raise VerificationError(f"{self._path} is damaged at byte {start}; {self._advice}")
+            raise VerificationError(f"{self._path} is damaged at byte {self._offsets[row]}; {self._advice}")
         return record
 
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..manifest import MANIFEST_NAME, read_manifest
-from .bm25 import FOLDER, Bm25Index
+from .bm25 import Bm25Index, load_library
 from .by_document import best_by_document, rows_of
-from .index import DocumentIndex, Hit
+from .index import WHOLE_DOCUMENTS, DocumentIndex, Hit
 from .stored_vectors import StoredVectors
 from .top_k import top_k
 
@@ -117,11 +117,14 @@ class HybridIndex:
         Raises `InputError` when it has none or a damaged one, `UnavailableError` when bm25s is not installed.
         """
         settings = index.manifest.bm25
-        if settings is None:
-            raise InputError(f"{index.folder} has no BM25 part; make it again with `pocketrank index --hybrid`")
+        if settings is None or index.manifest.schema_version == WHOLE_DOCUMENTS:
+            part = "BM25 part of an older form" if settings else "no BM25 part"
+            raise InputError(f"{index.folder} has {part}; make it again with `pocketrank index --hybrid`")
         self.index = index
         self.bm25_weight = bm25_weight
-        self.bm25 = Bm25Index.open(index.folder / FOLDER, index.manifest.count, settings)
+        load_library()
+        parts = [segment.bm25_part() for segment in index.segments]
+        self.bm25 = Bm25Index(parts, settings, index.folder, index.order)
 
     def search(self, vector: np.ndarray, query: str, k: int = 10) -> list[Hit]:
         """Return the `k` best documents for the `query` and its `vector` [d], best first; scores are sums of two."""

@@ -6,6 +6,12 @@
     codes.npy         int8 [n, d] and scales.npy, float32 [n]          vectors = "int8": vector = code * scale
     bits.npy          uint64 [n, ceil(d / 64)], signs of the vectors   vectors = "binary", besides codes and scales
     bm25/             which words are in which passages                only with `hybrid`, see `runtime/search/bm25.py`
+    digests.npy       what tells which documents changed, see `runtime/search/digests.py`, and tokens.npy
+
+These files are a *segment*. An index that was changed (`runtime/living/`) has several, in the folders segments/NUMBER/,
+and `live-NUMBER.npy`, int32 [documents]: which documents count, numbered over all segments, in the order of a fresh
+index. Segments are never changed; `index.json` names those that count and is written last, by one rename, so that
+whoever opens the index finds it as it was before a change or after it.
 
 `runtime/passages/` cuts documents into passages, `runtime/search/stored_vectors.py` says how vectors are stored and
 searched, `runtime/search/by_document.py` how documents rank. An index of whole documents has one passage a document;
@@ -17,9 +23,10 @@ documents) every byte, which takes some hundredths of a second. `pocketrank veri
 """
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,15 +41,28 @@ from .bm25 import FOLDER as BM25_FOLDER
 from .bm25 import NAMES as BM25_NAMES
 from .bm25 import Bm25Settings
 from .by_document import DocumentRanking, ranked_documents
-from .entries import OLD_NAME, PASSAGES_NAME, RECORD_KEYS, Entries, load_array
+from .entries import OLD_NAME, PASSAGES_NAME, RECORD_KEYS, load_array
+from .order import RowOrder
+from .segment import SNIPPET_CHARACTERS, Segment, SegmentForm
 from .stored_vectors import StoredVectors, VectorKind, array_layout
 
 SCHEMA_VERSION = 3
 WHOLE_DOCUMENTS = 2  # the older version that is read: an entry a document
-INDEX_NAME = "index.json"
+INDEX_NAME, SEGMENTS = "index.json", "segments"
 ADVICE = "make the index again with `pocketrank index`"
 CHECKED_WHOLE = 16_000_000  # bytes; the files of an index up to this size are hashed when it is opened
-SNIPPET_CHARACTERS = 200
+_ARRAYS = ("document_of", "digests", "tokens", "offsets", "vectors", "codes", "scales", "bits")
+_LIVE = re.compile(r"live-\d+\.npy\Z")
+ATTEMPTS = 20  # to open an index that is changed again and again meanwhile
+
+
+@dataclass(frozen=True)
+class SegmentEntry:
+    """A segment in `index.json`."""
+
+    folder: str  # relative to the index; empty: the index's own
+    count: int  # passages, those of deleted documents included
+    documents: int  # in the same way
 
 
 @dataclass(frozen=True)
@@ -50,7 +70,7 @@ class IndexManifest:
     """The whole of `index.json`."""
 
     count: int  # passages; of whole documents, as many as documents
-    documents: int
+    documents: int  # that are searched
     dimension: int  # of the vectors
     vectors: VectorKind  # how they are stored
     variant: str  # name of the bundle's variant
@@ -62,6 +82,8 @@ class IndexManifest:
     cutting: Cutting | None = None  # how documents were cut into passages; absent for whole documents
     tokens: int = 0  # of all documents, in those of the bundle; 0 where it was not counted
     tokens_read: int = 0  # of these, in what has a vector
+    generation: int = 0  # how often the index was changed
+    segments: tuple[SegmentEntry, ...] = ()  # where it was changed; otherwise there is one, in the index's own folder
     bm25: Bm25Settings | None = None  # the part of hybrid search; absent without it
     index_sha256: str = ""  # last line of the file: the digest of the lines above it
 
@@ -73,12 +95,24 @@ class IndexManifest:
         if missing:
             raise ValueError(f"{missing[0]} is not among the files; make the index again")
 
+    def segment_list(self) -> tuple[SegmentEntry, ...]:
+        """Return the segments, at least one."""
+        return self.segments or (SegmentEntry("", self.count, self.documents),)
+
     def parts(self) -> list[str]:
         """Return the names of the files that an index of this kind has."""
-        arrays = array_layout(self.vectors, self.count, self.dimension)
-        entries = [OLD_NAME] if self.schema_version == WHOLE_DOCUMENTS else [PASSAGES_NAME, "document_of.npy"]
+        names = [name for segment in self.segment_list() for name in self.segment_parts(segment)]
+        return [*names, live_name(self.generation)] if self.segments else names
+
+    def segment_parts(self, segment: SegmentEntry) -> list[str]:
+        """Return the names of the files of one segment."""
+        arrays = array_layout(self.vectors, 1, self.dimension)
+        old = self.schema_version == WHOLE_DOCUMENTS
+        entries = [OLD_NAME] if old else [PASSAGES_NAME, "document_of.npy", "digests.npy", "tokens.npy"]
         names = [*entries, "offsets.npy", *(f"{array}.npy" for array in arrays)]
-        return names + [f"{BM25_FOLDER}/{name}" for name in BM25_NAMES] if self.bm25 else names
+        if self.bm25 and not old:
+            names += [f"{BM25_FOLDER}/{name}" for name in BM25_NAMES]
+        return [f"{segment.folder}/{name}" if segment.folder else name for name in names]
 
     @property
     def share_read(self) -> float:
@@ -126,6 +160,20 @@ class Hit:
         return " ".join(self.text[: 2 * SNIPPET_CHARACTERS].split())[:SNIPPET_CHARACTERS]
 
 
+def live_name(generation: int) -> str:
+    """Return the name of the file that says which documents count after so many changes."""
+    return f"live-{generation}.npy"
+
+
+def is_leftover(name: str) -> bool:
+    """Tell whether the file `name`, which `index.json` does not list, can be what a change left."""
+    top = name.split("/")[0]
+    words = (f"{BM25_FOLDER}/ (empty)", *(f"{BM25_FOLDER}/{part}" for part in BM25_NAMES))
+    own = (OLD_NAME, PASSAGES_NAME, *words, *(f"{array}.npy" for array in _ARRAYS))
+    partial = top.startswith(".") and top.endswith(".partial")
+    return top == SEGMENTS or name in own or bool(_LIVE.match(name)) or partial
+
+
 class DocumentIndex:
     """A saved index, its vectors mapped from disk. Open one with `DocumentIndex.open`.
 
@@ -138,22 +186,66 @@ class DocumentIndex:
         """Map the files of `folder`; `DocumentIndex.open` is the door."""
         self.folder = folder
         self.manifest = manifest
+        self.segments = [self._segment(entry) for entry in manifest.segment_list()]
+        if (found := sum(segment.entries.documents for segment in self.segments)) != self._written:
+            raise VerificationError(f"{folder} names {found} documents in its arrays; {ADVICE}")
+        self.live_documents = self._read_live()
+        self.order = self._read_order() if manifest.segments else None
+        arrays = [segment.arrays for segment in self.segments]
+        self.stored = StoredVectors(manifest.vectors, *arrays, order=self.order)
+
+    @property
+    def _written(self) -> int:
+        return sum(segment.documents for segment in self.manifest.segment_list())
+
+    def _segment(self, entry: SegmentEntry) -> Segment:
+        manifest = self.manifest
+        form = SegmentForm(entry.count, manifest.dimension, manifest.vectors, manifest.bm25 is not None)
         whole = manifest.schema_version == WHOLE_DOCUMENTS
-        self.entries = Entries(folder, manifest.count, whole_documents=whole, advice=ADVICE)
-        if self.entries.documents != manifest.documents:
-            raise VerificationError(f"{folder} names {self.entries.documents} documents in its arrays; {ADVICE}")
-        layout = array_layout(manifest.vectors, manifest.count, manifest.dimension)
-        arrays = {name: load_array(folder, name, *form, ADVICE) for name, form in layout.items()}
-        self.stored = StoredVectors(manifest.vectors, arrays)
+        return Segment(self.folder / entry.folder, form, whole_documents=whole, advice=ADVICE)
+
+    def _read_order(self) -> RowOrder:
+        try:
+            order = RowOrder(self.live_documents, [segment.entries.document_of for segment in self.segments])
+        except ValueError as error:
+            path = self.folder / live_name(self.manifest.generation)
+            raise VerificationError(f"{path} is damaged: {error}; {ADVICE}") from None
+        if len(order.rows) != self.manifest.count:
+            raise VerificationError(f"{self.folder} has {len(order.rows)} passages in its arrays; {ADVICE}")
+        return order
+
+    def digests(self) -> np.ndarray:
+        """Return the digests of the documents [documents, 3], in their order; see `runtime/search/digests.py`."""
+        return np.concatenate([segment.digests for segment in self.segments])[self.live_documents]
+
+    def _read_live(self) -> np.ndarray:
+        """Return the documents that count, numbered over all segments, in the order of the index: ints [documents]."""
+        manifest = self.manifest
+        if not manifest.segments:
+            return np.arange(manifest.documents)
+        name = live_name(manifest.generation).removesuffix(".npy")
+        return load_array(self.folder, name, np.dtype(np.int32), (manifest.documents,), ADVICE)
 
     @classmethod
     def open(cls, folder: str | Path) -> "DocumentIndex":
         """Open the index in `folder`, and check it as the head of the module says.
 
-        Raises `InputError` when it is none or of another schema version, `VerificationError` when it is damaged.
+        An index that is being changed is opened as it was before or after. Raises `InputError` when it is none or of
+        another schema version, `VerificationError` when it is damaged.
         """
         folder = Path(folder)
-        manifest = read_index_manifest(folder)
+        for _ in range(ATTEMPTS):
+            manifest = read_index_manifest(folder)
+            try:
+                return cls._checked(folder, manifest)
+            except (InputError, VerificationError):
+                # Files go away when a change is done: they may have been those of the state before.
+                if read_index_manifest(folder).index_sha256 == manifest.index_sha256:
+                    raise
+        raise InputError(f"{folder} is changed all the time; open it again when that is done")
+
+    @classmethod
+    def _checked(cls, folder: Path, manifest: IndexManifest) -> "DocumentIndex":
         check = checked_file if manifest.size <= CHECKED_WHOLE else sized_file
         for name in manifest.parts():
             check(folder, name, manifest.files[name], ADVICE)
@@ -166,7 +258,7 @@ class DocumentIndex:
     @property
     def document_of(self) -> np.ndarray:
         """The number of the document of each passage, int32 [passages], ascending."""
-        return self.entries.document_of
+        return self.segments[0].entries.document_of if self.order is None else self.order.document_of
 
     def check_encoder(self, encoder: Encoder) -> None:
         """Raise `InputError` unless `encoder` is the very model and tokenizer that the index was made with."""
@@ -208,6 +300,13 @@ class DocumentIndex:
         """Return the passage at position `row` as a result."""
         if not math.isfinite(score):
             raise VerificationError(f"{self.folder} is damaged: passage {row} has the score {score}; {ADVICE}")
-        record = self.entries.record(row)
+        record = self.record(row)
         record["headings"] = tuple(map(str, record["headings"]))
         return Hit(rank=rank, score=round(score, 6), **{name: record[name] for name in RECORD_KEYS})
+
+    def record(self, row: int) -> dict[str, Any]:
+        """Return what is kept of the passage at position `row`, as `entries.entry_record` says."""
+        if self.order is None:
+            return self.segments[0].entries.record(row)
+        ((segment, _, rows),) = self.order.in_segments(np.array([row]))
+        return self.segments[segment].entries.record(int(rows[0]))

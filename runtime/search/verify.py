@@ -5,7 +5,7 @@ from pathlib import Path
 from ..errors import PocketrankError
 from ..integrity.listed_files import walk_files
 from ..verify import Check, check_file, check_names, guarded
-from .index import ADVICE, INDEX_NAME, DocumentIndex, read_index_manifest
+from .index import ADVICE, INDEX_NAME, DocumentIndex, is_leftover, read_index_manifest
 
 
 def verify_index(folder: Path) -> list[Check]:
@@ -16,9 +16,14 @@ def verify_index(folder: Path) -> list[Check]:
         return [Check(INDEX_NAME, False, str(error))]
     checks = [Check(INDEX_NAME, True, f"schema {manifest.schema_version}, sha256 {manifest.index_sha256[:12]}…")]
     present, strange = walk_files(folder)
-    present -= {INDEX_NAME}
-    checks += check_names(manifest.files, present, strange)
+    left = {name for name in present - {INDEX_NAME, *manifest.files} if is_leftover(name)}
+    present -= {INDEX_NAME, *left}
+    checks += check_names(manifest.files, present, [name for name in strange if not is_leftover(name)])
     checks += [check_file(folder, name, manifest.files[name], ADVICE) for name in sorted(present & set(manifest.files))]
+    if left:
+        checks.append(
+            Check("leftovers", True, f"{len(left)} files of a change that was cut short; the next removes them")
+        )
     checks.append(guarded("opens", lambda: _opened(folder)))
     return checks
 

@@ -83,7 +83,7 @@ def test_an_index_of_passages(encoder, documents, tmp_path, kind):
             number + 1,
         )
         own = encoder.encode_documents(
-            [index.entries.record(row)["text"] for row in np.flatnonzero(index.document_of == number)]
+            [index.record(row)["text"] for row in np.flatnonzero(index.document_of == number)]
         )
         assert abs(hit.score - (own @ query).max()) < (1e-5 if kind == "float32" else 0.02)
     for ranking in ("mean2", "decay"):

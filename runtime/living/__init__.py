@@ -1,0 +1,1 @@
+"""An index that follows its documents: what changed is encoded, the rest stays."""
