@@ -1,6 +1,6 @@
 """Is a paragraph found that stands deep in a long document? Whole documents beside passages, and the paragraph alone.
 
-Example: python -m experiments.studies.needles general-english data/squadshifts-wiki data/scifact
+Example: python -m experiments.studies.indexes.needles general-english data/squadshifts-wiki data/scifact
 
 Two hundred judged queries are drawn, each with another relevant paragraph, the needle. A needle's document begins with
 texts of the second set until it has the tokens that `--depths` says; then comes the needle, then one more text. Where

@@ -1,6 +1,6 @@
 """Documents with one vector each beside documents in passages, on judged sets: ranking, bytes and milliseconds.
 
-Example: python -m experiments.studies.passages general-english data --sets nfcorpus scifact
+Example: python -m experiments.studies.indexes.passages general-english data --sets nfcorpus scifact
 
 The bundle encodes queries, documents and passages. A document of passages ranks by its best one (`max`), the mean of
 its best two, or all with weights that halve (`decay`). Differences are paired by query, passages minus whole documents.

@@ -1,6 +1,6 @@
 """Questions about this project, asked of its own documentation, as `pocketrank search --corpus docs/` does.
 
-Example: python -m experiments.studies.own_documentation general-english docs
+Example: python -m experiments.studies.indexes.own_documentation general-english docs
 
 The questions and where each is answered, file and heading, were written down before any of them was asked: ten, on
 which the weight of headings was then chosen, and ten more. An answer is right when the first result is a passage of

@@ -1,6 +1,6 @@
 """What does it cost to follow a corpus of which one document in a hundred changed, beside making the index anew?
 
-    python -m experiments.studies.index_sync BUNDLE DATA [--documents 100000]
+    python -m experiments.studies.indexes.sync BUNDLE DATA [--documents 100000]
 
 DATA holds corpora in BEIR layout; their sentences are the documents, in one file of records. Of these 1 % are changed
 where they stand ("changed"), then 0.6 % are changed, 0.2 % removed and 0.2 % added anywhere ("shifted"): all others are
@@ -79,12 +79,11 @@ def main(words: list[str] | None = None) -> None:
         def timed(what: str, begin: float) -> None:
             figures[f"{what}, seconds of the processor"] = round(time.process_time() - begin, 2)
 
-        begin = time.process_time()
-        build_index(encoder, write(work / "corpus.jsonl", records), work / "index", vectors="int8", hybrid=True)
+        begin, path = time.process_time(), work / "corpus.jsonl"
+        build_index(encoder, write(path, records), work / "index", vectors="int8", hybrid=True)
         timed("made", begin)
         for step in range(4):
             records = edited(records, step)
-            path = work / "corpus.jsonl"
             write(path, records)
             begin = time.process_time()
             changes = sync_index(encoder, work / "index", Corpus(path))

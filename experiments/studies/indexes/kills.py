@@ -1,6 +1,6 @@
 """Kill `index sync` at random moments: is the index afterwards as it was before, or as it should be?
 
-    python -m experiments.studies.index_kills BUNDLE FOLDER [--kills 100] [--seed 0]
+    python -m experiments.studies.indexes.kills BUNDLE FOLDER [--kills 100] [--seed 0]
 
 FOLDER holds text files, such as `docs/`. They are copied, indexed with BM25, and then edited, removed and added again
 and again. Each time a process that follows the folder is killed (SIGKILL): every second time after a random part of the
@@ -121,10 +121,10 @@ def main(words: list[str] | None = None) -> None:
             if not whole:
                 shutil.copytree(work / "index", work / "timed")
                 whole, operations = follow(arguments.bundle, work, "timed")
-            chosen = {"operations": draw.randrange(operations) + 1}
-            if counts.total() % 2:
-                chosen = {"seconds": draw.random() * whole}
-            _, ended = follow(arguments.bundle, work, "index", **chosen)
+            seconds, last = (
+                (draw.random() * whole, 0) if counts.total() % 2 else (600.0, draw.randrange(operations) + 1)
+            )
+            _, ended = follow(arguments.bundle, work, "index", seconds, last)
             index = DocumentIndex.open(work / "index")
             state = {before: "before", after: "after"}.get(index.digests().tobytes(), "between")
             checks = verify_index(work / "index")

@@ -1,0 +1,1 @@
+"""Studies of indexes: passages, and changes."""
