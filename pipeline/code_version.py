@@ -65,6 +65,7 @@ def code_version(module: str) -> str:
     return sha256_bytes("".join(f"{name} {digest}\n" for name, digest in sorted(sources.items())).encode())
 
 
+@functools.cache  # most modules belong to several stages
 def _imported_names(path: Path, module: str) -> list[str]:
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     names = []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from builders.native_library import build_native
+from builders.processes import run_command
 from builders.tiny_recipe import DATA, REPOSITORY, TINY_BUDGET, TINY_RECIPE, Command
 from filelock import FileLock
 from hypothesis import settings
@@ -26,12 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def pocketrank() -> Command:
     """Run the command line in a process of its own and return what it printed."""
-
-    def call(*words: object, cwd: Path = REPOSITORY, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pocketrank.cli.main", *map(str, words)]
-        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
-
-    return call
+    return run_command
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from builders.processes import start_command
 from builders.tiny_recipe import TINY_BUDGET, TINY_RECIPE, Command
 
 STAGES = [
@@ -94,18 +95,20 @@ def test_search_finds_documents_in_the_run(tiny_run: Path, pocketrank: Command) 
     assert document["_id"] in [result["id"] for result in results]
 
 
-def interrupted_run(recipe: Path, out: Path, stage: str, kind: signal.Signals) -> int:
+def interrupted_run(recipe: Path, out: Path, stage: str, kind: signal.Signals) -> int | None:
     """Start a run, send a signal as soon as `stage` has begun, and return the exit code."""
-    command = [sys.executable, "-m", "pocketrank.cli.main", "run", str(recipe), "--out", str(out)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
-        assert run.stderr is not None
-        for line in run.stderr:
+    read, write = os.pipe()
+    with open(read) as errors, open(os.devnull, "w") as nowhere:
+        with open(write, "w") as theirs:
+            run = start_command("run", recipe, "--out", out, output=nowhere, errors=theirs)
+        for line in errors:
             if f"] {stage}: " in line and "kept" not in line:
                 time.sleep(0.3)  # into the work, not just at its door
-                run.send_signal(kind)
+                os.kill(run.pid or 0, kind)
                 break
-        run.stderr.read()
-        return run.wait(timeout=120)
+        errors.read()
+        run.join(120)
+        return run.exitcode
 
 
 def test_a_run_killed_in_every_stage_ends_in_the_same_bundle(
