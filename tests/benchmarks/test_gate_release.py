@@ -2,16 +2,16 @@
 
 import dataclasses
 import json
+import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from builders.miniature import write_bundle
+from builders.processes import children_of, start_command
 from builders.reports import make_report, one
 from builders.tiny_recipe import REPOSITORY
 from hypothesis import given, settings
@@ -261,21 +261,19 @@ def test_a_bundle_for_another_runtime_is_not_measured(pocketrank, tmp_path):
 
 def test_an_interrupted_benchmark_keeps_what_it_measured(tmp_path):
     bundle = write_bundle(tmp_path / "bundle")
-    command = [sys.executable, "-m", "pocketrank.cli.main", "benchmark", bundle, "--repetitions", "500"]
-    command += ["--min-seconds", "0.05", "--min-queries", "10", "--energy", "none", "--out", tmp_path / "report.json"]
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-        # A test run in the background ignores SIGINT, and so would what it starts.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    time.sleep(5)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    words = ["benchmark", bundle, "--repetitions", "500", "--min-seconds", "0.05", "--min-queries", "10"]
+    words += ["--energy", "none", "--out", tmp_path / "report.json"]
+    with (tmp_path / "errors").open("w") as stream:
+        process = start_command(*words, output=stream, errors=stream)
+    workers = set()
+    while len(workers) < 3:  # two have finished
+        assert process.is_alive()
+        workers |= {*children_of(process.pid, "worker")}
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    process.join()
+    errors = (tmp_path / "errors").read_text(encoding="utf-8")
+    assert process.exitcode == 130, errors
     found = report.read_report(tmp_path / "report.json")
     assert found.devices[0].interrupted
     assert 0 < len(found.devices[0].runs) < 500

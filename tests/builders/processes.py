@@ -55,6 +55,19 @@ def start_command(*words: object, output: IO[str], errors: IO[str], cwd: Path = 
     return process
 
 
+def children_of(process: int | None, word: str = "") -> list[int]:
+    """Return the living processes that a process (of Linux) has started with `word` on their command line."""
+    numbers = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [int(number) for number in numbers if word in _command_line(number)]
+
+
+def _command_line(number: str) -> str:
+    try:
+        return Path(f"/proc/{number}/cmdline").read_text(errors="replace")
+    except OSError:  # it has ended meanwhile
+        return ""
+
+
 def _command(
     words: list[str], cwd: Path, environment: Mapping[str, str], output: Connection, errors: Connection
 ) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from builders.miniature import write_bundle, write_manifest
+from builders.processes import children_of
 from builders.quick_measurement import QUERIES, QUICK, TEXTS, script
 from builders.tiny_recipe import REPOSITORY
 from pocketrank.benchmarks.measure import model_files as models
@@ -89,7 +90,7 @@ def test_a_worker_does_not_outlive_its_killed_parent(moment, metered, bundle, tm
     command = [sys.executable, "-c", code, json.dumps(request), str(WORKER.with_name(name)), *words]
     parent = subprocess.Popen(command, cwd=REPOSITORY)
     try:
-        worker = eventually(lambda: children(parent.pid))[0]
+        worker = eventually(lambda: children_of(parent.pid, "worker"))[0]
         if moment == "while it works":
             eventually(lambda: "onnxruntime" in mapped(worker))
     finally:
@@ -109,11 +110,6 @@ def eventually(seen):
             return found
         time.sleep(0.05)
     return found
-
-
-def children(process: int) -> list[int]:
-    found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return [int(number) for number in found if b"worker" in Path(f"/proc/{number}/cmdline").read_bytes()]
 
 
 def mapped(process: int) -> str:

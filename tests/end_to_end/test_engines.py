@@ -6,11 +6,12 @@ PyTorch's exporters run wherever the factory does, optimum in its own environmen
 import importlib.util
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from builders.processes import FORKED
+from builders.torch_export import export_by_torch
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.golden import read_golden
 from pocketrank.runtime.manifest import read_manifest
@@ -45,11 +46,10 @@ def test_files_for_mobile_are_part_of_a_verified_bundle(tiny_run, tiny_recipe, p
 def test_graphs_of_pytorch_give_the_same_vectors(tiny_run, dynamo, tmp_path):
     pytest.importorskip("onnxscript")
     # In a process of its own: the exporters change global state and warn about it.
-    code = "import sys; from pathlib import Path; from builders.torch_export import export_by_torch as export;"
-    code += "export(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == 'True')"
-    words = [sys.executable, "-c", code, tiny_run / "student", tmp_path / "model.onnx", str(dynamo)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=240, cwd=REPOSITORY / "tests")
-    assert done.returncode == 0, done.stderr[-2000:]
+    export = FORKED.Process(target=export_by_torch, args=(tiny_run / "student", tmp_path / "model.onnx", dynamo))
+    export.start()
+    export.join()
+    assert export.exitcode == 0
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))

@@ -1,10 +1,6 @@
 """The student, its batches and its training: right arithmetic, and the same bytes whatever happens."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from builders import small_models
+from builders.killed import run_and_kill
+from builders.processes import FORKED, children_of
 from pocketrank.pipeline.distill import trainer
 from pocketrank.pipeline.distill.batches import BatchPlan, balanced_cuts
 from pocketrank.pipeline.distill.optimizer import learning_rate
@@ -155,86 +153,37 @@ def test_a_lost_helper_does_not_change_the_bytes(
     assert results(tmp_path) == results(alone)
 
 
-RUN = """
-import sys
-from pathlib import Path
-from pocketrank.pipeline.distill import stage
-from pocketrank.pipeline.recipe import read_recipe
-from pocketrank.pipeline.stage import StageContext
-from pocketrank.runtime.progress import NoProgress
-inputs, folder, recipe = map(Path, sys.argv[1:4])
-for name in ("output", "work"):
-    (folder / name).mkdir(parents=True, exist_ok=True)
-places = {name: inputs / name for name in ("corpus", "queries", "vocabulary", "teacher")}
-stage.run_distill(
-    StageContext(read_recipe(recipe).recipe, {}, places, folder / "output", folder / "work", NoProgress())
-)
-"""
-
-RECIPE = """
-name = "test"
-[student]
-layers = 2
-hidden = 32
-heads = 2
-intermediate = 64
-max_length = 24
-initialise = "random"
-[distill]
-steps = 250
-batch_texts = 12
-warmup_steps = 5
-learning_rate = 3e-3
-checkpoint_seconds = 0
-"""
-
-
-def test_kill_and_resume_gives_the_same_bytes(inputs: Path, tmp_path: Path) -> None:
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(RECIPE)
-    command = [sys.executable, "-c", RUN, str(inputs)]
-    subprocess.run([*command, str(tmp_path / "whole"), str(recipe)], check=True, timeout=200)
-    checkpoint = tmp_path / "killed" / "work" / "checkpoint.safetensors"
-    kills = 0
-    for _ in range(3):  # killed three times, at whatever moment; then left to finish
-        process = subprocess.Popen([*command, str(tmp_path / "killed"), str(recipe)], start_new_session=True)
-        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and process.poll() is None:
-            if checkpoint.exists() and checkpoint.stat().st_mtime_ns != before:
-                break
-            time.sleep(0.01)
-        time.sleep(0.05)
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-            kills += 1
-        process.wait()
-    assert kills >= 2
-    subprocess.run([*command, str(tmp_path / "killed"), str(recipe)], check=True, timeout=200)
-    speed = json.loads((tmp_path / "killed" / "output" / "speed.json").read_text())
-    assert speed["steps"] < 250
-    assert results(tmp_path / "killed") == results(tmp_path / "whole")
+def test_kill_and_resume_gives_the_same_bytes(inputs: Path, alone: Path, tmp_path: Path) -> None:
+    killed = context(inputs, tmp_path, checkpoint_seconds=0)
+    for steps in (9, 20, 17):  # killed three times; then left to finish
+        run_and_kill(run_distill, killed, steps)
+    run_distill(killed)
+    # A kill comes between a step and its checkpoint.
+    assert json.loads((tmp_path / "output" / "speed.json").read_text())["steps"] == 60 - (9 + 20 + 17 - 3)
+    assert results(tmp_path) == results(alone)
 
 
 def test_helpers_die_with_a_killed_trainer(inputs: Path, tmp_path: Path) -> None:
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(RECIPE.replace("steps = 250", "steps = 1000000") + "workers = 2\n")
-    process = subprocess.Popen([sys.executable, "-c", RUN, str(inputs), str(tmp_path / "run"), str(recipe)])
-    checkpoint = tmp_path / "run" / "work" / "checkpoint.safetensors"
+    endless = context(inputs, tmp_path, steps=1_000_000, workers=2, checkpoint_seconds=0)
+    process = FORKED.Process(target=run_distill, args=(endless,))
+    process.start()
+    try:
+        checkpoint = tmp_path / "work" / "checkpoint.safetensors"
+        while not checkpoint.exists():
+            assert process.is_alive()
+            time.sleep(0.02)
+        children = children_of(process.pid)
+        assert len(children) == 1
+    finally:
+        process.kill()
+        process.join()
     deadline = time.monotonic() + 60
-    while not checkpoint.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    assert len(children) == 1
-    process.kill()
-    process.wait()
-    deadline = time.monotonic() + 10
     while any(_runs(child) for child in children) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(_runs(child) for child in children)
 
 
-def _runs(process: str) -> bool:
+def _runs(process: int) -> bool:
     status = Path(f"/proc/{process}/stat")
     try:
         return status.read_text().rpartition(")")[2].split()[0] != "Z"

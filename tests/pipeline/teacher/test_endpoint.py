@@ -1,7 +1,6 @@
 """A server of embeddings as teacher: real requests to a real server on this machine."""
 
 import json
-import multiprocessing
 import socket
 import time
 from collections import Counter
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from builders import small_models
 from builders.embedding_server import EmbeddingServer, Encode, serve_teacher
+from builders.processes import FORKED
 from builders.tiny_run import write_home
 from pocketrank.pipeline.recipe import read_recipe
 from pocketrank.pipeline.runner import check_recipe, run_recipe
@@ -283,10 +283,9 @@ def test_a_server_that_is_killed_is_asked_only_for_the_rest(home: Path, folder: 
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = tmp_path / "answered.jsonl"
-    spawn = multiprocessing.get_context("spawn")
 
     def start(die_after: int) -> Any:
-        process = spawn.Process(target=serve_teacher, args=(str(folder), port, str(log), die_after))
+        process = FORKED.Process(target=serve_teacher, args=(str(folder), port, str(log), die_after))
         process.start()
         for _ in range(1200):
             with socket.socket() as trial:

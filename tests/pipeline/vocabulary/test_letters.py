@@ -109,7 +109,8 @@ def test_the_tokenizer_of_the_page_reads_the_same(tmp_path, lowercase, strip):
     ]
     codes = [*range(0xD800), *range(0xE000, 0x20000), *range(0x2F800, 0x30000), *range(0xE0000, 0xE0200)]
     texts = [*TOKENIZER_EDGE_CASES, *(text for pair in PAIRS.values() for text in pair)]
-    texts += [f"a{chr(code)}b" for code in codes]
+    words = [f"a{chr(code)}b" for code in codes]
+    texts += [" ".join(words[start : start + 32]) for start in range(0, len(words), 32)]
     texts += ["".join(map(chr, codes[start::997])) for start in range(997)]
     marked = [(f"▁{letter}", -3.0 - row / 50) for row, letter in enumerate(letters)]
     inner = [(letter, -4.0 - row / 50) for row, letter in enumerate(letters)]
@@ -120,10 +121,11 @@ def test_the_tokenizer_of_the_page_reads_the_same(tmp_path, lowercase, strip):
     for data in made:
         path = tmp_path / "tokenizer.json"
         path.write_bytes(data)
-        command = [node, REPOSITORY / "tests" / "openers" / "page_tokenizer.mjs", path, "64"]
-        done = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True, check=True)
         opened = Tokenizer.from_file(str(path))
-        opened.enable_truncation(64)
-        expected = [encoding.ids for encoding in opened.encode_batch_fast(texts)]
-        found = json.loads(done.stdout)
-        assert [text for text, one, two in zip(texts, found, expected, strict=True) if one != two] == []
+        for length, asked in ((1024, texts), (16, TOKENIZER_EDGE_CASES)):
+            command = [node, REPOSITORY / "tests" / "openers" / "page_tokenizer.mjs", path, str(length)]
+            done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=True)
+            opened.enable_truncation(length)
+            expected = [encoding.ids for encoding in opened.encode_batch_fast(asked)]
+            found = json.loads(done.stdout)
+            assert [text for text, one, two in zip(asked, found, expected, strict=True) if one != two] == []
