@@ -36,7 +36,7 @@ demo: $(FACTORY)
 	$(RUN)/pocketrank verify runs/pydocs/bundle --key $(DEMO_KEY:.pem=.pub)
 
 test: $(VENV)/.test
-	$(RUN)/python -m pytest -n logical --dist loadfile --durations=10
+	$(RUN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder --durations=10
 
 # Environments of the openers whose dependencies clash with the factory's (several minutes), and their tests.
 openers: $(VENV)/.test

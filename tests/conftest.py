@@ -14,8 +14,9 @@ from filelock import FileLock
 from hypothesis import settings
 
 # The same examples in every run: a release must not be stopped by a draw. HYPOTHESIS_PROFILE=explore draws new ones.
-settings.register_profile("same", derandomize=True)
-settings.register_profile("explore", max_examples=500)
+# No example has a deadline: a busy machine is slow.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=500, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 

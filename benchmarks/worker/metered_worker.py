@@ -39,8 +39,7 @@ def main():
         windows.append({"begin": began, "end": time.monotonic(), "count": queries["count"], "cpu": queries["cpu"]})
     power = None
     if sampler is not None:
-        time.sleep(2.0 / metering["hertz"])  # a reading after the end
-        output, errors = sampler.communicate()  # closes its input, which stops it
+        output, errors = sampler.communicate()  # closes its input, which stops it after one more reading
         if sampler.returncode:
             raise SystemExit(errors.strip().splitlines()[-1] if errors.strip() else "the power sampler failed")
         power = json.loads(output)
@@ -54,11 +53,10 @@ def start_sampler(path, metering):
     sampler = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True
     )
-    assert sampler.stdin is not None
+    assert sampler.stdin is not None and sampler.stdout is not None
     sampler.stdin.write(json.dumps({"source": metering["source"], "hertz": metering["hertz"]}) + "\n")
     sampler.stdin.flush()
-    time.sleep(0.3)
-    if sampler.poll() is not None:
+    if not sampler.stdout.readline():  # an empty line follows the first reading
         raise SystemExit(sampler.communicate()[1].strip().splitlines()[-1])
     return sampler
 

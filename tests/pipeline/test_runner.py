@@ -186,7 +186,7 @@ def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
             sys.executable,
             "-c",
             "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX);"
-            "print('held', flush=True); time.sleep(60)",
+            "print('held', flush=True); time.sleep(600)",
             str(tmp_path / ".lock"),
         ],
         stdout=subprocess.PIPE,
@@ -206,7 +206,7 @@ def test_a_lock_ends_with_its_process_though_its_workers_live_on(tmp_path: Path)
         "import os, sys, time; from pathlib import Path; from pocketrank.pipeline import runner\n"
         "with runner._only_run_in(Path(sys.argv[1])):\n"
         "    if not os.fork():  # the worker speaks once it has let go of the lock\n        print('held', flush=True)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(600)\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, process_group=0)
     try:

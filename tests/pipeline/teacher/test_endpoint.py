@@ -299,7 +299,7 @@ def test_a_server_that_is_killed_is_asked_only_for_the_rest(home: Path, folder: 
     try:
         with pytest.raises(UnavailableError, match="answered texts are kept"):
             run_recipe(resolved, home / "run", until="teacher")
-        first.join(30)
+        first.join(300)
         assert first.exitcode == 9
     finally:
         first.kill()
