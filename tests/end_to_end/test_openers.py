@@ -92,7 +92,7 @@ def test_the_oldest_and_newest_versions_that_are_declared(tiny_bundle, tmp_path,
 def test_sentence_transformers_with_pytorch(tiny_run, golden):
     sentence_transformers = pytest.importorskip("sentence_transformers")
     model = sentence_transformers.SentenceTransformer(str(tiny_run / "student"), device="cpu")
-    agree(golden, "model", model.encode(list(golden.texts), batch_size=1))
+    agree(golden, "model", model.encode(list(golden.texts)))
 
 
 def test_sentence_transformers_5_with_pytorch(tiny_run, golden):
