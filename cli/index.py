@@ -115,7 +115,7 @@ def _make(arguments: argparse.Namespace) -> int:
     size = manifest.size
     words = sum(entry.bytes for name, entry in manifest.files.items() if name.startswith("bm25/"))
     if arguments.json:
-        keys = ("documents", "count", "tokens", "tokens_read", "dimension", "vectors", "documents_by")
+        keys = ("documents", "count", "tokens", "tokens_read", "dimension", "vectors", "documents_by", "space")
         sizes = {"bytes": size, "bm25_bytes": words}
         print_json({"index": str(folder), **sizes, **{key: getattr(manifest, key) for key in keys}})
     else:

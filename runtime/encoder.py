@@ -53,10 +53,18 @@ class Encoder:
     tokenizer_kind: type[TextTokenizer] = TextTokenizer
 
     def __init__(
-        self, bundle: Path, variant: str, model_path: Path, tokenizer: TextTokenizer, prompts: Prompts, threads: int
+        self,
+        bundle: Path,
+        variant: str,
+        model_path: Path,
+        tokenizer: TextTokenizer,
+        prompts: Prompts,
+        threads: int,
+        space: str = "",
     ) -> None:
         """Open tokenizer and graph; `Encoder.open` is the door."""
         self.bundle, self.variant, self.model_path = bundle, variant, model_path
+        self.space = space  # as `Manifest.space`; empty where no manifest says
         self.tokenizer, self.max_length, self.prompts = tokenizer, tokenizer.max_length, prompts
         self.dimension = self._open_graph(threads)
 
@@ -76,7 +84,7 @@ class Encoder:
             name = variant or manifest.default_variant
             model_path = listed_file(bundle, manifest, _variant_file(manifest, name, bundle))
             tokenizer = cls.tokenizer_kind(listed_file(bundle, manifest, TOKENIZER_NAME), manifest.max_length)
-            return cls(bundle, name, model_path, tokenizer, manifest.prompts, threads)
+            return cls(bundle, name, model_path, tokenizer, manifest.prompts, threads, manifest.space)
         name = variant or "model_quantized"
         model_path = safe_join(bundle, f"onnx/{name}.onnx")
         if not model_path.is_file() and model_path.with_suffix(".ort").is_file():

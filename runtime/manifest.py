@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError, VerificationError
-from .files import is_list, is_object, read_bytes
+from .files import is_list, is_object, read_bytes, sha256_bytes
 from .integrity.listed_files import FileEntry, checked_file, list_entries
 from .integrity.sealed import parse_sealed, sealed_bytes
 from .schema import from_mapping, to_mapping
@@ -85,6 +85,7 @@ class Pairing:
 
     document_encoder: str  # id of the teacher
     projection: str = ""  # a file of the bundle; empty: the vectors are used as they are
+    space: str = ""  # as `space_of` gives it; bundles that were made before there were names of spaces have none
 
 
 @dataclass(frozen=True)
@@ -152,13 +153,32 @@ class Manifest:
                 raise ValueError(f"bm25_weight {name} = {weight}: bundle and teacher are weighed, from 0; fix it")
         if self.default_variant not in self.variants:
             raise ValueError(f"default_variant {self.default_variant!r} is not among the variants; name one of them")
+        self._check_files()
+
+    def _check_files(self) -> None:
         named = [variant.file for variant in self.variants.values()]
         named += [TOKENIZER_NAME] + ([self.pairing.projection] if self.pairing.projection else [])
         for name in named:
             if name not in self.files:
                 raise ValueError(f"{name!r} is used but not listed under files; build the bundle again")
+        if self.pairing.space not in ("", self.space):
+            raise ValueError("pairing.space is not that of teacher and projection; build the bundle again")
         if MANIFEST_NAME in self.files:
             raise ValueError(f"{MANIFEST_NAME} cannot list itself; take it out of files")
+
+    @property
+    def space(self) -> str:
+        """The space that the bundle's vectors live in, as `space_of` names it; empty without a projection."""
+        projection = self.pairing.projection
+        return space_of(self.teacher.sha256, self.files[projection].sha256) if projection else ""
+
+
+def space_of(teacher_sha256: str, projection_sha256: str) -> str:
+    """Return the name of a vector space: the SHA-256 of the hashes of a teacher's weights and of a projection's file.
+
+    Vectors that the teacher made and the projection reduced can be compared with those of every student of the space.
+    """
+    return sha256_bytes(f"{teacher_sha256}\n{projection_sha256}\n".encode())
 
 
 def _strings(value: Any) -> Iterator[str]:

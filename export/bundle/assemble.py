@@ -22,6 +22,7 @@ from ...runtime.manifest import (
     Variant,
     list_files,
     manifest_bytes,
+    space_of,
 )
 from ...runtime.required_operators import SUFFIX, required_operators
 from ..graph.ort_format import to_ort_format
@@ -139,6 +140,8 @@ def finish_bundle(candidate: Path, output: Path, facts: BundleFacts, recipe: byt
     write_bytes(output / SBOM_NAME, bill)
     sizes = {name: entry.bytes for name, entry in list_files(output).items()}
     write_bytes(output / "README.md", model_card(facts, dimension, sizes, DEFAULT).encode("utf-8"))
+    files = list_files(output)
+    space = space_of(facts.teacher.sha256, files[PROJECTION_NAME].sha256) if paired else ""
     manifest = Manifest(
         name=facts.name,
         code_version=metadata.version("pocketrank"),
@@ -149,14 +152,14 @@ def finish_bundle(candidate: Path, output: Path, facts: BundleFacts, recipe: byt
         pooling="mean",
         default_variant=DEFAULT,
         variants={name: Variant(file, facts.quantization[name]) for name, file in graphs.items()},
-        pairing=Pairing(facts.teacher.id, PROJECTION_NAME if paired else ""),
+        pairing=Pairing(facts.teacher.id, PROJECTION_NAME if paired else "", space),
         runtime=RuntimeRange(
             onnxruntime_min=onnxruntime_min(reads),
             opsets=dict(sorted(opsets.items())),
             operators=tuple(sorted(operators)),
         ),
         licences=dict(facts.licences),
-        files=list_files(output),
+        files=files,
         prompts=facts.prompts,
         quality=dict(facts.quality),
         parity=dict(facts.parity),

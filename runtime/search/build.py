@@ -108,6 +108,7 @@ def build_index(  # noqa: PLR0913  what an index holds, by keyword
             tokenizer_sha256=encoder.tokenizer_sha256,
             documents_by="bundle" if teacher is None else "teacher",
             files=list_entries(partial),
+            space=encoder.space,
             cutting=cutting,
             tokens=tokens,
             tokens_read=tokens_read,

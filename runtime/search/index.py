@@ -84,6 +84,7 @@ class IndexManifest:
     tokens_read: int = 0  # of these, in what has a vector
     generation: int = 0  # how often the index was changed
     segments: tuple[SegmentEntry, ...] = ()  # where it was changed; otherwise there is one, in the index's own folder
+    space: str = ""  # that the vectors live in, as `Manifest.space`; empty where the bundle did not say
     bm25: Bm25Settings | None = None  # the part of hybrid search; absent without it
     index_sha256: str = ""  # last line of the file: the digest of the lines above it
 
@@ -261,14 +262,25 @@ class DocumentIndex:
         return self.segments[0].entries.document_of if self.order is None else self.order.document_of
 
     def check_encoder(self, encoder: Encoder) -> None:
-        """Raise `InputError` unless `encoder` is the very model and tokenizer that the index was made with."""
+        """Raise `InputError` unless the vectors of `encoder` can be compared with those of the index.
+
+        Documents that the teacher encoded go with every student of their space; those that a bundle encoded, with the
+        very model and tokenizer.
+        """
+        by_teacher = self.manifest.documents_by == "teacher"
+        if by_teacher and self.manifest.space and self.manifest.space == encoder.space:
+            return
         own = (self.manifest.model_sha256, self.manifest.tokenizer_sha256)
         other = (encoder.model_sha256, encoder.tokenizer_sha256)
         if own != other:
             part = "model" if own[0] != other[0] else "tokenizer"
+            spaces = ""
+            if by_teacher:
+                old, new = (name[:12] or "without a name" for name in (self.manifest.space, encoder.space))
+                spaces = f" and in another space ({old}, the bundle's is {new})"
             raise InputError(
-                f"{self.folder} was made with another {part} than {encoder.bundle}, their vectors cannot be compared; "
-                "name the index's own bundle, or make the index again with `pocketrank index`"
+                f"{self.folder} was made with another {part} than {encoder.bundle}{spaces}, their vectors cannot be "
+                "compared; name the index's own bundle, or make the index again with `pocketrank index`"
             )
 
     @property

@@ -4,7 +4,15 @@ import json
 import pytest
 from builders.miniature import write_bundle, write_manifest
 from pocketrank.runtime.errors import InputError, VerificationError
-from pocketrank.runtime.manifest import list_files, manifest_bytes, parse_manifest, read_manifest, shipped_bytes
+from pocketrank.runtime.manifest import (
+    Pairing,
+    list_files,
+    manifest_bytes,
+    parse_manifest,
+    read_manifest,
+    shipped_bytes,
+    space_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +35,18 @@ def test_order_of_files_does_not_change_the_bytes(bundle):
 def test_shipped_bytes_are_default_graph_and_tokenizer(bundle):
     expected = sum((bundle / name).stat().st_size for name in ("onnx/model_quantized.onnx", "tokenizer.json"))
     assert shipped_bytes(read_manifest(bundle)) == expected
+
+
+def test_a_space_is_a_teacher_and_a_projection(bundle):
+    manifest = read_manifest(bundle)
+    projection = manifest.files["projection.safetensors"].sha256
+    assert manifest.space == space_of("0" * 64, projection)
+    assert len({manifest.space, space_of("1" * 64, projection), space_of("0" * 64, "1" * 64)}) == 3
+    named = dataclasses.replace(manifest, pairing=Pairing("none", "projection.safetensors", manifest.space))
+    assert named.space == manifest.space
+    with pytest.raises(ValueError, match=r"pairing\.space is not that of teacher and projection"):
+        dataclasses.replace(manifest, pairing=Pairing("none", "projection.safetensors", "0" * 64))
+    assert dataclasses.replace(manifest, pairing=Pairing("none")).space == ""
 
 
 def test_every_flipped_byte_of_the_manifest_is_caught(bundle):

@@ -1,13 +1,16 @@
 import gzip
 import json
+import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
-from builders.miniature import TEACHER, WORDS, write_bare_bundle, write_bundle
+from builders.miniature import TEACHER, WORDS, write_bare_bundle, write_bundle, write_manifest
 from pocketrank.runtime.corpus import Corpus, Document
 from pocketrank.runtime.encoder import Encoder
 from pocketrank.runtime.errors import InputError, PocketrankError
+from pocketrank.runtime.manifest import TeacherEntry, read_manifest
 from pocketrank.runtime.projection import bundle_projection
 from pocketrank.runtime.search import index as index_module
 from pocketrank.runtime.search import stored_vectors as stored_vectors_module
@@ -165,6 +168,32 @@ def test_another_bundle_is_refused(indexes, encoder, tmp_path):
     (other / "tokenizer.json").write_text((other / "tokenizer.json").read_text() + " ")
     with pytest.raises(InputError, match="another tokenizer"):
         indexes["int8"].check_encoder(Encoder.open(other))
+
+
+def test_teacher_vectors_go_with_every_student_of_their_space(documents, tmp_path):
+    def student(name: str, seed: int, teacher: str = "0", projection: Path | None = None) -> Encoder:
+        folder = write_bundle(tmp_path / name, seed)
+        if projection is not None:
+            shutil.copy(projection, folder / "projection.safetensors")
+        return Encoder.open(write_manifest(folder, teacher=TeacherEntry("none", teacher * 64, TEACHER)))
+
+    old = student("old", 0)
+    projection = old.bundle / "projection.safetensors"
+    made = student("new", 1, projection=projection), student("other", 1, projection=projection, teacher="1")
+    new, another_teacher, another_projection = *made, student("own", 1)
+    vectors = np.random.default_rng(1).normal(size=(len(documents), TEACHER)).astype(np.float32)
+    teacher = TeacherVectors(vectors, bundle_projection(old.bundle))
+    index = DocumentIndex.open(build_index(old, documents, tmp_path / "teacher", teacher=teacher))
+    assert index.manifest.space == read_manifest(old.bundle).space == read_manifest(new.bundle).space
+    index.check_encoder(new)
+    for stranger in (another_teacher, another_projection):
+        with pytest.raises(InputError, match=f"another space .{old.space[:12]}, the bundle's is {stranger.space[:12]}"):
+            index.check_encoder(stranger)
+    with pytest.raises(InputError, match=r"another space .*without a name"):
+        index.check_encoder(Encoder.open(write_bare_bundle(tmp_path / "bare", seed=1)))
+    own = DocumentIndex.open(build_index(old, documents, tmp_path / "bundle"))
+    with pytest.raises(InputError, match="another model"):  # its own vectors are those of one student
+        own.check_encoder(new)
 
 
 def test_an_index_appears_whole_or_not_at_all(encoder, documents, tmp_path):
