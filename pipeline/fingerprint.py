@@ -14,6 +14,7 @@ from ..runtime.files import sha256_file
 from .code_version import library_version
 from .settings import Recipe
 from .student.pretrained import general_fingerprint
+from .teacher.vectors.kept_space import kept_space
 from .training.accelerator import ChosenDevice, describe_device, usable_device
 
 
@@ -45,11 +46,16 @@ def vocabulary_fingerprint(recipe: Recipe) -> dict[str, str]:
 
 
 def teacher_fingerprint(recipe: Recipe) -> dict[str, str]:
-    """Return the hash of a local teacher's weights, the version of a packaged one, or the revision of a hub one."""
+    """Return the hash of a local teacher's weights, the version of a packaged one, or the revision of a hub one.
+
+    The vector space that the recipe keeps belongs to it.
+    """
     fingerprint = _model_fingerprint(recipe.teacher.model, recipe.teacher.revision)
     for number, member in enumerate(recipe.teacher.ensemble):
         files = _model_fingerprint(member.model, member.revision)
         fingerprint |= {f"ensemble {number}: {name}": value for name, value in files.items()}
+    if space := kept_space(recipe.teacher):
+        fingerprint["space"] = space.manifest.space
     return fingerprint
 
 

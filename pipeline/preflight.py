@@ -28,6 +28,7 @@ from .teacher.load import check_dimension, load_teacher, torch_weights
 from .teacher.onnx_folder.files import graph_of
 from .teacher.onnx_graph import writable_pooling
 from .teacher.protocol import EmbeddingTeacher
+from .teacher.vectors.kept_space import kept_space
 from .training.accelerator import ChosenDevice, check_device
 from .vocabulary.stage import check_teacher_tokens, check_vocabulary, least_size
 
@@ -69,7 +70,8 @@ def check_sizes(recipe: Recipe) -> str:
 def check_teacher(recipe: Recipe, out: Path) -> str:
     """Load the teacher, let it encode one text, and hold its dimension to the texts, the student and the disk."""
     settings, texts = recipe.teacher, expected_texts(recipe)
-    if settings.dimension > texts.most:
+    space = kept_space(settings)
+    if settings.dimension > texts.most and space is None:
         raise InputError(
             f"teacher.dimension = {settings.dimension} needs as many training texts, and there are {texts.most:,} at "
             "most; lower it, raise queries.max_texts or add texts"
@@ -79,13 +81,24 @@ def check_teacher(recipe: Recipe, out: Path) -> str:
     teacher = load_teacher(settings)
     teacher.encode(["one text"], "query")
     check_dimension(settings, teacher.dimension)
-    shape_of(recipe.student, 1, settings.dimension or teacher.dimension)
+    if space is not None:
+        space.check_teacher(teacher.files, teacher.dimension, teacher.parts)
+    shape_of(recipe.student, 1, space.manifest.dimension if space else settings.dimension or teacher.dimension)
     _check_weights(recipe, teacher)
     files = teacher.first.files.folder.rglob("*.safetensors") if teacher.first else ()
     weights = sum(path.stat().st_size for path in files)
     vectors = _COPIES * 4 * teacher.dimension * texts.likely
     require_space(out, vectors + weights, f"the run, with vectors of {texts.likely:,} texts and the teacher's graph,")
     return f"{teacher.files.name} encodes a text in {teacher.dimension} dimensions"
+
+
+def check_space(recipe: Recipe) -> str:
+    """Check that the vector space that the recipe keeps is there, and has the dimension that it asks for."""
+    space = kept_space(recipe.teacher)
+    if space is None:
+        return "a vector space of its own"
+    space.check_settings(recipe.teacher)
+    return f"keeps the vector space {space.manifest.space[:12]} of {space.bundle}"
 
 
 def check_teacher_files(recipe: Recipe) -> str:
@@ -176,6 +189,7 @@ CHECKS = (
     Check("budget", "gate", check_gate),
     Check("size", "gate", check_sizes),
     Check("teacher's files", "vocabulary", check_teacher_files),
+    Check("space", "teacher", check_space),
     Check("tokens", "vocabulary", check_teacher_tokens, costly=True),
     Check("first weights", "distill", check_start, costly=True),
     Check("cross-encoder", "cross_encoder", check_cross_encoder, costly=True),

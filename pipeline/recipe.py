@@ -23,6 +23,7 @@ _PATHS = (
     ("gate", "budget"),
     ("gate", "baseline"),
     ("teacher", "model"),
+    ("teacher", "space"),
     ("cross_encoder", "model"),
     ("student", "general"),
 )
@@ -117,7 +118,7 @@ def _resolve_path(recipe: Recipe, section: str, key: str, base: Path) -> Recipe:
     is_path = bool(value)
     if section == "corpus":
         is_path = is_path and settings.source in ("beir", "texts")
-    if section in ("teacher", "cross_encoder"):
+    if key == "model":
         is_path = _is_folder_name(value)
     if not is_path:
         return recipe

@@ -57,6 +57,12 @@ class TeacherSettings:
         maximum=65_536,
     )
     centre: bool = key(False, "Whether the mean is subtracted before the PCA.")
+    space: str = key(
+        "",
+        "Folder of an older bundle of the same teacher and dimension, whose projection is taken in place of a new PCA: "
+        "the student stays in its vector space, so that the teacher's vectors of documents in an index stay valid. "
+        "Empty: a space of its own.",
+    )
     device: Literal["cpu", "cuda", "mps", "auto"] = key(
         "cpu",
         "What the teacher's layers compute on; `auto`: what is fastest here, measured for a second. Vectors of another "

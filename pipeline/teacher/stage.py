@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ import numpy as np
 
 from ...runtime.documents.json_files import read_json_lines
 from ...runtime.errors import InputError
-from ...runtime.files import sha256_bytes, write_json
+from ...runtime.files import read_bytes, sha256_bytes, write_bytes, write_json
 from ..corpus.output import CorpusOutput
 from ..queries.output import QueriesOutput
 from ..settings import TeacherSettings
@@ -24,14 +25,18 @@ from .protocol import EmbeddingTeacher, Precision, Role, TeacherIdentity
 from .selection import answers_folder, selected_teacher
 from .vectors.cluster import LOCAL
 from .vectors.files import VectorReader, VectorWriter, read_shards
-from .vectors.pca import Reduction, fit_reduction, write_reduction
+from .vectors.kept_space import kept_space
+from .vectors.pca import Reduction, explained_share, fit_reduction, write_reduction
 from .vectors.shards import Encoded, Shard, cut_shards, encode_shards, shards_folder
 
 _MEASURED_DOCUMENTS = 512  # of which some are encoded to choose device and precision
 
 
 def run_teacher(context: StageContext) -> None:
-    """Encode `corpus.jsonl`, `queries.jsonl` and `training.jsonl`; fit the projection on the training texts."""
+    """Encode `corpus.jsonl`, `queries.jsonl` and `training.jsonl`; fit the projection on the training texts.
+
+    Where the recipe keeps the space of an older bundle, the projection is that bundle's, byte for byte.
+    """
     settings = selected_teacher(context)
     context.progress.note("  loading the teacher")
     teacher = load_teacher(settings, answers_folder(context))
@@ -39,6 +44,11 @@ def run_teacher(context: StageContext) -> None:
         context.progress.note(f"  prompts of {teacher.first.files.name}: {teacher.first.prompts_in_words}")
     if isinstance(teacher, TeacherEnsemble) and settings.balance == "spread":
         teacher = _balanced(context, teacher)
+    space = kept_space(settings)
+    if space is not None:
+        space.check_settings(settings)
+        space.check_teacher(teacher.files, teacher.dimension, teacher.parts)
+        context.progress.note(f"  keeps the vector space of {space.bundle}: {space.manifest.space[:12]}")
     output = TeacherOutput(context.output)
     known = _KnownDocuments(CorpusOutput.of(context).documents_file)
     sources = _VectorSources(QueriesOutput.of(context).training_file, known, teacher.same_for_both_roles)
@@ -48,8 +58,14 @@ def run_teacher(context: StageContext) -> None:
     encoded = _encode(context, settings, computation, teacher, sources)
     if isinstance(teacher, EndpointTeacher):
         context.progress.note(f"  {teacher.bill_paid}")
-    reduction = fit_reduction(VectorReader(output.training_file).blocks(), settings.dimension, settings.centre)
-    write_reduction(output.projection_file, reduction)
+    vectors = VectorReader(output.training_file)
+    if space is None:
+        reduction = fit_reduction(vectors.blocks(), settings.dimension, settings.centre)
+        write_reduction(output.projection_file, reduction)
+    else:
+        kept = space.reduction()
+        reduction = replace(kept, explained=explained_share(kept, vectors.blocks()))
+        write_bytes(output.projection_file, read_bytes(space.projection))
     write_json(output.record_file, _record(context, teacher, computation, reduction, sources.counts))
     write_json(context.output / "speed.json", encoded.speed())
 
@@ -242,7 +258,7 @@ def _record(
         "licences": _licences(context, files),
         "dimension": teacher.dimension,
         "reduced_dimension": reduction.matrix.shape[1],
-        "centred": context.recipe.teacher.centre,
+        "centred": bool(reduction.mean.any()),
         "explained_variance": round(reduction.explained, 6),
         "precision": computation.precision,
         "device": computation.device,

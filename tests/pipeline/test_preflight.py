@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from builders import small_models
+from builders.miniature import write_bare_bundle, write_manifest
 from pocketrank.pipeline.preflight import expected_texts
 from pocketrank.pipeline.recipe import read_recipe
 from pocketrank.pipeline.runner import check_recipe, run_recipe
@@ -48,6 +49,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "report.json").write_text("{}", encoding="utf-8")
     (folder / "pictures").mkdir()
     (folder / "pictures" / "bird.png").write_bytes(b"bird")
+    write_manifest(write_bare_bundle(folder / "last"))
     (folder / "broken").mkdir()
     for name in ("config.json", "model.safetensors", "modules.json"):
         shutil.copy(folder / "teacher" / name, folder / "broken")
@@ -73,6 +75,9 @@ WRONG = {
     "teacher.dimension=33": "more than the teacher's own 32",
     "teacher.dimension=300": "needs as many training texts, and there are 2",
     "teacher.dimension=20 queries.max_texts=19": "there are 19 at most",
+    "teacher.space=nowhere": "nowhere is no bundle",
+    "teacher.space=last": "the space of {home}/last has 24 dimensions; set it to 24",
+    "teacher.space=last teacher.dimension=24": "a space of none (40 dimensions, SHA-256 000000000000), and the teacher",
     "teacher.ensemble=[{model='./nowhere'}]": "teacher.ensemble[0].model",
     "cross_encoder.model=./nowhere distill.losses={list_kl=1.0}": "cross_encoder.model",
     "cross_encoder.model=./teacher distill.losses={list_kl=1.0}": "is no cross-encoder",
@@ -128,7 +133,7 @@ def test_a_wrong_recipe_ends_before_the_first_stage(
     with pytest.raises((InputError, UnavailableError)) as refused:
         run_recipe(resolved, out)
     message = str(refused.value)
-    assert WRONG[overrides] in message and "\n" not in message
+    assert WRONG[overrides].replace("{home}", str(home)) in message and "\n" not in message
     assert not (out / "stages").exists()
     with pytest.raises(type(refused.value)) as checked:
         list(check_recipe(resolved, tmp_path / "checked"))

@@ -66,6 +66,16 @@ def fit_reduction(blocks: Iterable[np.ndarray], dimension: int, centre: bool = F
     return Reduction(kept_mean.astype(np.float32), (chosen * signs).astype(np.float32), explained)
 
 
+def explained_share(reduction: Reduction, blocks: Iterable[np.ndarray]) -> float:
+    """Return the share of the (second) moment of `blocks` of float32 [rows, D] that a reduction keeps, 0 … 1."""
+    kept = whole = 0.0
+    for block in blocks:
+        values = block.astype(np.float64) - reduction.mean
+        whole += float((values**2).sum())
+        kept += float(((values @ reduction.matrix) ** 2).sum())
+    return kept / whole
+
+
 def write_reduction(path: Path, reduction: Reduction) -> None:
     """Write `mean` and `matrix` as safetensors."""
     from safetensors.numpy import save
