@@ -3,11 +3,13 @@
 The bundle is verified first, as `pocketrank verify` does; one that fails is not judged (exit code 1).
 Without --report, the report next to the bundle is used when it is about these very files; otherwise the bundle is
 measured on every device that the budget names. With --baseline-bundle the baseline release is measured in the same run,
-interleaved with the new one: that is what makes a change of 15 % in times visible on a busy machine.
+interleaved with the new one: that is what makes a change of 15 % in times visible on a busy machine. With --data too,
+both releases answer its queries, and limits in [ranking] say how much the answers may change.
 
 examples:
   pocketrank gate runs/pydocs/bundle --budget budgets/pydocs.toml --baseline last-release.json --junit gate.xml
   pocketrank gate runs/pydocs/bundle --budget budgets/pydocs.toml --baseline-bundle last-release/bundle
+  pocketrank gate runs/pydocs/bundle --budget ranking.toml --baseline-bundle last-release/bundle --data data/pydocs
 """
 
 import argparse
@@ -20,7 +22,9 @@ from ..runtime.packaged import bundle_path
 from .output import make_progress, print_json, print_line, print_table
 
 if TYPE_CHECKING:
+    from ..benchmarks.gate.budget import Budget
     from ..benchmarks.gate.judge import Verdict
+    from ..benchmarks.gate.ranking import Rankings
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +59,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="processes a model when it measures (default: 7; 40 with --baseline-bundle)",
     )
     parser.add_argument("--texts", type=Path, metavar="FILE", help="queries, one a line or a record, or a BEIR folder")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DATA",
+        help="folder in BEIR layout whose test queries both releases answer, for [ranking]",
+    )
+    parser.add_argument("--split", default="test", help="which judged queries of DATA, qrels/SPLIT.tsv (default: test)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the verdict as JSON")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the verdict as JUnit XML")
     parser.add_argument("--report-out", type=Path, metavar="FILE", help="write the report that was judged")
@@ -77,7 +88,6 @@ def execute(arguments: argparse.Namespace) -> int:
     from ..benchmarks.measure.query_texts import BUILT_IN, read_queries
     from ..benchmarks.records.report import write_report
     from ..benchmarks.render.page import html_page, require_jinja2
-    from ..benchmarks.render.tables import verdict_table
     from ..export.size.explain import size_breakdown
     from ..runtime.files import write_bytes
     from ..runtime.schema import to_mapping
@@ -96,9 +106,15 @@ def execute(arguments: argparse.Namespace) -> int:
         texts=read_queries(arguments.texts) if arguments.texts else BUILT_IN,
         progress=make_progress(arguments.json),
     )
+    rankings = _rankings(arguments, budget)  # before minutes of measuring: the data may be unreadable
     report = release.report(arguments.report)
     verdict = judge_report(
-        report, budget, baseline, baseline_name=named.name if named else "", confirm=release.confirm(report)
+        report,
+        budget,
+        baseline,
+        baseline_name=named.name if named else "",
+        confirm=release.confirm(report),
+        rankings=rankings,
     )
     if arguments.out:
         write_verdict(arguments.out, verdict)
@@ -113,14 +129,43 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(to_mapping(verdict))
         return verdict.exit_code
+    _print_tables(verdict, arguments.github)
+    return verdict.exit_code
+
+
+def _print_tables(verdict: "Verdict", github: bool) -> None:
+    from ..benchmarks.render.tables import changed_tables, verdict_table
+
     table, token = verdict_table(verdict), secrets.token_hex(16)
-    if arguments.github:  # a name in the table may read like a workflow command
+    if github:  # a name in the table may read like a workflow command
         print_line(f"::stop-commands::{token}")
     print_table(table.title, table.columns, table.rows)
     print_line(table.note)
-    if arguments.github:
+    for changed in changed_tables(verdict):
+        print_table(changed.title, changed.columns, changed.rows, changed.note)
+    if github:
         print_line(f"::{token}::")
-    return verdict.exit_code
+
+
+def _rankings(arguments: argparse.Namespace, budget: "Budget") -> "Rankings":
+    """Let both releases answer the queries where the budget limits how much may change."""
+    from ..benchmarks.gate.ranking import RankedTexts, compare_answers
+    from ..pipeline.retrieval.dataset import read_retrieval_set
+
+    if not any(limit.section == "ranking" for limit in budget.limits):
+        return {}
+    rankings = {"teacher": "the teacher's vectors of the documents are in a run alone"}
+    if arguments.baseline_bundle is None:
+        return rankings | {"bundle": "no bundle of the last release was given"}
+    if arguments.data is None:
+        return rankings | {"bundle": "no documents and queries were given"}
+    corpus = read_retrieval_set(arguments.data, (arguments.split,))
+    queries = list(corpus.split_queries(arguments.split).values())
+    if not queries:
+        return rankings | {"bundle": f"{arguments.data} has no queries in the split {arguments.split}"}
+    texts = RankedTexts(queries, list(corpus.documents.values()), [corpus.titles[name] for name in corpus.documents])
+    progress = make_progress(arguments.json)
+    return rankings | {"bundle": compare_answers(arguments.baseline_bundle, arguments.bundle, texts, progress=progress)}
 
 
 def _tell_github(verdict: "Verdict", annotate: bool) -> None:

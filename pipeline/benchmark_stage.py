@@ -10,6 +10,7 @@ from typing import ClassVar
 from ..benchmarks.gate.budget import read_budget
 from ..benchmarks.gate.judge import not_judged, write_verdict
 from ..benchmarks.gate.junit import write_junit
+from ..benchmarks.gate.ranking import RankedTexts, RankingChange, Rankings, compare_answers
 from ..benchmarks.gate.release import judge_report, read_baseline
 from ..benchmarks.measure.model_files import find_model, quality_measurements
 from ..benchmarks.measure.query_texts import QueryTexts
@@ -23,7 +24,7 @@ from ..devices.targets.open import check_devices, open_target
 from ..export.size.explain import size_breakdown
 from ..runtime.errors import InputError, UnavailableError
 from ..runtime.files import write_bytes
-from ..runtime.manifest import TOKENIZER_NAME
+from ..runtime.manifest import TOKENIZER_NAME, read_manifest
 from .corpus.output import CorpusOutput
 from .evaluate.record import read_evaluation
 from .packaging.output import BundleOutput, EvaluateOutput
@@ -117,7 +118,11 @@ def run_gate(context: StageContext) -> None:
         verdict = not_judged(report)
     else:
         verdict = judge_report(
-            report, settings.budget, settings.baseline or None, confirm=lambda: _measure(context, benchmark.teacher)
+            report,
+            settings.budget,
+            settings.baseline or None,
+            confirm=lambda: _measure(context, benchmark.teacher),
+            rankings=_rankings(context),
         )
     write_verdict(context.output / "verdict.json", verdict)
     parts = size_breakdown(BundleOutput.of(context).bundle)
@@ -150,6 +155,33 @@ def _measure(context: StageContext, teacher: Path) -> Report:
         ],
     )
     return dataclasses.replace(report, quality_not_measured=read_evaluation(evaluation).not_measured)
+
+
+def _rankings(context: StageContext) -> Rankings:
+    """Let this bundle and the last release answer the test queries where the budget limits how much may change."""
+    settings = context.recipe.gate
+    limits = read_budget(Path(settings.budget)).limits
+    wanted = list(dict.fromkeys(limit.documents for limit in limits if limit.section == "ranking"))
+    if not wanted:
+        return {}
+    old, corpus = Path(settings.baseline), CorpusOutput.of(context).retrieval_set()
+    queries = list(corpus.split_queries("test").values())
+    if not settings.baseline or not old.is_dir():
+        return dict.fromkeys(wanted, "gate.baseline names no bundle of the last release")
+    if not queries:
+        return dict.fromkeys(wanted, "the corpus has no test queries")
+    titles = [corpus.titles[name] for name in corpus.documents]
+    texts = RankedTexts(queries, list(corpus.documents.values()), titles)
+    return {documents_by: _compared(context, old, texts, documents_by) for documents_by in wanted}
+
+
+def _compared(context: StageContext, old: Path, texts: RankedTexts, documents_by: str) -> RankingChange | str:
+    new, vectors = BundleOutput.of(context).bundle, None
+    if documents_by == "teacher":
+        if read_manifest(old).teacher.sha256 != read_manifest(new).teacher.sha256:
+            return "the last release has another teacher, whose vectors of the documents are not here"
+        vectors = TeacherOutput.of(context).documents(len(texts.documents))
+    return compare_answers(old, new, texts, vectors, context.progress)
 
 
 def _texts(corpus: RetrievalSet) -> QueryTexts:

@@ -11,6 +11,7 @@ from ..runtime.documents.kinds import find_sources
 from ..runtime.documents.remarks import Remarks
 from ..runtime.errors import InputError
 from ..runtime.files import sha256_file
+from ..runtime.manifest import MANIFEST_NAME
 from .code_version import library_version
 from .settings import Recipe
 from .student.pretrained import general_fingerprint
@@ -100,8 +101,9 @@ def _device_fingerprint(wanted: ChosenDevice) -> dict[str, str]:
 
 def gate_fingerprint(recipe: Recipe) -> dict[str, str]:
     """Return the hashes of the budget and the baseline."""
-    paths = [path for path in (recipe.gate.budget, recipe.gate.baseline) if path]
-    return {str(index): sha256_file(Path(path)) for index, path in enumerate(paths)}
+    paths = [Path(path) for path in (recipe.gate.budget, recipe.gate.baseline) if path]
+    files = (path / MANIFEST_NAME if path.is_dir() else path for path in paths)
+    return {str(index): sha256_file(path) for index, path in enumerate(files)}
 
 
 def _data_files(root: Path) -> list[Path]:

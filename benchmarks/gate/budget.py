@@ -9,9 +9,14 @@
     energy_per_query = { limit = "5 mJ", source = "any" }
     [regression]
     latency_p50 = "10 %"                    # at most this much worse than the baseline release
+    [ranking]
+    overlap10_min = 0.8                     # of the ten best documents those that the baseline release names too
+    changed_top1_max = { limit = 0.15, documents = "teacher" }    # queries whose first document is another
 
 A limit with `method = "any"` accepts emulated and estimated values, one with `source` an energy source by name, and one
-with `bound = "interval"` on a quality figure asks that even the lower end of its interval keeps the limit.
+with `bound = "interval"` on a quality figure asks that even the lower end of its interval keeps the limit. In [ranking]
+both releases rank the test queries, by their own vectors of the documents or, with `documents = "teacher"`, by the
+teacher's; both bundles have to be given.
 """
 
 import re
@@ -25,8 +30,9 @@ from ...runtime.files import read_text, read_toml
 from ...runtime.schema import did_you_mean, from_mapping
 from ...runtime.units import parse_quantity
 from ..records.metrics import METRICS, metric_of
+from .ranking import DocumentsBy
 
-_SECTIONS = ("bundle", "quality", "device", "regression")
+_SECTIONS = ("bundle", "quality", "device", "regression", "ranking")
 
 
 @dataclass(frozen=True)
@@ -39,13 +45,14 @@ class _Entry:
     better: Literal["", "lower", "higher"] = ""  # direction of a quality figure; empty: by its name
     # of a quality figure; interval: even the lower end of its interval has to keep the limit
     bound: Literal["value", "interval"] = "value"
+    documents: DocumentsBy = "bundle"  # in section `ranking`: who encoded them, each release itself or the teacher
 
 
 @dataclass(frozen=True)
 class Limit:
     """One line of a budget."""
 
-    section: Literal["bundle", "quality", "device", "regression"]
+    section: Literal["bundle", "quality", "device", "regression", "ranking"]
     metric: str
     limit: float
     better: Literal["lower", "higher"]
@@ -55,6 +62,7 @@ class Limit:
     method: Literal["measured", "any"] = "measured"
     source: str = ""  # of energy; empty: a measured one, "any": whatever there is
     bound: Literal["value", "interval"] = "value"  # quality: what must keep the limit
+    documents: DocumentsBy = "bundle"  # ranking: whose vectors the documents have
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,7 @@ def _limit(path: Path, text: str, section: Any, metric: str, value: Any, device:
     key = f"device.{device}.{metric}" if device else f"{section}.{metric}"
     place = f"{_shown(path)}, line {_line_of(text, section, metric, device)}: {key}"
     known = metric_of(metric)
-    if section in ("bundle", "device") and known.section != section:
+    if section in ("bundle", "device", "ranking") and known.section != section:
         valid = [name for name, entry in METRICS.items() if entry.section == section]
         raise InputError(
             f"{path}: [{section}{'.' + device if device else ''}]: unknown metric {metric!r}; "
@@ -119,6 +127,7 @@ def _limit(path: Path, text: str, section: Any, metric: str, value: Any, device:
         method=entry.method,
         source=entry.source,
         bound=entry.bound,
+        documents=entry.documents,
     )
 
 

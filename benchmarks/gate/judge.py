@@ -15,6 +15,7 @@ from ..records.metrics import Measurement, metric_of
 from ..records.report import DeviceReport, ModelFacts, Report
 from .budget import Budget, Limit
 from .difference import Difference, exact_difference, pairs_of, timed_difference
+from .ranking import NOT_COMPARED, ChangedQuery, Rankings
 
 SCHEMA = "pocketrank-verdict"
 VERSION = 1
@@ -24,6 +25,10 @@ BASELINE = "baseline"  # name of the baseline release when it is measured in the
 _AGAIN = "measure again with this version"
 _RANKING = ("ndcg10_", "mrr10_", "recall100_", "baselines_")  # what figures of ranked test queries are called
 _ADD_QUERIES = "add judged test queries to the corpus"
+_GIVE_BOTH = (
+    "name the last release's bundle (--baseline-bundle, in a recipe gate.baseline) and the documents with their test "
+    "queries (--data, in a recipe the corpus)"
+)
 EXIT_CODES: dict[Word, int] = {"pass": 0, "fail": 1, "inconclusive": 4, "no budget": 0}
 
 
@@ -47,6 +52,7 @@ class Check:
     method: str = ""  # as `Measurement.method`
     stability: str = ""  # as `Measurement.stability`
     advice: str = ""  # what would help; empty for a pass
+    changed: tuple[ChangedQuery, ...] = ()  # of section ranking: the queries that changed most
 
 
 @dataclass(frozen=True)
@@ -69,9 +75,11 @@ def judge(
     baseline: Report | None = None,
     baseline_name: str = "",
     confirm: Callable[[], Report] | None = None,
+    rankings: Rankings | None = None,
 ) -> Verdict:
     """Hold a report to a budget.
 
+    `rankings` is how the answers differ from the baseline release's, for limits in [ranking], or why that is unknown.
     `confirm` measures once more; it is called at most once, and only when a limit on time or energy is broken. A limit
     that is broken in one of the two runs only is inconclusive. Raises `InputError` for a baseline of another bundle.
     """
@@ -81,9 +89,9 @@ def judge(
             f"the baseline {baseline_name} is of {baseline.subject!r}, not of {report.subject!r}; name "
             "a release of the same bundle, whose recipe has the same name"
         )
-    checks = list(_checks(report, budget, baseline))
+    checks = list(_checks(report, budget, baseline, rankings or {}))
     if confirm is not None and any(_worth_confirming(check) for check in checks):
-        again = _checks(confirm(), budget, baseline)
+        again = _checks(confirm(), budget, baseline, rankings or {})
         checks = [_confirmed(first, second) for first, second in zip(checks, again, strict=True)]
     outcomes = {check.outcome for check in checks}
     word: Word = "fail" if "fail" in outcomes else "inconclusive" if "inconclusive" in outcomes else "pass"
@@ -153,9 +161,11 @@ class _Case:
         )
 
 
-def _checks(report: Report, budget: Budget, baseline: Report | None) -> Iterator[Check]:
+def _checks(report: Report, budget: Budget, baseline: Report | None, rankings: Rankings) -> Iterator[Check]:
     for limit in budget.limits:
-        if limit.section == "regression":
+        if limit.section == "ranking":
+            yield _ranking_check(limit, rankings)
+        elif limit.section == "regression":
             yield from _regressions(limit, report, baseline)
         elif limit.section == "device":
             yield _device_check(limit, report)
@@ -173,6 +183,15 @@ def _plain_check(limit: Limit, report: Report) -> Check:
         hint = did_you_mean(limit.metric, names) if names else "the report has no such figures at all"
         return _Case(limit).failed(f"no measurement matches this limit; {hint}")
     return _absolute(_Case(limit, measurement), measurement)
+
+
+def _ranking_check(limit: Limit, rankings: Rankings) -> Check:
+    change = rankings.get(limit.documents, NOT_COMPARED)
+    if isinstance(change, str):
+        return _Case(limit).inconclusive(change, _GIVE_BOTH)
+    value = change.overlap10 if limit.metric == "overlap10_min" else change.changed_top1
+    measurement = Measurement(limit.metric, limit.unit, "counted", change.method, value=value, count=change.queries)
+    return dataclasses.replace(_absolute(_Case(limit, measurement), measurement), changed=change.most_changed)
 
 
 def _of_metric(rows: Sequence[Measurement], metric: str) -> Measurement | None:

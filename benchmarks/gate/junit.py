@@ -1,11 +1,12 @@
 """The verdict as a JUnit XML file, which continuous-integration servers show as a list of tests."""
 
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from pathlib import Path
 
 from ...runtime.files import write_bytes
 from ...runtime.progress import visible
-from .judge import Verdict
+from .judge import Check, Verdict
 
 
 def junit_bytes(verdict: Verdict) -> bytes:
@@ -24,11 +25,18 @@ def junit_bytes(verdict: Verdict) -> bytes:
         if check.outcome != "pass":
             tag = "failure" if check.outcome == "fail" else "error"
             problem = ElementTree.SubElement(case, tag, message=visible(check.reason), type=check.outcome)
-            problem.text = "\n".join(map(visible, (check.place, check.method, check.advice)))
+            problem.text = "\n".join(map(visible, (check.place, check.method, check.advice, *_changed(check))))
         else:
-            ElementTree.SubElement(case, "system-out").text = "\n".join(map(visible, (check.reason, check.place)))
+            lines = (check.reason, check.place, *_changed(check))
+            ElementTree.SubElement(case, "system-out").text = "\n".join(map(visible, lines))
     ElementTree.indent(suite)
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suite, "utf-8") + b"\n"
+
+
+def _changed(check: Check) -> Iterator[str]:
+    for changed in check.changed:
+        before, now = (" | ".join(names) for names in (changed.before, changed.now))
+        yield f"{changed.query}: {changed.overlap10:.0%} of ten kept; before: {before}; now: {now}"
 
 
 def write_junit(path: Path, verdict: Verdict) -> None:

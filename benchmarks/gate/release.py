@@ -23,6 +23,7 @@ from ..records.metrics import metric_of
 from ..records.report import SCHEMA, VERSION, Report, TextFacts, read_report
 from .budget import Budget, read_budget
 from .judge import BASELINE, Verdict, judge
+from .ranking import Rankings
 
 # Pairs that show a change of 15 % in times at least 95 % of the time on a busy machine, see docs/explanation/gate.md.
 PAIRS = 40
@@ -37,6 +38,7 @@ def judge_report(
     *,
     baseline_name: str = "",
     confirm: Callable[[], Report] | None = None,
+    rankings: Rankings | None = None,
 ) -> Verdict:
     """Hold a report to a budget, and return the verdict with one check for each limit.
 
@@ -44,7 +46,7 @@ def judge_report(
     what the section [regression] compares with: the report of the baseline release, or its bundle, which has bytes and
     quality only (its times count where `report` holds both bundles, measured in one run); the verdict calls it
     `baseline_name`, or by its file. `confirm` measures the same models once more; it is called at most once, and only
-    when a limit on time or energy is broken.
+    when a limit on time or energy is broken. `rankings` is what `compare_answers` found, for limits in [ranking].
 
     Limits that no measurement matches fail. Raises `InputError` for files that are no report, budget or bundle.
 
@@ -61,6 +63,7 @@ def judge_report(
         baseline,
         baseline_name,
         confirm,
+        rankings,
     )
 
 

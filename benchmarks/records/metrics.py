@@ -21,7 +21,7 @@ class Metric:
     name: str
     unit: str  # s, B, J, 1/s, instructions, or 1 for shares and ratios
     better: Literal["lower", "higher"]
-    section: Literal["bundle", "quality", "device"]
+    section: Literal["bundle", "quality", "device", "ranking"]
     meaning: str
     help: str = ""  # what would bring a broken limit back
     minimum: float = 0.0  # no measurement is below
@@ -47,6 +47,7 @@ class Metric:
 _TIME_RATIOS = ("latency_p50_ratio", "latency_p95_ratio", "cpu_ratio", "cold_start_ratio", "energy_ratio")
 
 _FASTER = "fewer or narrower layers, shorter texts, or a vocabulary that needs fewer tokens per query"
+_STAY = "see the queries that changed most in the report; `teacher.space` keeps the last release's vector space"
 _SMALLER = "see `pocketrank inspect`: a smaller vocabulary, fewer bits for the table, a narrower model"
 
 METRICS = {
@@ -103,6 +104,24 @@ METRICS = {
         Metric("cold_start_ratio", "1", "lower", "device", "cold_start over that of the reference model", _SMALLER),
         Metric("peak_rss_ratio", "1", "lower", "device", "peak_rss over that of the reference model", _SMALLER),
         Metric("energy_ratio", "1", "lower", "device", "energy_per_query over that of the reference model", _FASTER),
+        Metric(
+            "overlap10_min",
+            "1",
+            "higher",
+            "ranking",
+            "mean share of the ten best documents that are among the ten best of the last release",
+            _STAY,
+            maximum=1.0,
+        ),
+        Metric(
+            "changed_top1_max",
+            "1",
+            "lower",
+            "ranking",
+            "share of the queries whose first document is another than with the last release",
+            _STAY,
+            maximum=1.0,
+        ),
     )
 }
 

@@ -4,9 +4,10 @@ import re
 
 from ...runtime.progress import visible
 from ..gate.judge import Check, Verdict
-from .tables import Table, markdown_table, verdict_table
+from .tables import Table, changed_tables, markdown_table, verdict_table
 
 _PLACE = re.compile(r"(?P<file>.+), line (?P<line>\d+): ")
+_NAMED = 3  # queries that an annotation names
 _COMMANDS = {"fail": "error", "inconclusive": "warning"}
 
 
@@ -23,7 +24,10 @@ def summary(verdict: Verdict) -> str:
     title = f"pocketrank gate: {verdict.verdict}"
     baseline = f", baseline release {verdict.baseline}" if verdict.baseline else ""
     note = f"{verdict.subject} against {verdict.budget}{baseline}"
-    return "\n".join(markdown_table(Table(title, table.columns, rows, note))) + "\n"
+    lines = markdown_table(Table(title, table.columns, rows, note))
+    for changed in changed_tables(verdict):
+        lines += markdown_table(changed)
+    return "\n".join(lines) + "\n"
 
 
 def _annotation(check: Check) -> str:
@@ -33,7 +37,9 @@ def _annotation(check: Check) -> str:
     where["title"] = f"{check.metric}{device}: {check.outcome}"
     advice = f" What would help: {check.advice}." if check.advice else ""
     properties = ",".join(f"{key}={_property(value)}" for key, value in where.items())
-    return f"::{_COMMANDS[check.outcome]} {properties}::{_message(check.reason + '.' + advice)}"
+    changed = "; ".join(f"{entry.query} ({entry.before[0]} → {entry.now[0]})" for entry in check.changed[:_NAMED])
+    changed = f" Changed most: {changed}." if changed else ""
+    return f"::{_COMMANDS[check.outcome]} {properties}::{_message(check.reason + '.' + changed + advice)}"
 
 
 def _message(text: str) -> str:

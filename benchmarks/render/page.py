@@ -22,6 +22,7 @@ def html_page(report: Report, verdict: Verdict | None = None, parts: Sequence[se
         report=report,
         verdict=verdict,
         parts=parts,
+        changed_queries={check.method: check.changed for check in verdict.checks if check.changed} if verdict else {},
         tiles=sections.tiles(report),
         side_by_side=sections.side_by_side(report),
         quality=sections.quality(report),

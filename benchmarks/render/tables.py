@@ -143,6 +143,21 @@ def verdict_table(verdict: Verdict) -> Table:
     return Table(f"gate of {verdict.subject}", ["limit", "verdict", "how it stands", "written in"], rows, note)
 
 
+def changed_tables(verdict: Verdict) -> list[Table]:
+    """Return the queries whose answers changed most, a table for each way to rank that a limit was about."""
+    found = {check.method: check.changed for check in verdict.checks if check.changed}
+    columns = ["query", "of ten kept", "first before", "first now"]
+    return [
+        Table(
+            f"what users will notice: {method}",
+            columns,
+            [[entry.query, f"{entry.overlap10:.0%}", entry.before[0], entry.now[0]] for entry in changed],
+            "the queries that changed most",
+        )
+        for method, changed in found.items()
+    ]
+
+
 def markdown(report: Report, verdict: Verdict | None = None) -> str:
     """Return the report, and the verdict when there is one, as a Markdown document."""
     parts = [visible(f"# What {report.subject} costs"), ""]
@@ -154,7 +169,8 @@ def markdown(report: Report, verdict: Verdict | None = None) -> str:
     for missing in report.unavailable:
         parts += [visible(f"{missing.device} was not measured: {missing.reason}"), ""]
     if verdict is not None:
-        parts += markdown_table(verdict_table(verdict))
+        for table in (verdict_table(verdict), *changed_tables(verdict)):
+            parts += markdown_table(table)
     return "\n".join(parts)
 
 

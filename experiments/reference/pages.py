@@ -69,6 +69,7 @@ def budget_page() -> str:
     """Return the page of budget files."""
     bundle_metrics = (_metric(metric) for metric in metrics.METRICS.values() if metric.section == "bundle")
     device_metrics = (_metric(metric) for metric in metrics.METRICS.values() if metric.section == "device")
+    ranking_metrics = (_metric(metric) for metric in metrics.METRICS.values() if metric.section == "ranking")
     scales = ((unit, ", ".join(f"`{name}`" for name in scale if name)) for unit, scale in units._SCALES.items())
     columns = ("metric", "unit", "better", "meaning")
     return page(
@@ -89,7 +90,10 @@ def budget_page() -> str:
         "Any figure of [quality](metrics.md#quality). Higher is better unless the name ends in `_max` or `_bytes`, or "
         "holds `difference` or `change`; the key `better` says otherwise.",
         "## [regression]",
-        "Any metric above; the limit is the largest relative worsening against the baseline.",
+        "Any metric of a section above; the limit is the largest relative worsening against the baseline.",
+        "## [ranking]",
+        "What users will notice: both releases rank the test queries.",
+        table(columns, ranking_metrics),
     )
 
 

@@ -30,4 +30,8 @@ class GateSettings:
     """The budget that the bundle is held to."""
 
     budget: str = key("", "Budget file (TOML); empty: no gate.")
-    baseline: str = key("", "Report of an older bundle, for the budget's `[regression]` limits; empty: none.")
+    baseline: str = key(
+        "",
+        "The last release: its report or, for the budget's `[ranking]` limits too, the folder of its bundle; empty: "
+        "none.",
+    )
