@@ -13,6 +13,7 @@ from ..runtime.errors import InputError
 from ..runtime.files import sha256_file
 from ..runtime.manifest import MANIFEST_NAME
 from .code_version import library_version
+from .precomputed.lookup import is_precomputed, vectors_fingerprint
 from .settings import Recipe
 from .student.pretrained import general_fingerprint
 from .teacher.vectors.kept_space import kept_space
@@ -20,7 +21,12 @@ from .training.accelerator import ChosenDevice, describe_device, usable_device
 
 
 def corpus_fingerprint(recipe: Recipe) -> dict[str, str]:
-    """Return what the corpus source looks like now: package versions, or the hashes of its files."""
+    """Return what the corpus source looks like now, and the vectors without which a text is left out."""
+    return _source_fingerprint(recipe) | vectors_fingerprint(recipe.teacher)
+
+
+def _source_fingerprint(recipe: Recipe) -> dict[str, str]:
+    """Return package versions, or the hashes of files."""
     settings = recipe.corpus
     if settings.source == "pydocs":
         return {name: library_version(name) for name in settings.packages}
@@ -35,8 +41,8 @@ def corpus_fingerprint(recipe: Recipe) -> dict[str, str]:
 
 
 def queries_fingerprint(recipe: Recipe) -> dict[str, str]:
-    """Return the hashes of the files of texts to train on."""
-    return {name: sha256_file(Path(name)) for name in recipe.queries.files}
+    """Return the hashes of the files of texts to train on, and of vectors without which a text is left out."""
+    return {name: sha256_file(Path(name)) for name in recipe.queries.files} | vectors_fingerprint(recipe.teacher)
 
 
 def vocabulary_fingerprint(recipe: Recipe) -> dict[str, str]:
@@ -57,7 +63,7 @@ def teacher_fingerprint(recipe: Recipe) -> dict[str, str]:
         fingerprint |= {f"ensemble {number}: {name}": value for name, value in files.items()}
     if space := kept_space(recipe.teacher):
         fingerprint["space"] = space.manifest.space
-    return fingerprint
+    return fingerprint | vectors_fingerprint(recipe.teacher)
 
 
 def passages_fingerprint(recipe: Recipe) -> dict[str, str]:
@@ -74,6 +80,8 @@ def cross_encoder_fingerprint(recipe: Recipe) -> dict[str, str]:
 
 
 def _model_fingerprint(model: str, revision: str) -> dict[str, str]:
+    if is_precomputed(model):
+        return {model: ""}
     if model.startswith("package:"):
         return {model: library_version(model.removeprefix("package:"))}
     folder = Path(model)

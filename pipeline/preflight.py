@@ -6,6 +6,7 @@ what it found, in words, or raises the error that the stage would end with.
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..export.quantization.rounding import graph_names
@@ -13,18 +14,19 @@ from ..runtime.documents.kinds import find_sources
 from ..runtime.documents.remarks import Remarks
 from ..runtime.errors import InputError
 from ..runtime.files import require_space
+from ..runtime.progress import NoProgress
 from .benchmark_stage import check_benchmark, check_gate, largest_bytes
-from .corpus.stage import check_corpus
+from .corpus.stage import check_corpus, check_coverage, check_vectors, read_source
 from .distill.checks import check_distill, check_start, check_student
 from .evaluate.stage import check_evaluate
 from .packaging.stage import check_export
+from .precomputed.lookup import CorpusTexts, is_precomputed, precomputed_vectors
 from .quantize.recipe_plan import check_quantize, recipe_plan
 from .queries.stage import check_queries
 from .settings import Recipe
 from .student.model import shape_of
 from .teacher.cross_encoder.stage import check_cross_encoder
-from .teacher.endpoint.address import is_endpoint
-from .teacher.load import check_dimension, load_teacher, torch_weights
+from .teacher.load import Surroundings, check_dimension, load_teacher, torch_weights, without_files
 from .teacher.onnx_folder.files import graph_of
 from .teacher.onnx_graph import writable_pooling
 from .teacher.protocol import EmbeddingTeacher
@@ -35,6 +37,7 @@ from .vocabulary.stage import check_teacher_tokens, check_vocabulary, least_size
 _BITS = {"fp32": 32, "fp16": 16, "int4": 4}  # of a weight; 8 for all others. Scales come on top.
 _DOCUMENTS = 10_000  # where their number is not known before they are read
 _DOCUMENT_BYTES = 500  # of a passage in text files, on average
+_NO_TOKENS = 'a static student starts from vectors of tokens: set student.initialise = "random"'
 _COPIES = 3  # of a vector while the stage runs: in a shard, joined, and among the training texts
 
 
@@ -78,8 +81,12 @@ def check_teacher(recipe: Recipe, out: Path) -> str:
         )
     if recipe.cross_encoder.model and "embeddings" in recipe.cross_encoder.use:
         return "the cross-encoder takes its place"
-    teacher = load_teacher(settings)
-    teacher.encode(["one text"], "query")
+    if precomputed_vectors(settings) and recipe.corpus.source == "hub":
+        return "tried when the corpus is fetched, of which it has vectors"
+    read = partial(read_source, recipe.corpus, NoProgress())
+    teacher = load_teacher(settings, Surroundings(corpus=lambda: CorpusTexts.of(read()[0], recipe.corpus)))
+    if not precomputed_vectors(settings):
+        teacher.encode(["one text"], "query")
     check_dimension(settings, teacher.dimension)
     if space is not None:
         space.check_teacher(teacher.files, teacher.dimension, teacher.parts)
@@ -89,7 +96,7 @@ def check_teacher(recipe: Recipe, out: Path) -> str:
     weights = sum(path.stat().st_size for path in files)
     vectors = _COPIES * 4 * teacher.dimension * texts.likely
     require_space(out, vectors + weights, f"the run, with vectors of {texts.likely:,} texts and the teacher's graph,")
-    return f"{teacher.files.name} encodes a text in {teacher.dimension} dimensions"
+    return f"{teacher.files.name} gives vectors of {teacher.dimension} dimensions"
 
 
 def check_space(recipe: Recipe) -> str:
@@ -104,20 +111,41 @@ def check_space(recipe: Recipe) -> str:
 def check_teacher_files(recipe: Recipe) -> str:
     """Check that no later stage needs what a teacher does not have here: a server no files, a graph no weights."""
     settings = recipe.teacher
-    server, folder = is_endpoint(settings.model), Path(settings.model)
-    if not server and not (folder.is_dir() and graph_of(folder)):
+    nothing, folder = without_files(settings.model), Path(settings.model)
+    if not nothing and not (folder.is_dir() and graph_of(folder)):
         return "its files are here"
-    kind = "a server" if server else "an ONNX folder"
+    kind = nothing or "an ONNX folder"
     for key, value, advice in (
-        ("vocabulary.kind", server and recipe.vocabulary.kind == "teacher", 'set it to "wordpiece" or "unigram"'),
+        ("vocabulary.kind", nothing and recipe.vocabulary.kind == "teacher", 'set it to "wordpiece" or "unigram"'),
         ("evaluate.baselines", "model2vec" in recipe.evaluate.baselines, "take model2vec out"),
     ):
         if value:
             raise InputError(f"{key} needs the files of the teacher, and {settings.model} is {kind}; {advice}")
     for key, value, usual in (("precision", settings.precision, "fp32"), ("device", settings.device, "cpu")):
         if value != usual:
-            raise InputError(f"teacher.{key} is not ours to choose where {kind} computes; take it out of the recipe")
+            raise InputError(f"teacher.{key} is not ours to choose: the teacher is {kind}; take it out of the recipe")
     return kind
+
+
+def check_new_vectors(recipe: Recipe) -> str:
+    """Refuse what needs vectors of texts that are made later, where the teacher's vectors exist already."""
+    if not precomputed_vectors(recipe.teacher):
+        return "the teacher encodes any text"
+    noisy = recipe.queries.noise_target == "own" and (recipe.queries.noise > 0 or recipe.queries.term_dropout > 0)
+    own, settings = is_precomputed(recipe.teacher.model), recipe.teacher
+    embeddings = bool(recipe.cross_encoder.model) and "embeddings" in recipe.cross_encoder.use
+    for key, value, advice in (
+        ("distill.passage_share", recipe.distill.passage_share > 0, "set it to 0"),
+        ("queries.noise_target", noisy, 'set it to "clean"'),
+        ("student.kind", recipe.student.kind == "static" and recipe.student.initialise != "random", _NO_TOKENS),
+        ("cross_encoder.use", embeddings, "take embeddings out"),
+        ("teacher.query_prompt", own and settings.query_prompt, "take it out"),
+        ("teacher.document_prompt", own and settings.document_prompt, "take it out"),
+        ("teacher.max_length", own and settings.max_length, "take it out"),
+    ):
+        if value:
+            raise InputError(f"{key} needs vectors that are made anew, and the teacher's exist already; {advice}")
+    return "no text needs a new vector; texts without one are left out"
 
 
 def _check_weights(recipe: Recipe, teacher: EmbeddingTeacher) -> None:
@@ -177,7 +205,9 @@ def _lines(path: Path) -> int:
 
 CHECKS = (
     Check("corpus", "corpus", check_corpus),
+    Check("vectors", "corpus", check_vectors),
     Check("queries", "queries", check_queries),
+    Check("new vectors", "queries", check_new_vectors),
     Check("vocabulary", "vocabulary", check_vocabulary),
     Check("training", "distill", check_distill),
     Check("student", "distill", check_student),
@@ -190,6 +220,7 @@ CHECKS = (
     Check("size", "gate", check_sizes),
     Check("teacher's files", "vocabulary", check_teacher_files),
     Check("space", "teacher", check_space),
+    Check("coverage", "corpus", check_coverage, costly=True),
     Check("tokens", "vocabulary", check_teacher_tokens, costly=True),
     Check("first weights", "distill", check_start, costly=True),
     Check("cross-encoder", "cross_encoder", check_cross_encoder, costly=True),

@@ -14,7 +14,7 @@ from ..runtime.errors import InputError
 from ..runtime.files import read_toml
 from ..runtime.schema import did_you_mean, from_mapping, to_mapping
 from ..runtime.units import parse_quantity
-from .settings import Recipe
+from .settings import Recipe, TeacherSettings, VectorsSettings
 
 # Keys whose values are paths, relative to the folder of the recipe that names them.
 _PATHS = (
@@ -55,13 +55,8 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> ResolvedRecipe:
     for section, key in _PATHS:
         base = Path.cwd() if (section, key) in overridden else path.parent
         resolved = _resolve_path(resolved, section, key, base)
-    base = Path.cwd() if ("teacher", "ensemble") in overridden else path.parent
-    members = tuple(
-        dataclasses.replace(member, model=_absolute(base, member.model)) if _is_folder_name(member.model) else member
-        for member in resolved.teacher.ensemble
-    )
-    resolved = dataclasses.replace(resolved, teacher=dataclasses.replace(resolved.teacher, ensemble=members))
-    return ResolvedRecipe(resolved, to_mapping(recipe))
+    teacher = _resolve_teacher(resolved.teacher, {key for section, key in overridden if section == "teacher"}, path)
+    return ResolvedRecipe(dataclasses.replace(resolved, teacher=teacher), to_mapping(recipe))
 
 
 def recipe_toml(written: Mapping[str, Any]) -> bytes:
@@ -123,6 +118,26 @@ def _resolve_path(recipe: Recipe, section: str, key: str, base: Path) -> Recipe:
     if not is_path:
         return recipe
     return dataclasses.replace(recipe, **{section: dataclasses.replace(settings, **{key: _absolute(base, value)})})
+
+
+def _resolve_teacher(teacher: TeacherSettings, overridden: set[str], path: Path) -> TeacherSettings:
+    """Return the teacher with the paths of its tables resolved."""
+
+    def vectors(settings: VectorsSettings, whole: str) -> VectorsSettings:
+        files = {key: name for key, name in vars(settings).items() if name}
+        bases = {key: Path.cwd() if {whole, f"{whole}.{key}"} & overridden else path.parent for key in files}
+        return dataclasses.replace(settings, **{key: _absolute(bases[key], name) for key, name in files.items()})
+
+    base = Path.cwd() if "ensemble" in overridden else path.parent
+    members = tuple(
+        dataclasses.replace(
+            member,
+            model=_absolute(base, member.model) if _is_folder_name(member.model) else member.model,
+            vectors=vectors(member.vectors, "ensemble"),
+        )
+        for member in teacher.ensemble
+    )
+    return dataclasses.replace(teacher, vectors=vectors(teacher.vectors, "vectors"), ensemble=members)
 
 
 def _is_folder_name(model: str) -> bool:

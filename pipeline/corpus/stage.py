@@ -5,6 +5,9 @@ from typing import Any
 
 from ...runtime.errors import InputError
 from ...runtime.files import write_json
+from ...runtime.progress import NoProgress, Progress
+from ..precomputed.coverage import Coverage
+from ..precomputed.lookup import check_keys, precomputed_vectors, vector_files
 from ..retrieval.dataset import RetrievalSet, check_folder, read_retrieval_set, write_retrieval_set
 from ..settings import CorpusSettings, Recipe
 from ..stage import StageContext
@@ -23,15 +26,10 @@ def run_corpus(context: StageContext) -> None:
     that cannot be read or holds no document.
     """
     settings = context.recipe.corpus
-    if settings.source == "pydocs":
-        retrieval_set, source = read_pydocs(settings, context.progress)
-    elif settings.source == "texts":
-        retrieval_set, source = read_texts(settings)
-    else:
-        whole, source = _read_judged(settings)
-        retrieval_set = select(whole, settings)
-        source["unused_queries"] = len(whole.queries) - len(retrieval_set.queries)
-    for remark in retrieval_set.remarks:
+    whole, source = read_source(settings, context.progress)
+    retrieval_set, without_vector = Coverage(context.recipe.teacher, whole, settings).select(whole)
+    source |= {"without_vector": without_vector} if without_vector else {}
+    for remark in (*retrieval_set.remarks, *without_vector):
         context.progress.note(f"  {remark}")
     content = write_retrieval_set(context.output, retrieval_set)
     manifest = {
@@ -53,6 +51,42 @@ def run_corpus(context: StageContext) -> None:
             share = f"{settings.test_fraction:g} of {len(retrieval_set.queries):,} possible queries"
             advice = f"held out were {share}; add texts, or raise corpus.test_fraction"
         context.progress.note(f"  without test queries, ranking quality will not be measured ({advice})")
+
+
+def read_source(settings: CorpusSettings, progress: Progress) -> tuple[RetrievalSet, dict[str, Any]]:
+    """Return the part of the source that a run uses, and what the manifest says of it."""
+    if settings.source == "pydocs":
+        return read_pydocs(settings, progress)
+    if settings.source == "texts":
+        return read_texts(settings)
+    whole, source = _read_judged(settings)
+    retrieval_set = select(whole, settings)
+    return retrieval_set, source | {"unused_queries": len(whole.queries) - len(retrieval_set.queries)}
+
+
+def check_vectors(recipe: Recipe) -> str:
+    """Check before a run that files of vectors are named where, and only where, they are the teacher."""
+    teacher = recipe.teacher
+    check_keys(teacher.model, teacher.vectors, "teacher")
+    for number, member in enumerate(teacher.ensemble):
+        check_keys(member.model, member.vectors, f"teacher.ensemble[{number}]")
+    files = [str(path) for vectors in precomputed_vectors(teacher) for _, path in vector_files(vectors)]
+    return ", ".join(files) or "none are given"
+
+
+def check_coverage(recipe: Recipe) -> str:
+    """Open files of vectors and count which texts of the corpus they cover."""
+    if not precomputed_vectors(recipe.teacher):
+        return "no vectors are given"
+    if recipe.corpus.source == "hub":
+        return "known when the corpus is fetched"
+    whole, _ = read_source(recipe.corpus, NoProgress())
+    coverage = Coverage(recipe.teacher, whole, recipe.corpus)
+    kept, _ = coverage.select(whole)
+    return (
+        f"{len(kept.documents):,} of {len(whole.documents):,} documents and {len(kept.queries):,} of "
+        f"{len(whole.queries):,} queries have vectors, and {len(coverage.texts()):,} further texts"
+    )
 
 
 def check_corpus(recipe: Recipe) -> str:

@@ -22,7 +22,7 @@ from ..teacher.bi_encoder import BiEncoder
 from ..teacher.load import load_teacher, processes
 from ..teacher.output import TeacherOutput
 from ..teacher.protocol import EmbeddingTeacher
-from ..teacher.selection import answers_folder, selected_teacher
+from ..teacher.selection import selected_teacher, surroundings
 from ..teacher.stage import document_texts
 from ..teacher.vectors.cluster import LOCAL
 from ..teacher.vectors.files import VectorWriter, read_shards
@@ -42,7 +42,7 @@ def run_passages(context: StageContext) -> None:
     student = StudentReading(VocabularyOutput.of(context).tokenizer_file, recipe.student.max_length)
     trained = {text.text for text in QueriesOutput.of(context).training_texts() if text.kind == "document"}
     if recipe.distill.passage_share:
-        teacher = load_teacher(settings, answers_folder(context))
+        teacher = load_teacher(settings, surroundings(context))
         found = find_passages(document_texts(documents), trained, student, teacher.first)
         drawn = _draw(len(found), recipe.queries.max_texts // SHARE_OF_TEXTS, recipe.seed)
         texts = found.texts(document_texts(documents), drawn)

@@ -9,7 +9,7 @@ enter.
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ...runtime.documents.texts import text_source
 from ...runtime.errors import InputError
 from ...runtime.files import write_bytes, write_json
 from ..corpus.output import CorpusOutput
+from ..precomputed.coverage import Coverage
 from ..retrieval.dataset import RetrievalSet, json_lines
 from ..settings import QueriesSettings, Recipe
 from ..stage import StageContext
@@ -27,13 +28,14 @@ from .training_texts import TrainingText
 from .typing_noise import add_typing_noise
 
 MAX_TEXT_CHARACTERS = 2000  # of a generated text; documents stay as they are
-_REAL = ("query", "file")  # texts that people wrote are taken as they are
+_REAL = ("query", "file", "precomputed")  # texts that people wrote are taken as they are
 
 
 def run_queries(context: StageContext) -> None:
     """Write `training.jsonl` and `report.json`: counts by kind, and what was left out because it repeats a test."""
     retrieval_set = CorpusOutput.of(context).retrieval_set()
-    texts, report = training_texts(retrieval_set, context.recipe.queries, context.recipe.seed)
+    coverage = Coverage(context.recipe.teacher, retrieval_set, context.recipe.corpus)
+    texts, report = training_texts(retrieval_set, context.recipe.queries, context.recipe.seed, coverage)
     dimension = context.recipe.teacher.dimension
     if dimension > len(texts):  # known before the run only where documents can be counted
         raise InputError(
@@ -44,33 +46,42 @@ def run_queries(context: StageContext) -> None:
     write_json(context.output / "report.json", report)
     counts = ", ".join(f"{count:,} {kind}" for kind, count in report["texts"].items())
     context.progress.note(f"  {len(texts):,} training texts: {counts}")
+    if any(report.get("without_vector", {}).values()):
+        words = ", ".join(f"{count:,} {kind}" for kind, count in report["without_vector"].items() if count)
+        context.progress.note(f"  left out because they have no vector: {words}")
 
 
 def training_texts(
-    retrieval_set: RetrievalSet, settings: QueriesSettings, seed: int
+    retrieval_set: RetrievalSet, settings: QueriesSettings, seed: int, coverage: Coverage | None = None
 ) -> tuple[list[TrainingText], dict[str, Any]]:
     """Return the training texts, documents first, and the report on them.
 
     Every kind of `settings.kinds` gets an equal share of what `settings.max_texts` leaves beside the documents; what
     one kind cannot fill goes to the others. Documents take half of the cap at most. The same set, settings and seed
-    give the same texts in the same order.
+    give the same texts in the same order. Where the teacher's vectors exist already, `coverage` says of which texts:
+    others are left out and counted.
     """
+    given = coverage.texts() if coverage else []
     held_out = HeldOut(retrieval_set.split_queries("test").values())
     documents = [TrainingText(text, "document", "document") for text in dict.fromkeys(retrieval_set.documents.values())]
     cap = settings.max_texts // 2 if settings.kinds else settings.max_texts
     documents = sample(documents, cap, random.Random(f"{seed} document"))
     seen = {text.text for text in documents}
     dropped: Counter[str] = Counter()
-    further = {"file": settings.files, "templated": settings.templates}
-    kinds = [*settings.kinds, *(kind for kind, given in further.items() if given)]
+    without_vector: Counter[str] = Counter()
+    further = {"file": settings.files, "precomputed": given, "templated": settings.templates}
+    kinds = [*settings.kinds, *(kind for kind, source in further.items() if source)]
 
     def made(kind: str) -> Iterator[TrainingText]:
-        for text, clean in _generated(kind, retrieval_set, settings, random.Random(f"{seed} {_seed_word(kind)}")):
+        rng = random.Random(f"{seed} {_seed_word(kind)}")
+        for text, clean in _generated(kind, retrieval_set, settings, rng, given):
             if not text.text or text.text in seen:
                 continue
             seen.add(text.text)
             if held_out.repeats(text.text) or (text.text != clean and held_out.repeats(clean)):
                 dropped[kind] += 1
+            elif coverage and not coverage.has(text.target or text.text, "query"):
+                without_vector[kind] += 1
             else:
                 yield text
 
@@ -87,15 +98,18 @@ def training_texts(
         "dropped_as_held_out": {kind: dropped[kind] for kind in candidates},
         "held_out_queries": len(held_out),
     }
+    if coverage and coverage.members:
+        report["without_vector"] = {kind: without_vector[kind] for kind in candidates}
     return documents + chosen, report
 
 
 def _generated(
-    kind: str, retrieval_set: RetrievalSet, settings: QueriesSettings, rng: random.Random
+    kind: str, retrieval_set: RetrievalSet, settings: QueriesSettings, rng: random.Random, given: Sequence[str]
 ) -> Iterator[tuple[TrainingText, str]]:
     """Yield every text of one kind, with noise where the recipe asks for it, and the text that it was made from."""
     if kind in _REAL:
-        for text in retrieval_set.split_queries("train").values() if kind == "query" else lines(settings.files):
+        real = {"file": lines(settings.files), "precomputed": given}
+        for text in real.get(kind) or retrieval_set.split_queries("train").values():
             yield TrainingText(text, "query", kind), text
         return
     generators: dict[str, Callable[[], Iterator[str]]] = {

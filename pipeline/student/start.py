@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..stage import StageContext
-from ..teacher.endpoint.address import is_endpoint
-from ..teacher.load import load_teacher, torch_weights
-from ..teacher.selection import selected_teacher
+from ..teacher.load import load_teacher, torch_weights, without_files
+from ..teacher.selection import selected_teacher, surroundings
 from ..vocabulary.token_mapping import Speller, spell_all
 from .initialization import Source, teacher_source
 from .pretrained import general_folder, read_general
@@ -63,9 +62,9 @@ def _teacher(context: StageContext) -> Source | None:
     """Return the teacher as a start; nothing where it has no table of tokens, or "auto" finds no weights of PyTorch."""
     settings = selected_teacher(context)
     by_choice = context.recipe.student.initialise == "teacher"
-    if is_endpoint(settings.model) and not by_choice:
+    if without_files(settings.model) and not by_choice:
         return None
-    teacher = load_teacher(settings)
+    teacher = load_teacher(settings, surroundings(context))
     if teacher.first is None and not by_choice:
         return None
     return teacher_source(torch_weights(teacher, 'student.initialise = "teacher"', "choose another start"))

@@ -17,7 +17,7 @@ from ..queries.tokenized_texts import TokenizedTexts
 from ..stage import StageContext
 from ..teacher.load import load_teacher
 from ..teacher.output import TeacherOutput
-from ..teacher.selection import answers_folder, selected_teacher
+from ..teacher.selection import selected_teacher, surroundings
 from ..teacher.vectors.pca import fit_reduction
 from ..vocabulary.token_mapping import token_texts
 from .ridge import ridge_map, spread
@@ -46,7 +46,7 @@ def start_static(
     else:
         context.progress.note("  encoding every token with the teacher")
         reduction = TeacherOutput.of(context).reduction()
-        alone = load_teacher(selected_teacher(context), answers_folder(context)).encode(token_texts(tokens), "document")
+        alone = load_teacher(selected_teacher(context), surroundings(context)).encode(token_texts(tokens), "document")
         vectors = reduction.apply(alone).astype(np.float32)
     static_weights(tensors, vectors, texts, targets, rows)
 

@@ -10,11 +10,10 @@ from ...runtime.errors import InputError, PocketrankError
 from ...runtime.files import write_json
 from ..corpus.output import CorpusOutput
 from ..stage import StageContext
-from .endpoint.address import is_endpoint
-from .load import load_teacher, torch_weights
+from .load import load_teacher, torch_weights, without_files
 from .onnx_graph import open_teacher, write_teacher
 from .output import TeacherOutput
-from .selection import selected_teacher
+from .selection import selected_teacher, surroundings
 
 _TEXTS = 8
 _LEAST_COSINE = 0.99  # the vectors of `teacher.precision = "bf16"` are further from the float32 graph than rounding
@@ -46,9 +45,9 @@ def write_compared_teacher(context: StageContext, folder: Path) -> str:
 
 def _write(context: StageContext, folder: Path) -> None:
     settings = selected_teacher(context)
-    if is_endpoint(settings.model):
-        raise InputError(f"{settings.model} is a server, whose graph is not here")
-    loaded = load_teacher(settings)
+    if kind := without_files(settings.model):
+        raise InputError(f"{settings.model}: {kind}, whose graph is not here")
+    loaded = load_teacher(settings, surroundings(context))
     teacher = torch_weights(loaded, "the teacher's graph", "it is not compared")
     if loaded.parts:
         context.progress.note(f"  of several teachers, the graph is that of the first: {teacher.files.name}")

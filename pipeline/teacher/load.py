@@ -1,8 +1,11 @@
 """Open the teacher that a recipe names."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...runtime.errors import InputError
+from ..precomputed.lookup import CorpusTexts, is_precomputed
 from ..settings import TeacherSettings
 from .bi_encoder import BiEncoder
 from .endpoint.address import is_endpoint
@@ -10,29 +13,45 @@ from .endpoint.teacher import EndpointTeacher
 from .ensemble import TeacherEnsemble
 from .onnx_folder.files import graph_of
 from .onnx_folder.teacher import OnnxTeacher
+from .precomputed import PrecomputedTeacher
 from .protocol import EmbeddingTeacher
 from .source import resolve_teacher
 
 
-def load_teacher(settings: TeacherSettings, answers: Path | None = None) -> EmbeddingTeacher:
-    """Resolve and load a teacher, or several as one; see `resolve_teacher` and `EndpointTeacher` for the errors.
+@dataclass(frozen=True)
+class Surroundings:
+    """What teachers may need of the run that they teach in."""
 
-    A server's answers are kept in the folder `answers` where there is one.
-    """
-    outside = [member.model for member in settings.ensemble if is_endpoint(member.model)]
-    if outside or (settings.ensemble and is_endpoint(settings.model)):
+    answers: Path | None = None  # folder that keeps a server's answers
+    corpus: Callable[[], CorpusTexts] | None = None  # the texts that existing vectors belong to
+
+
+def load_teacher(settings: TeacherSettings, near: Surroundings | None = None) -> EmbeddingTeacher:
+    """Resolve and load a teacher, or several as one; errors are those of `resolve_teacher` and of each kind."""
+    near = near or Surroundings()
+    outside = [member.model for member in settings.ensemble if without_files(member.model)]
+    if outside or (settings.ensemble and without_files(settings.model)):
         raise InputError("teacher.ensemble: a server cannot be one of several teachers; name folders, or it alone")
     if is_endpoint(settings.model):
-        return EndpointTeacher(settings, answers)
+        return EndpointTeacher(settings, near.answers)
+    if is_precomputed(settings.model):
+        if near.corpus is None:
+            raise InputError(f"{settings.model} has vectors of the texts of its own run alone, and makes no others")
+        return PrecomputedTeacher(settings, near.corpus())
     if settings.ensemble:
         return TeacherEnsemble(settings)
     files = resolve_teacher(settings)
     return OnnxTeacher(files, settings) if graph_of(files.folder) else BiEncoder(files, settings)
 
 
+def without_files(model: str) -> str:
+    """Return what kind of teacher without files of a model `teacher.model` names; nothing for one that has them."""
+    return "a server" if is_endpoint(model) else "vectors that exist already" if is_precomputed(model) else ""
+
+
 def processes(settings: TeacherSettings) -> int:
-    """Return how many processes encode, 0 for one a core: one for a server, which it asks by threads."""
-    return 1 if is_endpoint(settings.model) else settings.workers
+    """Return how many processes encode, 0 for one a core: one for a server, which it asks by threads, and vectors."""
+    return 1 if without_files(settings.model) else settings.workers
 
 
 def torch_weights(teacher: EmbeddingTeacher, wanted: str, instead: str) -> BiEncoder:

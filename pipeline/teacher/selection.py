@@ -5,9 +5,12 @@ import os
 from pathlib import Path
 
 from ...runtime.errors import InputError
+from ..corpus.output import CorpusOutput
+from ..precomputed.lookup import CorpusTexts, precomputed_vectors
 from ..settings import Recipe, TeacherSettings
 from ..stage import StageContext
 from .ensemble import combined_sha256, resolve_several, with_shares
+from .load import Surroundings
 from .output import DUAL_TEACHER, CrossEncoderOutput, TeacherOutput
 
 
@@ -27,9 +30,14 @@ def selected_teacher(context: StageContext) -> TeacherSettings:
     )
 
 
-def answers_folder(context: StageContext) -> Path:
-    """Return where a server's answers are kept: beside the stages, for what was paid for outlives a stage's key."""
-    return Path(os.environ.get("POCKETRANK_VECTORS") or context.scratch.parent) / ".answers"
+def surroundings(context: StageContext) -> Surroundings:
+    """Return what teachers need of a stage's run.
+
+    A server's answers are kept beside the stages, for what was paid for outlives a stage's key.
+    """
+    answers = Path(os.environ.get("POCKETRANK_VECTORS") or context.scratch.parent) / ".answers"
+    corpus = CorpusOutput.of(context)
+    return Surroundings(answers, lambda: CorpusTexts.of(corpus.retrieval_set(), context.recipe.corpus))
 
 
 def teacher_of_bundle(recipe: Recipe, model: str, sha256: str, bundle: str) -> TeacherSettings:
@@ -39,6 +47,11 @@ def teacher_of_bundle(recipe: Recipe, model: str, sha256: str, bundle: str) -> T
     separated by commas, in the order of the recipe. Raises `InputError` when it is needed, or names other weights.
     """
     settings = recipe.teacher
+    if precomputed_vectors(settings):
+        raise InputError(
+            f"{bundle} was distilled from vectors that existed already, and other texts have none; evaluate it with "
+            "--documents student"
+        )
     if recipe.cross_encoder.model and "embeddings" in recipe.cross_encoder.use:
         if not model:
             raise InputError(

@@ -22,7 +22,7 @@ from .ensemble import TeacherEnsemble, balance_texts
 from .load import load_teacher, processes
 from .output import CrossEncoderOutput, TeacherOutput
 from .protocol import EmbeddingTeacher, Precision, Role, TeacherIdentity
-from .selection import answers_folder, selected_teacher
+from .selection import selected_teacher, surroundings
 from .vectors.cluster import LOCAL
 from .vectors.files import VectorReader, VectorWriter, read_shards
 from .vectors.kept_space import kept_space
@@ -39,7 +39,7 @@ def run_teacher(context: StageContext) -> None:
     """
     settings = selected_teacher(context)
     context.progress.note("  loading the teacher")
-    teacher = load_teacher(settings, answers_folder(context))
+    teacher = load_teacher(settings, surroundings(context))
     if teacher.first:
         context.progress.note(f"  prompts of {teacher.first.files.name}: {teacher.first.prompts_in_words}")
     if isinstance(teacher, TeacherEnsemble) and settings.balance == "spread":

@@ -143,7 +143,7 @@ def test_a_wrong_recipe_ends_before_the_first_stage(
 
 def test_a_right_recipe_is_checked_and_nothing_written(home: Path, tmp_path: Path) -> None:
     found = dict(check_recipe(read_recipe(home / "r.toml"), tmp_path / "out"))
-    assert found["teacher"] == "teacher encodes a text in 32 dimensions"
+    assert found["teacher"] == "teacher gives vectors of 32 dimensions"
     assert found["size"].endswith("or more (estimated), at most 300,000")
     assert not list(tmp_path.iterdir())
 

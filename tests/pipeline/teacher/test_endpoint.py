@@ -18,7 +18,7 @@ from pocketrank.pipeline.runner import check_recipe, run_recipe
 from pocketrank.pipeline.settings import TeacherSettings
 from pocketrank.pipeline.stages import STAGES
 from pocketrank.pipeline.teacher.endpoint.admission import TEXTS
-from pocketrank.pipeline.teacher.load import load_teacher
+from pocketrank.pipeline.teacher.load import Surroundings, load_teacher
 from pocketrank.runtime.errors import InputError, UnavailableError
 
 SECRET = "sk-abc123-not-to-be-seen"
@@ -87,26 +87,28 @@ def test_texts_are_asked_in_batches_of_tokens(encode: Encode) -> None:
 def test_answered_texts_are_never_asked_for_again(encode: Encode, tmp_path: Path) -> None:
     texts = [f"text {number}" for number in range(32)]  # whole requests of 4, whichever file is damaged
     with EmbeddingServer(encode) as server:
-        first = load_teacher(settings(server, endpoint_texts=4), tmp_path).encode([*texts, *texts])
+        first = load_teacher(settings(server, endpoint_texts=4), Surroundings(tmp_path)).encode([*texts, *texts])
         assert {server.answered[text] for text in texts} == {1}
-        again = load_teacher(settings(server, endpoint_texts=4), tmp_path)
+        again = load_teacher(settings(server, endpoint_texts=4), Surroundings(tmp_path))
         assert np.array_equal(again.encode(texts, "query"), first[:32])
         assert {server.answered[text] for text in texts} == {1}
         damaged = sorted(tmp_path.rglob("*.answer"))[0]
         damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
         assert np.allclose(
-            load_teacher(settings(server, endpoint_texts=4), tmp_path).encode(texts), first[:32], atol=1e-6
+            load_teacher(settings(server, endpoint_texts=4), Surroundings(tmp_path)).encode(texts),
+            first[:32],
+            atol=1e-6,
         )
         assert sum(server.answered[text] == 2 for text in texts) == 4
 
 
 def test_another_model_behind_the_same_address_is_refused(encode: Encode, tmp_path: Path) -> None:
     with EmbeddingServer(encode) as server:
-        load_teacher(settings(server), tmp_path).encode(["one"])
+        load_teacher(settings(server), Surroundings(tmp_path)).encode(["one"])
         turn = np.linalg.qr(np.random.default_rng(0).standard_normal((32, 32)))[0].astype(np.float32)
         server.encode = lambda texts: encode(texts) @ turn
         with pytest.raises(InputError, match="answers otherwise than when the answers"):
-            load_teacher(settings(server), tmp_path)
+            load_teacher(settings(server), Surroundings(tmp_path))
 
 
 def test_a_busy_server_is_asked_again_when_it_says(encode: Encode) -> None:
