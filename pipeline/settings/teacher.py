@@ -1,9 +1,11 @@
-"""`[teacher]`: the bi-encoder that is distilled, and further ones beside it."""
+"""`[teacher]`: the bi-encoder that is distilled, and further teachers beside it."""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ...runtime.schema import describe, key
+
+Pooling = Literal["", "mean", "cls", "max", "lasttoken", "weightedmean"]
 
 _LONGEST = 1_000_000  # tokens
 
@@ -19,7 +21,7 @@ class VectorsSettings:
 
 @dataclass(frozen=True)
 class EnsembleMember:
-    """One more bi-encoder beside the teacher: `[[teacher.ensemble]]`."""
+    """One more teacher of vectors beside the first, of any kind: `[[teacher.ensemble]]`."""
 
     model: str = field(metadata=describe("As `teacher.model`."))
     revision: str = key("", "As `teacher.revision`.")
@@ -27,6 +29,9 @@ class EnsembleMember:
     query_prompt: str = key("", "As `teacher.query_prompt`.")
     document_prompt: str = key("", "As `teacher.document_prompt`.")
     max_length: int = key(0, "As `teacher.max_length`.", "tokens", minimum=0, maximum=_LONGEST)
+    pooling: Pooling = key("", "As `teacher.pooling`.")
+    endpoint_model: str = key("", "As `teacher.endpoint_model`; further keys of servers are those of `[teacher]`.")
+    api_key_variable: str = key("", "As `teacher.api_key_variable`.")
     vectors: VectorsSettings = field(default_factory=VectorsSettings, metadata=describe("As `[teacher.vectors]`."))
     weight: float = key(
         1.0,
@@ -58,7 +63,7 @@ class TeacherSettings:
     max_length: int = key(
         0, "Texts are cut at this length; 0: the teacher's own.", "tokens", minimum=0, maximum=_LONGEST
     )
-    pooling: Literal["", "mean", "cls", "max", "lasttoken", "weightedmean"] = key(
+    pooling: Pooling = key(
         "", "ONNX folder: how tokens become one vector; empty: what its `1_Pooling/config.json` or its graph says."
     )
     dimension: int = key(
@@ -116,4 +121,4 @@ class TeacherSettings:
     vectors: VectorsSettings = field(
         default_factory=VectorsSettings, metadata=describe('Vectors that exist already, with `model = "vectors:NAME"`.')
     )
-    ensemble: tuple[EnsembleMember, ...] = key((), "Further bi-encoders, each a table `[[teacher.ensemble]]`.")
+    ensemble: tuple[EnsembleMember, ...] = key((), "Further teachers, each a table `[[teacher.ensemble]]`.")

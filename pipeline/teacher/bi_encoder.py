@@ -18,7 +18,6 @@ from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes
 from ..settings import TeacherSettings
 from ..training.accelerator import Device, describe_device
-from .onnx_folder.files import graph_of
 from .prompts import chosen_prompts
 from .protocol import Precision, Role
 from .source import TeacherFiles, is_cross_encoder
@@ -29,11 +28,6 @@ class BiEncoder:
 
     def __init__(self, files: TeacherFiles, settings: TeacherSettings) -> None:
         """Load the folder; raise `InputError` when it is no bi-encoder that can be read."""
-        if graph_of(files.folder):
-            raise InputError(
-                f"{files.folder} holds an ONNX graph and no weights of PyTorch's; it can be the only teacher, and none "
-                "of several"
-            )
         if is_cross_encoder(files.folder):
             raise InputError(
                 f"{files.folder} is a cross-encoder, which gives scores of pairs and no vectors; "

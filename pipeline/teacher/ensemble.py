@@ -1,4 +1,4 @@
-"""Several bi-encoder teachers as one.
+"""Several teachers as one: bi-encoders, ONNX folders, servers, vectors that exist already.
 
 Each teacher's unit vector is scaled by the square root of its share of the weights, and the vectors are concatenated.
 The result has unit length again, and the dot product of two of them is the weighted mean of the teachers' cosines. The
@@ -20,53 +20,54 @@ from ...export.check.parity import spread_texts
 from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes
 from ..queries.training_texts import TrainingText
-from ..settings import TeacherSettings
+from ..settings import EnsembleMember, TeacherSettings
 from ..training.accelerator import Device
 from .bi_encoder import BiEncoder
-from .protocol import Precision, Role
-from .source import TeacherFiles, naming, resolve_teacher
+from .protocol import EmbeddingTeacher, Precision, Role, TeacherIdentity
+from .source import naming
 
 Result = TypeVar("Result")
+
+_KINDS = ("endpoint", "vectors", "graph")  # of `reading`: what teachers say that are no bi-encoders
 
 _QUERIES, _DOCUMENTS = 64, 256  # that a teacher's cosines are compared on
 
 
 class TeacherEnsemble:
-    """The bi-encoders of `teacher.model` and `[[teacher.ensemble]]`, with vectors of all their dimensions together."""
+    """The teachers of `teacher.model` and `[[teacher.ensemble]]`, with vectors of all their dimensions together."""
 
     def __init__(
-        self, settings: TeacherSettings, members: Sequence[BiEncoder] = (), spreads: Sequence[float] = ()
+        self, settings: TeacherSettings, members: Sequence[EmbeddingTeacher], spreads: Sequence[float] = ()
     ) -> None:
-        """Load all but given `members`; errors are those of one teacher. Weights count in units of the `spreads`."""
-        self._settings, self._spreads = settings, spreads
-        self._members = members or _for_each(settings, lambda member: BiEncoder(resolve_teacher(member), member))
+        """Take the teachers in the recipe's order. Weights count in units of the `spreads`."""
+        self._settings, self._spreads, self.members = settings, spreads, members
         self._weights = shares(settings, spreads)
         self._scales = np.sqrt(self._weights).astype(np.float32)
-        self.dimension = sum(member.dimension for member in self._members)
-        readings = zip(self._weights.tolist(), self._members, strict=True)
+        self.dimension = sum(member.dimension for member in self.members)
+        readings = zip(self._weights.tolist(), self.members, strict=True)
         lines = [f"{weight!r} {member.fingerprint}" for weight, member in readings]
         self.fingerprint = sha256_bytes("\n".join(lines).encode())
-        self.files = combined_files(self._weights, [member.files for member in self._members], self.fingerprint)
+        self.files = combined_files(self._weights, [member.files for member in self.members], self.fingerprint)
 
     def balanced(self, queries: Sequence[str], documents: Sequence[str]) -> "TeacherEnsemble":
         """Return the same teachers, each weight in units of how far that teacher's cosines spread over these texts."""
-        spreads = [cosine_spread(member, queries, documents) for member in self._members]
-        return TeacherEnsemble(self._settings, self._members, spreads)
+        spreads = [cosine_spread(member, queries, documents) for member in self.members]
+        return TeacherEnsemble(self._settings, self.members, spreads)
 
     @property
-    def first(self) -> BiEncoder:
-        """The bi-encoder of `teacher.model`."""
-        return self._members[0]
+    def first(self) -> BiEncoder | None:
+        """The bi-encoder of `teacher.model`; `None` where that is of another kind."""
+        return self.members[0].first
 
     @property
     def reading(self) -> dict[str, Any]:
         """How the first of them reads a text."""
-        return self.first.reading
+        return self.members[0].reading
 
     @property
     def same_for_both_roles(self) -> bool:
         """Whether a text has the same vector as a query and as a document, with every teacher."""
-        return all(member.same_for_both_roles for member in self._members)
+        return all(member.same_for_both_roles for member in self.members)
 
     @property
     def parts(self) -> list[dict[str, Any]]:
@@ -81,24 +82,25 @@ class TeacherEnsemble:
                 "share": float(self._weights[number]),
                 "scale": round(float(self._scales[number]), 6),
                 **({"cosine_spread": self._spreads[number]} if self._spreads else {}),
+                **{kind: said for kind, said in member.reading.items() if kind in _KINDS},
             }
-            for number, member in enumerate(self._members)
+            for number, member in enumerate(self.members)
         ]
 
     def compute_on(self, device: Device) -> None:
         """Compute on another device from now on, with every teacher."""
-        for member in self._members:
+        for member in self.members:
             member.compute_on(device)
 
     def lengths(self, texts: Sequence[str], role: Role) -> list[int]:
         """Return how many tokens the first teacher reads of each text."""
-        return self.first.lengths(texts, role)
+        return self.members[0].lengths(texts, role)
 
     def encode(self, texts: Sequence[str], role: Role = "document", precision: Precision = "fp32") -> np.ndarray:
         """Return unit vectors, float32 [texts, sum of the dimensions]."""
         vectors = [
             scale * member.encode(texts, role, precision)
-            for member, scale in zip(self._members, self._scales, strict=True)
+            for member, scale in zip(self.members, self._scales, strict=True)
         ]
         return np.concatenate(vectors, axis=1)
 
@@ -122,7 +124,7 @@ def with_shares(settings: TeacherSettings, parts: Sequence[Mapping[str, Any]]) -
     return replace(settings, weight=weights[0], ensemble=ensemble, balance="none")
 
 
-def cosine_spread(teacher: BiEncoder, queries: Sequence[str], documents: Sequence[str]) -> float:
+def cosine_spread(teacher: EmbeddingTeacher, queries: Sequence[str], documents: Sequence[str]) -> float:
     """Return the standard deviation of a query's cosines with the documents, to two significant digits.
 
     So few digits keep the rounding of one machine from changing the fingerprint on another.
@@ -148,35 +150,31 @@ def balance_texts(training: Sequence[TrainingText], documents: Sequence[str]) ->
     return spread_texts(queries, _QUERIES), spread_texts(list(documents), _DOCUMENTS)
 
 
-def resolve_several(settings: TeacherSettings) -> list[TeacherFiles]:
-    """Return the checked folders of all teachers of a recipe; see `resolve_teacher` for the errors."""
-    return _for_each(settings, resolve_teacher)
-
-
-def combined_files(weights: np.ndarray, members: Sequence[TeacherFiles], fingerprint: str) -> TeacherFiles:
+def combined_files(weights: np.ndarray, members: Sequence[TeacherIdentity], fingerprint: str) -> TeacherIdentity:
     """Return one record for all: a name with the shares, one hash over the hashes, every licence."""
     name = " + ".join(f"{weight:.3g} {files.name}" for weight, files in zip(weights, members, strict=True))
     revised = any(files.revision for files in members)
-    return TeacherFiles(
+    return TeacherIdentity(
         name,
         " + ".join(files.revision or "-" for files in members) if revised else "",
         combined_sha256(members),
         fingerprint,
         {f"{key} of {files.name}": licence for files in members for key, licence in files.licences.items()},
-        members[0].folder,
     )
 
 
-def combined_sha256(members: Sequence[TeacherFiles]) -> str:
+def combined_sha256(members: Sequence[TeacherIdentity]) -> str:
     """Return one hash over the hashes of all teachers' weights, in order."""
     return sha256_bytes("\n".join(files.sha256 for files in members).encode())
 
 
-def _for_each(settings: TeacherSettings, action: Callable[[TeacherSettings], Result]) -> list[Result]:
+def for_each(settings: TeacherSettings, action: Callable[[TeacherSettings], Result]) -> list[Result]:
     """Return what `action` gives for each teacher by itself; errors name the teacher's section of the recipe."""
-    members = [TeacherSettings(**vars(member), batch_tokens=settings.batch_tokens) for member in settings.ensemble]
+    alone = replace(settings, ensemble=())
+    shared = {key: value for key, value in vars(alone).items() if key not in vars(EnsembleMember(""))}
+    members = [TeacherSettings(**vars(member), **shared) for member in settings.ensemble]
     results = []
-    for number, member in enumerate([settings, *members]):
+    for number, member in enumerate([alone, *members]):
         with naming(_section(number)):
             results.append(action(member))
     return results

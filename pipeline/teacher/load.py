@@ -1,6 +1,6 @@
 """Open the teacher that a recipe names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from ..settings import TeacherSettings
 from .bi_encoder import BiEncoder
 from .endpoint.address import is_endpoint
 from .endpoint.teacher import EndpointTeacher
-from .ensemble import TeacherEnsemble
+from .ensemble import TeacherEnsemble, for_each
 from .onnx_folder.files import graph_of
 from .onnx_folder.teacher import OnnxTeacher
 from .precomputed import PrecomputedTeacher
-from .protocol import EmbeddingTeacher
+from .protocol import EmbeddingTeacher, TeacherIdentity
 from .source import resolve_teacher
 
 
@@ -29,17 +29,14 @@ class Surroundings:
 def load_teacher(settings: TeacherSettings, near: Surroundings | None = None) -> EmbeddingTeacher:
     """Resolve and load a teacher, or several as one; errors are those of `resolve_teacher` and of each kind."""
     near = near or Surroundings()
-    outside = [member.model for member in settings.ensemble if without_files(member.model)]
-    if outside or (settings.ensemble and without_files(settings.model)):
-        raise InputError("teacher.ensemble: a server cannot be one of several teachers; name folders, or it alone")
+    if settings.ensemble:
+        return TeacherEnsemble(settings, for_each(settings, lambda member: load_teacher(member, near)))
     if is_endpoint(settings.model):
         return EndpointTeacher(settings, near.answers)
     if is_precomputed(settings.model):
         if near.corpus is None:
             raise InputError(f"{settings.model} has vectors of the texts of its own run alone, and makes no others")
         return PrecomputedTeacher(settings, near.corpus())
-    if settings.ensemble:
-        return TeacherEnsemble(settings)
     files = resolve_teacher(settings)
     return OnnxTeacher(files, settings) if graph_of(files.folder) else BiEncoder(files, settings)
 
@@ -50,8 +47,25 @@ def without_files(model: str) -> str:
 
 
 def processes(settings: TeacherSettings) -> int:
-    """Return how many processes encode, 0 for one a core: one for a server, which it asks by threads, and vectors."""
-    return 1 if without_files(settings.model) else settings.workers
+    """Return how many processes encode, 0 for one a core: one for servers, which threads ask, and for vectors."""
+    models = [settings.model, *(member.model for member in settings.ensemble)]
+    alone = all(map(without_files, models)) or any(map(is_endpoint, models))
+    return 1 if alone else settings.workers
+
+
+def members(teacher: EmbeddingTeacher) -> Sequence[EmbeddingTeacher]:
+    """Return the teachers of an ensemble, or the one that there is."""
+    return teacher.members if isinstance(teacher, TeacherEnsemble) else [teacher]
+
+
+def servers(teacher: EmbeddingTeacher) -> list[EndpointTeacher]:
+    """Return the servers that a teacher is, or has as members."""
+    return [member for member in members(teacher) if isinstance(member, EndpointTeacher)]
+
+
+def identify(settings: TeacherSettings) -> TeacherIdentity:
+    """Return what each teacher of a recipe is, without loading weights; a server is asked."""
+    return EndpointTeacher(settings).files if is_endpoint(settings.model) else resolve_teacher(settings)
 
 
 def torch_weights(teacher: EmbeddingTeacher, wanted: str, instead: str) -> BiEncoder:

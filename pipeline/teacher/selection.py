@@ -9,8 +9,8 @@ from ..corpus.output import CorpusOutput
 from ..precomputed.lookup import CorpusTexts, precomputed_vectors
 from ..settings import Recipe, TeacherSettings
 from ..stage import StageContext
-from .ensemble import combined_sha256, resolve_several, with_shares
-from .load import Surroundings
+from .ensemble import combined_sha256, for_each, with_shares
+from .load import Surroundings, identify
 from .output import DUAL_TEACHER, CrossEncoderOutput, TeacherOutput
 
 
@@ -71,7 +71,7 @@ def teacher_of_bundle(recipe: Recipe, model: str, sha256: str, bundle: str) -> T
         dataclasses.replace(member, model=name) for member, name in zip(settings.ensemble, models[1:], strict=True)
     )
     settings = dataclasses.replace(settings, model=models[0], ensemble=members)
-    combined = combined_sha256(resolve_several(settings))
+    combined = combined_sha256(for_each(settings, identify))
     if combined != sha256:
         raise InputError(f"the teachers have the hash {combined}, and {bundle} names {sha256}; name the right ones")
     return settings

@@ -17,9 +17,8 @@ from ..queries.output import QueriesOutput
 from ..settings import TeacherSettings
 from ..stage import StageContext
 from .computation import Computation, choose_computation
-from .endpoint.teacher import EndpointTeacher
 from .ensemble import TeacherEnsemble, balance_texts
-from .load import load_teacher, processes
+from .load import load_teacher, members, processes, servers
 from .output import CrossEncoderOutput, TeacherOutput
 from .protocol import EmbeddingTeacher, Precision, Role, TeacherIdentity
 from .selection import selected_teacher, surroundings
@@ -53,11 +52,11 @@ def run_teacher(context: StageContext) -> None:
     known = _KnownDocuments(CorpusOutput.of(context).documents_file)
     sources = _VectorSources(QueriesOutput.of(context).training_file, known, teacher.same_for_both_roles)
     computation = _computation(context, settings, teacher)
-    if isinstance(teacher, EndpointTeacher):
-        context.progress.note(f"  {teacher.bill(_all_texts(context, sources))}")
+    for server in servers(teacher):
+        context.progress.note(f"  {server.bill(_all_texts(context, sources))}")
     encoded = _encode(context, settings, computation, teacher, sources)
-    if isinstance(teacher, EndpointTeacher):
-        context.progress.note(f"  {teacher.bill_paid}")
+    for server in servers(teacher):
+        context.progress.note(f"  {server.bill_paid}")
     vectors = VectorReader(output.training_file)
     if space is None:
         reduction = fit_reduction(vectors.blocks(), settings.dimension, settings.centre)
@@ -87,7 +86,8 @@ def _computation(context: StageContext, settings: TeacherSettings, teacher: Embe
     if teacher.first is None:  # it computes elsewhere, or in a format of its own
         return Computation("cpu", "fp32")
     documents = list(islice(document_texts(CorpusOutput.of(context).documents_file), _MEASURED_DOCUMENTS))
-    computation, seconds = choose_computation(settings, teacher, documents, context.scratch / "computation.json")
+    measured = teacher if all(member.first for member in members(teacher)) else teacher.first
+    computation, seconds = choose_computation(settings, measured, documents, context.scratch / "computation.json")
     teacher.compute_on(computation.device)
     if "auto" in (settings.device, settings.precision):
         measured = ", ".join(f"{name} {least * 1000:.0f} ms" for name, least in seconds.items())

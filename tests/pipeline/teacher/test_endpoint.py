@@ -287,9 +287,9 @@ def test_a_server_that_is_killed_is_asked_only_for_the_rest(home: Path, folder: 
     log = tmp_path / "answered.jsonl"
 
     def start(die_after: int) -> Any:
-        process = FORKED.Process(target=serve_teacher, args=(str(folder), port, str(log), die_after))
+        process = FORKED.Process(target=serve_teacher, args=(str(folder), port, str(log), die_after), daemon=True)
         process.start()
-        for _ in range(1200):
+        for _ in range(6000):
             with socket.socket() as trial:
                 if trial.connect_ex(("127.0.0.1", port)) == 0:
                     return process
@@ -328,7 +328,7 @@ def test_a_server_that_is_killed_is_asked_only_for_the_rest(home: Path, folder: 
         ("teacher.precision=bf16", "not ours to choose"),
         ("teacher.device=auto", "teacher.device is not ours to choose"),
         ("teacher.dimension=33", "more than the teacher's own 32"),
-        ("teacher.ensemble=[{model='./teacher'}]", "cannot be one of several"),
+        ("teacher.ensemble=[{model='./nowhere'}]", r"teacher.ensemble\[0\].model"),
         ("teacher.model=http://127.0.0.1:1 teacher.endpoint_patience=0", "does not answer"),
     ],
 )

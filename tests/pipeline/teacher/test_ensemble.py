@@ -15,7 +15,7 @@ from pocketrank.pipeline.packaging.bundle_stage import shipped_recipe
 from pocketrank.pipeline.recipe import read_recipe
 from pocketrank.pipeline.settings import EnsembleMember, Recipe, TeacherSettings
 from pocketrank.pipeline.stage import StageContext
-from pocketrank.pipeline.teacher import ensemble
+from pocketrank.pipeline.teacher import ensemble, load
 from pocketrank.pipeline.teacher.load import load_teacher
 from pocketrank.pipeline.teacher.selection import selected_teacher, teacher_of_bundle
 from pocketrank.pipeline.teacher.source import TeacherFiles, resolve_teacher
@@ -97,15 +97,15 @@ def test_an_ensemble_holds_each_model_once_and_the_first_is_the_recipe_s(
     folders: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    open_bi_encoder = ensemble.BiEncoder
+    open_bi_encoder = load.BiEncoder
 
-    def counted(files: TeacherFiles, member: TeacherSettings) -> ensemble.BiEncoder:
+    def counted(files: TeacherFiles, member: TeacherSettings) -> load.BiEncoder:
         opened.append(files.name)
         return open_bi_encoder(files, member)
 
-    monkeypatch.setattr(ensemble, "BiEncoder", counted)
+    monkeypatch.setattr(load, "BiEncoder", counted)
     loaded, first = load_teacher(settings(folders)), load_teacher(TeacherSettings(model=str(folders[0]))).first
-    assert opened == ["first", "second"]
+    assert opened == ["first", "second", "first"]  # the last one alone
     assert (loaded.first.token_table() == first.token_table()).all() and loaded.first.dimension == 32
     assert set(loaded.first.bert_tensors()) == set(first.bert_tensors())
     assert not loaded.same_for_both_roles  # the first has a prompt for queries

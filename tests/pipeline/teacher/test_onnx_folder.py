@@ -202,7 +202,6 @@ def test_all_stages_with_an_onnx_folder_as_teacher(original: Path, tmp_path: Pat
         ("evaluate.baselines=['model2vec']", "is an ONNX folder"),
         ("student.initialise=teacher", "takes the weights of the teacher"),
         ("teacher.precision=bf16", "not ours to choose"),
-        (f"teacher.ensemble=[{{model={str(original)!r}}}]", "can be the only teacher"),
     ):
         with pytest.raises(InputError, match=message):
             list(check_recipe(read_recipe(home / "r.toml", [override]), home / "out"))
