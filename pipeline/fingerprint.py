@@ -16,6 +16,7 @@ from .code_version import library_version
 from .precomputed.lookup import is_precomputed, vectors_fingerprint
 from .settings import Recipe
 from .student.pretrained import general_fingerprint
+from .teacher.model_folder.adapter import adapted_model
 from .teacher.vectors.kept_space import kept_space
 from .training.accelerator import ChosenDevice, describe_device, usable_device
 
@@ -86,8 +87,12 @@ def _model_fingerprint(model: str, revision: str) -> dict[str, str]:
         return {model: library_version(model.removeprefix("package:"))}
     folder = Path(model)
     if folder.is_dir():
+        base = adapted_model(folder)
+        adapted = (
+            {f"adapted: {name}": value for name, value in _model_fingerprint(str(base), "").items()} if base else {}
+        )
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        return {valid_name(str(path.relative_to(folder))): sha256_file(path) for path in files}
+        return adapted | {valid_name(str(path.relative_to(folder))): sha256_file(path) for path in files}
     return {model: revision}
 
 

@@ -10,6 +10,7 @@ EXTRAS = {
     "report": ("jinja2",),
     "sign": ("cryptography",),
     "energy": ("codecarbon",),
+    "peft": ("peft",),
     "ray": ("ray",),
     "build": (
         *("torch", "transformers", "sentence_transformers", "safetensors", "onnx", "tomli_w", "matplotlib"),

@@ -14,7 +14,10 @@ from experiments.results.further import further
 from experiments.results.markdown import megabytes, table
 from experiments.results.records import HEADLINE, MODES, Results
 
-_TEACHERS = ("several-teachers", "cross-encoder-reranking", "cross-encoder", "cross-encoder-lightly")
+_TEACHERS = (
+    *("balanced-ensembles", "several-teachers"),
+    *("cross-encoder-reranking", "cross-encoder", "cross-encoder-lightly"),
+)
 _ASSIGNED = ("judged-overlap", "general-english", *_TEACHERS)
 _OWN_TABLES = ("teacher-dimensions-", "training-minutes")  # not the table of any file with rows
 

@@ -18,6 +18,7 @@ from ...runtime.errors import InputError
 from ...runtime.files import sha256_bytes
 from ..settings import TeacherSettings
 from ..training.accelerator import Device, describe_device
+from .model_folder.adapter import whole_model
 from .prompts import chosen_prompts
 from .protocol import Precision, Role
 from .source import TeacherFiles, is_cross_encoder
@@ -36,13 +37,14 @@ class BiEncoder:
         from sentence_transformers import SentenceTransformer
 
         def load() -> SentenceTransformer:
-            return SentenceTransformer(
-                str(files.folder),
-                device="cpu",
-                trust_remote_code=False,
-                local_files_only=True,
-                model_kwargs={"use_safetensors": True},
-            )
+            with whole_model(files.folder) as folder:
+                return SentenceTransformer(
+                    str(folder),
+                    device="cpu",
+                    trust_remote_code=False,
+                    local_files_only=True,
+                    model_kwargs={"use_safetensors": True},
+                )
 
         with loading(files.folder, "teacher"):
             self.model = _with_all_weights(

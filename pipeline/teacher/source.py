@@ -10,9 +10,10 @@ from pathlib import Path
 from ...runtime.errors import InputError, UnavailableError
 from ...runtime.files import sha256_bytes, sha256_file
 from ..settings import TeacherSettings
+from .model_folder.adapter import adapted_model, check_adapter
+from .model_folder.unreadable import PICKLED, check_folder, configuration, refuse_file
 from .onnx_folder.files import check_graph_folder, graph_of
 from .protocol import TeacherIdentity
-from .unreadable import PICKLED, check_folder, configuration, refuse_file
 
 # Packaged teachers: the hash of model.safetensors, and the licences of package and weights.
 KNOWN_PACKAGES = {
@@ -56,17 +57,24 @@ def resolve_teacher(settings: TeacherSettings) -> TeacherFiles:
     else:
         refuse_file(name)
         folder, revision = _hub_folder(name, settings.revision), settings.revision
-    graph = graph_of(folder)
-    weights = check_graph_folder(folder, graph) if graph else check_folder(folder)
-    sha256 = _combined_hash(folder, weights) if len(weights) > 1 else sha256_file(weights[0])
+    graph, base = graph_of(folder), adapted_model(folder)
+    if base:
+        weights = check_adapter(folder, base)
+    else:
+        weights = check_graph_folder(folder, graph) if graph else check_folder(folder)
+    folders = [folder, base] if base else [folder]
+    sha256 = _combined_hash(folders, weights) if len(weights) > 1 else sha256_file(weights[0])
     if expected and sha256 != expected:
         raise InputError(
             f"{weights[0]}: sha256 is {sha256}, expected {expected}; install the right weights or fix teacher.sha256"
         )
-    files = sorted(
-        path for path in folder.rglob("*") if path.is_file() and (path.suffix in _FILES_THAT_COUNT or path in weights)
-    )
-    fingerprint = _combined_hash(folder, files)
+    files = [
+        path
+        for place in folders
+        for path in sorted(place.rglob("*"))
+        if path.is_file() and (path.suffix in _FILES_THAT_COUNT or path in weights)
+    ]
+    fingerprint = _combined_hash(folders, files)
     return TeacherFiles(name, revision, sha256, fingerprint, licences or _declared_licence(folder), folder)
 
 
@@ -127,12 +135,13 @@ def is_cross_encoder(folder: Path) -> bool:
     """Return whether a model reads pairs and gives a score: it says so, or its `config.json` names such a head."""
     if configuration(folder / "config_sentence_transformers.json").get("model_type") == "CrossEncoder":
         return True
-    names = configuration(folder / "config.json").get("architectures")
+    names = configuration((adapted_model(folder) or folder) / "config.json").get("architectures")
     return any(str(name).endswith("ForSequenceClassification") for name in names or ())
 
 
-def _combined_hash(folder: Path, files: Sequence[Path]) -> str:
-    lines = (f"{path.relative_to(folder).as_posix()} {sha256_file(path)}\n" for path in files)
+def _combined_hash(folders: Sequence[Path], files: Sequence[Path]) -> str:
+    places = ((path, next(folder for folder in folders if folder in path.parents)) for path in files)
+    lines = (f"{path.relative_to(folder).as_posix()} {sha256_file(path)}\n" for path, folder in places)
     return sha256_bytes("".join(lines).encode())
 
 

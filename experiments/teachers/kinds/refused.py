@@ -128,7 +128,7 @@ REFUSED = (
     RefusedKind("a sparse encoder (SPLADE)", _folder(_modules(*_SPLADE))),
     RefusedKind("a model of many vectors a text (ColBERT)", _folder(_modules(*_MANY))),
     RefusedKind("a model of images and texts (CLIP)", _clip),
-    RefusedKind("a PEFT adapter", _folder(_adapter)),
+    RefusedKind("a PEFT adapter of a model that is not here", _folder(_adapter)),
     RefusedKind("a cross-encoder", _cross_encoder(1)),
     RefusedKind("a cross-encoder of 2 labels", _cross_encoder(2), "cross_encoder.model"),
     RefusedKind("a hub id without a commit", lambda _: "sentence-transformers/all-MiniLM-L6-v2"),

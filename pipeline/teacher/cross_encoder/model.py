@@ -16,9 +16,9 @@ from ....runtime.files import sha256_bytes
 from ...settings import CrossEncoderSettings, TeacherSettings
 from ...training.accelerator import Device, describe_device, usable_device
 from ..bi_encoder import ModelByPrecision, loading
+from ..model_folder.unreadable import configuration
 from ..protocol import Precision, Role
 from ..source import TeacherFiles, is_cross_encoder, naming, resolve_teacher
-from ..unreadable import configuration
 
 SEPARATOR = "\x1e"  # between query and document of a pair that travels as one text
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from ....runtime.errors import InputError
 from ....runtime.files import read_json
-from ..unreadable import configuration
+from ..model_folder.unreadable import configuration
 
 POOLINGS = {
     "mean": "pooling_mode_mean_tokens",

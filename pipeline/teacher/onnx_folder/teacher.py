@@ -11,10 +11,10 @@ from ....runtime.errors import InputError, VerificationError
 from ....runtime.files import sha256_bytes
 from ....runtime.text.tokenizer_file import open_tokenizer, tokenizer_errors
 from ...settings import TeacherSettings
+from ..model_folder.unreadable import configuration
 from ..prompts import chosen_prompts
 from ..protocol import Precision, Role, WithoutWeights
 from ..source import TeacherFiles
-from ..unreadable import configuration
 from .files import graph_of, other_modules, own_max_length, own_pooling
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")

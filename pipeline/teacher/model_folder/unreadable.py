@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...runtime.errors import InputError
-from ...runtime.files import read_json, safe_join
+from ....runtime.errors import InputError
+from ....runtime.files import read_json, safe_join
 
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _SERVE_IT = "serve it and give the endpoint"
@@ -31,7 +31,6 @@ def check_folder(folder: Path) -> list[Path]:
     weights = sorted(folder.rglob("*.safetensors"))
     if not weights and any(folder.rglob("*.gguf")):
         raise InputError(f"{folder} holds GGUF weights, and GGUF is not read; {_SERVE_IT}")
-    _refuse_adapter(folder)
     if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
         raise InputError(
             f"{folder} has neither modules.json nor config.json; name the folder of a sentence-transformers model"
@@ -44,7 +43,7 @@ def check_folder(folder: Path) -> list[Path]:
     _refuse_code(folder)
     _refuse_kinds(folder)
     for path in weights:
-        _check_whole(path)
+        check_whole(path)
     if not any(path for name in _TOKENIZERS for path in folder.rglob(name)):
         raise InputError(f"{folder} has no tokenizer (tokenizer.json); complete the folder, or name another teacher")
     for path in sorted(folder.rglob("*.json")):
@@ -60,16 +59,6 @@ def configuration(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path}: an object is needed; complete the folder again, or name another teacher")
     return value
-
-
-def _refuse_adapter(folder: Path) -> None:
-    """Refuse an adapter (PEFT): the model that it adapts would be looked up by a name without a revision."""
-    for path in folder.rglob("adapter_config.json"):
-        base = configuration(path).get("base_model_name_or_path")
-        raise InputError(
-            f"{path.parent} is a PEFT adapter of {base!r}; merge it once with `merge_and_unload()` of peft, save the "
-            "whole model, and name its folder"
-        )
 
 
 def _modules(folder: Path) -> Iterator[dict[str, Any]]:
@@ -121,7 +110,7 @@ def _refuse_kinds(folder: Path) -> None:
         )
 
 
-def _check_whole(path: Path) -> None:
+def check_whole(path: Path) -> None:
     """Check that a safetensors file has all the bytes that its header announces, without reading its tensors."""
     from safetensors import SafetensorError, safe_open
 
