@@ -151,14 +151,15 @@ def test_a_right_recipe_is_checked_and_nothing_written(home: Path, tmp_path: Pat
 def test_what_a_run_does_not_reach_is_not_checked(home: Path, tmp_path: Path) -> None:
     resolved = read_recipe(home / "r.toml", ["gate.budget=nowhere.toml", "teacher.model=./nowhere"])
     assert list(run_recipe(resolved, tmp_path, until="queries")) == ["corpus", "queries"]
-    assert [name for name, _ in check_recipe(resolved, tmp_path, "queries")] == ["folder", "corpus", "queries"]
+    names = [name for name, _ in check_recipe(resolved, tmp_path, "queries")]
+    assert names == ["folder", "corpus", "vectors", "queries", "new vectors", "coverage"]
 
 
 def test_a_finished_teacher_is_not_loaded_again(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resolved = read_recipe(home / "r.toml")
     run_recipe(resolved, tmp_path / "out", until="teacher")
     loaded = []
-    monkeypatch.setattr("pocketrank.pipeline.preflight.load_teacher", lambda settings: loaded.append(1) or [][0])
+    monkeypatch.setattr("pocketrank.pipeline.preflight.load_teacher", lambda *_: loaded.append(1) or [][0])
     results = run_recipe(resolved, tmp_path / "out", until="teacher")
     assert not loaded and not any(result.fresh for result in results.values())
     with pytest.raises(IndexError):

@@ -18,16 +18,16 @@ sentence-transformers' own `encode_query` and `encode_document` (where a folder 
 _OTHERS = """
 ## Other sources
 
-How each is used is in [use a server, an ONNX folder or vectors](../how-to/teachers.md). The last column names the test
-that runs it through all stages, or holds its vectors to those of the model that it comes from.
+How each is used is in [use a server, an ONNX folder or vectors](../how-to/teachers.md). The last column names the
+tests, in `tests/pipeline/`, that run it through all stages or hold its vectors to those of the model it comes from.
 
 | source | what it needs | shown by |
 | --- | --- | --- |
-| a PEFT adapter (LoRA and its kin) of a model in a local folder; both are in the fingerprint | the extra `peft` | `tests/pipeline/teacher/test_adapter.py` |
-| an ONNX folder, run by ONNX Runtime |  | `tests/pipeline/teacher/test_onnx_folder.py` |
-| a server: OpenAI's `/v1/embeddings`, or `/embed` of text-embeddings-inference | its address | `tests/pipeline/teacher/test_endpoint.py` |
-| vectors that exist already: .npy, .safetensors, .parquet | of Parquet, the extra `parquet` | `tests/pipeline/precomputed/test_precomputed.py` |
-| several of any kind together | what each needs | `tests/pipeline/teacher/test_ensemble.py`, `test_mixed_ensemble.py` |
+| a PEFT adapter (LoRA and its kin) whose model is a local folder | the extra `peft` | `test_adapter.py` |
+| an ONNX folder, run by ONNX Runtime |  | `test_onnx_folder.py` |
+| a server: `/v1/embeddings`, or `/embed` of text-embeddings-inference | its address | `test_endpoint.py` |
+| vectors that exist already: .npy, .safetensors, .parquet | for Parquet, the extra `parquet` | `test_precomputed.py` |
+| several of any kind together | what each needs | `test_ensemble.py`, `test_mixed_ensemble.py` |
 """
 
 _REFUSED = """
