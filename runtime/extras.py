@@ -12,6 +12,7 @@ EXTRAS = {
     "energy": ("codecarbon",),
     "peft": ("peft",),
     "ray": ("ray",),
+    "segment": ("budoux",),
     "build": (
         *("torch", "transformers", "sentence_transformers", "safetensors", "onnx", "tomli_w", "matplotlib"),
         *("onnxscript", "scipy", "model2vec", "skeletoken"),

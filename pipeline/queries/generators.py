@@ -4,14 +4,15 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ...runtime.documents.texts import read_texts
 from ...runtime.errors import InputError
+from ..retrieval import budoux_words, segmentation
 from ..retrieval.dataset import RetrievalSet
-from ..retrieval.segmentation import SENTENCE_END, is_unspaced, keyword_candidates, pieces
+from ..retrieval.segmentation import SENTENCE_END, is_unspaced, pieces
 from ..settings import QueriesSettings
 from .typing_noise import without_punctuation
 
@@ -26,6 +27,20 @@ TEMPLATE_PARTS = ("title", "sentence", "phrase", "name")
 
 Item = TypeVar("Item")
 
+
+class FindWords(NamedTuple):
+    """How words are found; what each does is said in `segmentation.py`."""
+
+    pieces: Callable[[str], list[str]]
+    keywords: Callable[[str], list[str]]
+
+
+FINDERS = {
+    "pieces": FindWords(pieces, segmentation.keyword_candidates),
+    "budoux": FindWords(budoux_words.pieces, budoux_words.keyword_candidates),
+}
+_PIECES = FINDERS["pieces"]
+
 _SENTENCE = re.compile(rf"(?<=[.!?;:])\s+|{SENTENCE_END}|\n+")
 _CODE = re.compile(r"[_={}\[\]]|\w\(|->")
 _CALLED = re.compile(r"(?<!\w)([A-Za-z_]\w+)\(")  # names of functions and classes where they are defined or called
@@ -38,18 +53,18 @@ def lines(files: Sequence[str]) -> Iterator[str]:
         yield from filter(None, (" ".join(text.split()) for text in read_texts(Path(name))))
 
 
-def sentences(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterator[str]:
+def sentences(retrieval_set: RetrievalSet, count: int, rng: random.Random, find: FindWords = _PIECES) -> Iterator[str]:
     """Yield at most `count` sentences of each document, of 3 to 40 words."""
     for document in retrieval_set.documents:
         sentences = [part.strip() for part in _SENTENCE.split(retrieval_set.body(document))]
-        usable = [sentence for sentence in sentences if len(pieces(sentence)) in SENTENCE_WORDS]
+        usable = [sentence for sentence in sentences if len(find.pieces(sentence)) in SENTENCE_WORDS]
         yield from sample(usable, count, rng)
 
 
-def crops(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterator[str]:
+def crops(retrieval_set: RetrievalSet, count: int, rng: random.Random, find: FindWords = _PIECES) -> Iterator[str]:
     """Yield `count` runs of 3 to 20 words of each document."""
     for document in retrieval_set.documents:
-        words = pieces(retrieval_set.body(document))
+        words = find.pieces(retrieval_set.body(document))
         for _ in range(count):
             length = rng.randint(*CROP_WORDS)
             start = rng.randint(0, max(0, len(words) - length))
@@ -57,9 +72,9 @@ def crops(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterat
                 yield "".join(words[start : start + length]).strip()
 
 
-def keywords(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Iterator[str]:
+def keywords(retrieval_set: RetrievalSet, count: int, rng: random.Random, find: FindWords = _PIECES) -> Iterator[str]:
     """Yield for each document at most `count` queries of 2 to 5 of its words of largest tf-idf weight."""
-    for best in _best_words(_bags(retrieval_set)).values():
+    for best in _best_words(_bags(retrieval_set, find)).values():
         for _ in range(count):
             chosen = sample(best, rng.randint(*KEYWORD_COUNT), rng)
             rng.shuffle(chosen)
@@ -67,8 +82,8 @@ def keywords(retrieval_set: RetrievalSet, count: int, rng: random.Random) -> Ite
                 yield " ".join(chosen)
 
 
-def _bags(retrieval_set: RetrievalSet) -> dict[str, Counter[str]]:
-    return {name: Counter(keyword_candidates(text)) for name, text in retrieval_set.documents.items()}
+def _bags(retrieval_set: RetrievalSet, find: FindWords) -> dict[str, Counter[str]]:
+    return {name: Counter(find.keywords(text)) for name, text in retrieval_set.documents.items()}
 
 
 def _best_words(bags: Mapping[str, Counter[str]]) -> dict[str, list[str]]:
@@ -87,7 +102,8 @@ def _best_words(bags: Mapping[str, Counter[str]]) -> dict[str, list[str]]:
 def templated(retrieval_set: RetrievalSet, settings: QueriesSettings, rng: random.Random) -> Iterator[str]:
     """Put parts of every document into the recipe's templates, each template with its own kind of part."""
     templates = [(template, placeholder(template)) for template in settings.templates]
-    bags = _bags(retrieval_set)
+    find = FINDERS[settings.words]
+    bags = _bags(retrieval_set, find)
     frequency = Counter(word for bag in bags.values() for word in bag)
     common = {word for word, times in frequency.items() if times > COMMON_SHARE * len(bags)}
     for document, best in _best_words(bags).items():
@@ -95,7 +111,7 @@ def templated(retrieval_set: RetrievalSet, settings: QueriesSettings, rng: rando
         parts = {
             "title": [retrieval_set.titles.get(document, "")],
             "name": _spoken_names(body),
-            "sentence": _short_sentences(body),
+            "sentence": _short_sentences(body, find),
             "phrase": _phrases(body, best[: KEYWORD_COUNT[1]], common, rng),
         }
         for template, kind in sample(templates, settings.per_document, rng):
@@ -104,11 +120,11 @@ def templated(retrieval_set: RetrievalSet, settings: QueriesSettings, rng: rando
                 yield template.replace(f"{{{kind}}}", part.lower() if kind == "sentence" else part)
 
 
-def _short_sentences(body: str) -> list[str]:
+def _short_sentences(body: str, find: FindWords) -> list[str]:
     """Return the beginnings of a text's sentences; of a text with marks of code in it those without, if any."""
-    sentences = [part for part in _SENTENCE.split(body) if len(pieces(part)) > 2]
+    sentences = [part for part in _SENTENCE.split(body) if len(find.pieces(part)) > 2]
     in_words = [part for part in sentences if not _CODE.search(part)]
-    cleaned = [pieces(without_punctuation(part)) for part in in_words or sentences]
+    cleaned = [find.pieces(without_punctuation(part)) for part in in_words or sentences]
     return ["".join(words[:TEMPLATED_SENTENCE_WORDS]).strip() for words in cleaned if len(words) > 2]
 
 

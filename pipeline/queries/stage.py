@@ -18,10 +18,11 @@ from ...runtime.errors import InputError
 from ...runtime.files import write_bytes, write_json
 from ..corpus.output import CorpusOutput
 from ..precomputed.coverage import Coverage
+from ..retrieval.budoux_words import require_library
 from ..retrieval.dataset import RetrievalSet, json_lines
 from ..settings import QueriesSettings, Recipe
 from ..stage import StageContext
-from .generators import crops, keywords, lines, placeholder, sample, sentences, templated
+from .generators import FINDERS, crops, keywords, lines, placeholder, sample, sentences, templated
 from .held_out import HeldOut
 from .output import QueriesOutput
 from .training_texts import TrainingText
@@ -112,11 +113,12 @@ def _generated(
         for text in real.get(kind) or retrieval_set.split_queries("train").values():
             yield TrainingText(text, "query", kind), text
         return
+    find = FINDERS[settings.words]
     generators: dict[str, Callable[[], Iterator[str]]] = {
         "title": lambda: (title for title in retrieval_set.titles.values() if title),
-        "sentence": lambda: sentences(retrieval_set, settings.per_document, rng),
-        "crop": lambda: crops(retrieval_set, settings.per_document, rng),
-        "keywords": lambda: keywords(retrieval_set, settings.per_document, rng),
+        "sentence": lambda: sentences(retrieval_set, settings.per_document, rng, find),
+        "crop": lambda: crops(retrieval_set, settings.per_document, rng, find),
+        "keywords": lambda: keywords(retrieval_set, settings.per_document, rng, find),
         "templated": lambda: templated(retrieval_set, settings, rng),
     }
     for clean in generators[kind]():
@@ -140,6 +142,8 @@ def check_queries(recipe: Recipe) -> str:
             raise InputError(f"queries.files: {error}") from None
     for template in settings.templates:
         placeholder(template)
+    if settings.words == "budoux":
+        require_library()
     return f"at most {settings.max_texts:,} training texts"
 
 

@@ -26,6 +26,11 @@ class QueriesSettings:
     max_texts: int = key(
         40_000, "Training texts in all, documents included, at most.", "texts", minimum=1, maximum=1_000_000_000
     )
+    words: Literal["pieces", "budoux"] = key(
+        "pieces",
+        "How generated texts are cut into words where a script has no spaces: `pieces` of about a word's length, or "
+        "`budoux`, a library that finds words and phrases of Chinese, Japanese and Thai (extra `segment`).",
+    )
     term_dropout: float = key(0.0, "Probability that a word of a generated text is left out.", minimum=0.0, maximum=1.0)
     noise: float = key(
         0.0,
