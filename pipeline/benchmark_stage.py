@@ -26,6 +26,7 @@ from ..runtime.errors import InputError, UnavailableError
 from ..runtime.files import write_bytes
 from ..runtime.manifest import TOKENIZER_NAME, read_manifest
 from .corpus.output import CorpusOutput
+from .distill.output import DistillOutput
 from .evaluate.record import read_evaluation
 from .packaging.output import BundleOutput, EvaluateOutput
 from .passages.output import PassagesOutput, PassagesRecord
@@ -33,6 +34,7 @@ from .quantize.plan_choice import target_bytes
 from .retrieval.dataset import RetrievalSet
 from .settings import Recipe
 from .stage import OutputPath, StageContext, StageOutput
+from .student.start import Start
 from .teacher.compared_graph import write_compared_teacher
 from .teacher.output import TeacherOutput
 
@@ -61,7 +63,9 @@ def run_benchmark(context: StageContext) -> None:
             shutil.rmtree(output.teacher, ignore_errors=True)
             not_compared = f"the teacher is not measured beside the bundle: no graph of it ({reason})"
             context.progress.note(f"  {not_compared}")
-    report = dataclasses.replace(_measure(context, output.teacher), not_compared=not_compared)
+    report = dataclasses.replace(
+        _measure(context, output.teacher), not_compared=not_compared, first_weights=_first_weights(context)
+    )
     write_report(output.report_file, report)
     write_bytes(context.output / "report.md", markdown(report).encode("utf-8"))
 
@@ -182,6 +186,12 @@ def _compared(context: StageContext, old: Path, texts: RankedTexts, documents_by
             return "the last release has another teacher, whose vectors of the documents are not here"
         vectors = TeacherOutput.of(context).documents(len(texts.documents))
     return compare_answers(old, new, texts, vectors, context.progress)
+
+
+def _first_weights(context: StageContext) -> str:
+    """Return where training began, in words."""
+    start = DistillOutput.of(context).start()
+    return Start(start["start"], spelled=start["spelled"]).describe()
 
 
 def _texts(corpus: RetrievalSet) -> QueryTexts:

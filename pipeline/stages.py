@@ -129,7 +129,7 @@ STAGES = (
     Stage(
         "benchmark",
         run_benchmark,
-        ("corpus", "cross_encoder", "teacher", "passages", "evaluate", "bundle"),
+        ("corpus", "cross_encoder", "teacher", "passages", "distill", "evaluate", "bundle"),
         ("benchmark", "teacher", "cross_encoder"),
         "what the bundle and the teacher cost on each device",
         teacher_fingerprint,

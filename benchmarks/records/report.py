@@ -214,6 +214,7 @@ class Report:
     quality: tuple[Measurement, ...] = ()  # ranking quality of the subject
     unavailable: tuple[Unavailable, ...] = ()  # devices without a measurement
     not_compared: str = ""  # why a reference that was asked for, such as the teacher, was not measured
+    first_weights: str = ""  # where training began, and what each start spells of the vocabulary, in words
     quality_not_measured: str = ""  # why there are no figures of ranking quality, where that is known
     sha256: str = ""  # of all the rest, as JSON with sorted keys and no spaces; set when the report is written
 

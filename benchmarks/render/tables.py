@@ -206,7 +206,7 @@ def _note(report: Report, device: DeviceReport) -> str:
             notes.append(f"{row.metric}: {row.reason}")
         if row.metric == "energy_per_query" and row.value is not None:
             notes.append(f"energy: {row.source}, {row.method}")
-    notes += [report.not_compared] if report.not_compared else []
+    notes += [text for text in (report.not_compared, report.first_weights) if text]
     if report.quality_not_measured:
         notes.append(f"ranking quality was not measured: {report.quality_not_measured}")
     return ". ".join(notes) + "."

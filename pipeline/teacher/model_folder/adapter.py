@@ -4,6 +4,7 @@ An adapter is read where the model that it adapts is a local folder: looked up b
 any.
 """
 
+import importlib
 import shutil
 import tempfile
 import warnings
@@ -81,8 +82,9 @@ def _transformer(folder: Path) -> str:
 
 def _merge(folder: Path, base: Path, whole: Path) -> None:
     """Write the merged transformer into `whole`, in float32, with its tokenizer where that is missing."""
-    import peft
     from transformers import AutoModel, AutoTokenizer
+
+    peft = importlib.import_module("peft")
 
     model = AutoModel.from_pretrained(str(base), local_files_only=True, use_safetensors=True).float()
     with warnings.catch_warnings():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from builders import small_models
 from builders.tiny_run import write_home
+from pocketrank.benchmarks.records.report import read_report
 from pocketrank.pipeline.precomputed.files import open_table
 from pocketrank.pipeline.recipe import read_recipe
 from pocketrank.pipeline.runner import check_recipe, run_recipe
@@ -78,6 +79,8 @@ def test_all_stages_with_vectors_as_teacher(home: Path) -> None:
     record = json.loads((made / "teacher.json").read_text())
     assert record["id"] == "vectors:ada" and record["dimension"] == 32
     assert record["vectors"]["documents"] == {"file": "documents.npy", "rows": 58, "named_by": "id"}
+    assert read_report(results["benchmark"].folder / "report.json").first_weights == "first weights: random weights"
+    assert "The student's first weights: random weights." in (home / "run" / "report.html").read_text(encoding="utf-8")
     manifest = json.loads((home / "run" / "bundle" / "manifest.json").read_text())
     assert manifest["teacher"]["id"] == "vectors:ada" and manifest["teacher"]["sha256"] == record["sha256"]
 
