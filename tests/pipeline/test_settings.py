@@ -60,7 +60,7 @@ def test_a_key_has_a_meaning_and_a_number_a_range(place: tuple[str, ...], declar
 def toml(place: tuple[str, ...], value: str, is_member: bool) -> str:
     if is_member:
         model = "" if place == ("model",) else 'model = "x"\n'
-        return f"[[teacher.ensemble]]\n{model}{place[0]} = {value}\n"
+        return f"[[teacher.ensemble]]\n{model}{'.'.join(place)} = {value}\n"
     header = f"[{'.'.join(place[:-1])}]\n" if len(place) > 1 else ""
     return f"{header}{place[-1]} = {value}\n"
 
