@@ -81,8 +81,7 @@ def build_index(  # noqa: PLR0913  what an index holds, by keyword
     _check_target(folder)
     if teacher is not None:
         teacher.check(count, encoder.dimension)
-    texts = (document.full_text for document in documents)
-    bm25 = Bm25Settings(stop_words=collection_language(texts)) if hybrid else None
+    bm25 = _bm25_settings(documents) if hybrid else None
     require_space(folder, count * encoder.dimension * (4 if vectors == "float32" else 1), "the index")
     cutting = default_cutting(encoder.max_length) if passages and teacher is None else None
     with atomic_folder(folder, INDEX_NAME) as partial:
@@ -116,6 +115,10 @@ def build_index(  # noqa: PLR0913  what an index holds, by keyword
         )
         write_bytes(partial / INDEX_NAME, sealed_bytes(to_mapping(manifest), "index_sha256"))
     return folder
+
+
+def _bm25_settings(documents: Documents) -> Bm25Settings:
+    return Bm25Settings(stop_words=collection_language(document.full_text for document in documents))
 
 
 def _check_target(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """How often `pocketrank history` names a release of a metric that nothing changed.
 
-    python -m experiments.studies.history_false_names
+    python -m experiments.gate_power.history_false_names
 
 Histories are made of the plain bundle's recording in `experiments/reports/gate_power_samples.json`: each release is a
 stretch of neighbouring processes from a time of its own, on a machine that does other work, too. `ratio` is the ratio
