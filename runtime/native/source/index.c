@@ -89,6 +89,9 @@ static bool read_facts(struct pr_index *index, const char *folder, const pr_bund
     bool read = pr_json_skip(&whole) && number_of(&json, "count", (int64_t)1 << 32, &index->count) &&
                 number_of(&json, "dimension", 65536, &index->dimension) && text_of(&json, "vectors", &kind) &&
                 number_of(&json, "schema_version", 1000, &index->schema);
+    /* An index that was changed lives in segments, beside files of its first generation: read, those would answer wrongly. */
+    int64_t generation;
+    bool changed = read && number_of(&json, "generation", INT64_MAX, &generation);
     if (read) {
         index->kind = pr_text_is(kind, "float32") ? FLOATS : pr_text_is(kind, "int8") ? CODES : SIGNS;
         read = index->kind != SIGNS || pr_text_is(kind, "binary");
@@ -98,6 +101,7 @@ static bool read_facts(struct pr_index *index, const char *folder, const pr_bund
                  index->dimension == bundle->graph.dimension);
     pr_unmap(&file);
     if (!read) return pr_fail(error, "%s/index.json is damaged; " ADVICE, folder);
+    if (changed) return pr_fail(error, "%s was changed after it was made, which is not read here; " ADVICE, folder);
     return same || pr_fail(error, "%s was made with another model or tokenizer than the bundle's; name the index's own bundle, "
                                   "or " ADVICE, folder);
 }

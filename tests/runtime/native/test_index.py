@@ -8,6 +8,7 @@ import pytest
 from builders.miniature import WORDS, write_bundle
 from pocketrank.runtime.corpus import Document
 from pocketrank.runtime.encoder import Encoder
+from pocketrank.runtime.living.change import sync_index
 from pocketrank.runtime.search.build import build_index
 from pocketrank.runtime.search.index import DocumentIndex
 
@@ -83,3 +84,10 @@ def test_what_does_not_fit_is_refused(bundle, encoder, tool, tmp_path):
     assert "index.json: No such file" in tool("search", bundle, folder, "merge").stderr
     assert "nowhere is no bundle" in tool("encode", tmp_path / "nowhere", "merge").stderr
     assert tool("encode", bundle).returncode == 2
+
+
+def test_an_index_that_was_changed_is_refused(bundle, encoder, tool, tmp_path):
+    folder = make_index(encoder, tmp_path / "index", "int8")
+    sync_index(encoder, folder, [Document("d0", "", "merge two lists")])
+    done = tool("search", bundle, folder, "socket", 2)
+    assert done.returncode == 2 and "was changed after it was made" in done.stderr
