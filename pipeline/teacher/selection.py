@@ -36,8 +36,9 @@ def surroundings(context: StageContext) -> Surroundings:
     A server's answers are kept beside the stages, for what was paid for outlives a stage's key.
     """
     answers = Path(os.environ.get("POCKETRANK_VECTORS") or context.scratch.parent) / ".answers"
-    corpus = CorpusOutput.of(context)
-    return Surroundings(answers, lambda: CorpusTexts.of(corpus.retrieval_set(), context.recipe.corpus))
+    return Surroundings(
+        answers, lambda: CorpusTexts.of(CorpusOutput.of(context).retrieval_set(), context.recipe.corpus)
+    )
 
 
 def teacher_of_bundle(recipe: Recipe, model: str, sha256: str, bundle: str) -> TeacherSettings:

@@ -1,5 +1,6 @@
 """From a recipe to a verdict, with the real teacher: what the run leaves, how it resumes, how it fails."""
 
+import contextlib
 import gzip
 import json
 import os
@@ -104,7 +105,8 @@ def interrupted_run(recipe: Path, out: Path, stage: str, kind: signal.Signals) -
         for line in errors:
             if f"] {stage}: " in line and "kept" not in line:
                 time.sleep(0.3)  # into the work, not just at its door
-                os.kill(run.pid or 0, kind)
+                with contextlib.suppress(ProcessLookupError):  # done already
+                    os.kill(run.pid or 0, kind)
                 break
         errors.read()
         run.join(120)

@@ -256,7 +256,7 @@ def test_code_version_follows_imports_but_not_plumbing(tmp_path: Path, monkeypat
     names = code_version._imported_names(
         Path(runner.__file__).with_name("packaging") / "index_stage.py", "pocketrank.pipeline.packaging.index_stage"
     )
-    assert "pocketrank.runtime.search.index" in names
+    assert "pocketrank.runtime.search.build" in names
     assert "pocketrank.pipeline.corpus.output" in names
     hashed: list[str] = []
 

@@ -47,7 +47,9 @@ def indexes(judged, encoder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("indexes")
     documents = [Document(name, "", text) for name, text in judged.retrieval_set.documents.items()]
     return {
-        kind: DocumentIndex.open(build_index(encoder, documents, folder / kind, vectors=kind, hybrid=True))
+        kind: DocumentIndex.open(
+            build_index(encoder, documents, folder / kind, vectors=kind, hybrid=True, passages=False)
+        )
         for kind in ("float32", "int8", "binary")
     }
 
