@@ -11,7 +11,9 @@ RUN = $(VENV)/bin
 FACTORY = $(VENV)/.factory-$(TORCH)
 # A key for trying out signatures: made by the first demo, of no worth to anybody else.
 DEMO_KEY = runs/demo-key.pem
-export PYTHON TORCH_INDEX
+# Images of containers often say 1; then every process would compile 3,500 modules anew: ten seconds each time.
+PYTHONDONTWRITEBYTECODE =
+export PYTHON TORCH_INDEX PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test openers test-openers optimum test-optimum reference lint format device native clean
 
